@@ -1,0 +1,250 @@
+"""From environment to mixed batches: the endless, stateful loader of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch.utils.data import DataLoader
+from torchrl.envs import EnvBase
+
+from rher_pl.collect import EpisodeCollector
+from rher_pl.errors import require
+from rher_pl.exploration import BehaviorPolicy
+from rher_pl.replay import EpisodeStorage, make_replay_buffers
+from rher_pl.tasks import get_task
+
+EVALUATION_SEED = 1_000_000
+"""Evaluation episodes use this seed and those after it; training seeds stay far below."""
+
+
+class RelayDataModule(pl.LightningDataModule):
+    """Wires environment, collector, storage and buffers.
+
+    Args:
+        task: registered task name.
+        seed: of environments, exploration and sampling.
+        num_envs: N, episodes collected side by side in one iteration.
+        num_threads: threads that step the environments; the result does not depend on it.
+        updates_per_episode: TD3 updates for each collected episode.
+        batch_size: samples in a mixed batch from each subtask's pool, or one number per subtask.
+        replay_capacity: transitions kept, at least one episode.
+        relabel_ratio: share of samples with a hindsight goal, in [0, 1].
+        inert_ratio: share of drawn hindsight goals that are met already which is kept, in [0, 1];
+            the others are drawn again. 1 is plain HER.
+        guide_share: probability that the guide acts while its subtask is unsolved.
+        random_share: probability of a uniform random action.
+        exploration_noise: standard deviation of the Gaussian action noise.
+        random_episodes: episodes of random actions, without updates, before learning starts.
+        eval_every_env_steps: env steps between evaluations, an epoch.
+        eval_episodes: episodes of an evaluation, always on the same seeds.
+        eval_envs: evaluation episodes run side by side.
+    """
+
+    def __init__(
+        self,
+        task: str = "FetchPush-v4",
+        seed: int = 0,
+        num_envs: int = 5,
+        num_threads: int = 1,
+        updates_per_episode: int = 40,
+        batch_size: int | list[int] = 256,
+        replay_capacity: int = 1_000_000,
+        relabel_ratio: float = 0.8,
+        inert_ratio: float = 0.2,
+        guide_share: float = 0.4,
+        random_share: float = 0.2,
+        exploration_noise: float = 0.2,
+        random_episodes: int = 20,
+        eval_every_env_steps: int = 2_500,
+        eval_episodes: int = 100,
+        eval_envs: int = 25,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        for name in ("num_envs", "num_threads", "eval_episodes", "eval_envs"):
+            require(self.hparams[name] >= 1, f"{name} must be at least 1, got {self.hparams[name]}")
+        require(
+            updates_per_episode >= 0,
+            f"updates_per_episode must be at least 0, got {updates_per_episode}",
+        )
+        for name in ("relabel_ratio", "inert_ratio", "guide_share", "random_share"):
+            value = self.hparams[name]
+            require(0.0 <= value <= 1.0, f"{name} must be in [0, 1], got {value}")
+        require(
+            guide_share + random_share <= 1.0,
+            "guide_share and random_share must add up to at most 1, "
+            f"got {guide_share} + {random_share}",
+        )
+        self.relay = get_task(task).make_relay()
+        sizes = batch_size if isinstance(batch_size, list) else [batch_size]
+        self.batch_sizes = sizes * self.relay.num_subtasks if len(sizes) == 1 else sizes
+        require(
+            len(self.batch_sizes) == self.relay.num_subtasks and min(self.batch_sizes) >= 1,
+            f"batch_size must be one number of at least 1, or {self.relay.num_subtasks} of them "
+            f"(one per subtask of {task}), got {batch_size}",
+        )
+        self.loader: RelayLoader | None = None
+
+    def setup(self, stage: str) -> None:
+        hp, task = self.hparams, get_task(self.hparams["task"])
+        if self.loader is not None or hasattr(self, "eval_env"):
+            return
+        eval_envs = min(hp["eval_envs"], hp["eval_episodes"])
+        self.eval_env = task.make_env(eval_envs, EVALUATION_SEED, hp["num_threads"])
+        if stage == "fit":
+            self.env = task.make_env(hp["num_envs"], hp["seed"], hp["num_threads"])
+            length = self.env.max_episode_steps
+            require(
+                hp["replay_capacity"] >= length,
+                f"replay_capacity must hold at least one episode of {length} env steps, "
+                f"got {hp['replay_capacity']}",
+            )
+            self.loader = self._make_loader(self.env)
+
+    def _make_loader(self, env: EnvBase) -> RelayLoader:
+        hp, module = self.hparams, self.trainer.lightning_module  # type: ignore[union-attr]
+        generator = torch.Generator().manual_seed(hp["seed"])
+        behavior_policy = BehaviorPolicy(
+            module.policy,
+            module.progress,
+            hp["guide_share"],
+            hp["random_share"],
+            hp["exploration_noise"],
+            generator,
+        )
+        return RelayLoader(
+            EpisodeCollector(env, behavior_policy),
+            module.relay,
+            self.batch_sizes,
+            capacity=hp["replay_capacity"] // env.max_episode_steps,
+            relabel_ratio=hp["relabel_ratio"],
+            inert_ratio=hp["inert_ratio"],
+            updates=hp["updates_per_episode"] * hp["num_envs"],
+            random_episodes=hp["random_episodes"],
+            iterations=max(
+                1, round(hp["eval_every_env_steps"] / (hp["num_envs"] * env.max_episode_steps))
+            ),
+            generator=generator,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Replay content, counters and all randomness outside the module."""
+        return {} if self.loader is None else self.loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if self.loader is not None:  # evaluation needs neither replay nor exploration
+            self.loader.load_state_dict(state_dict)
+
+    def train_dataloader(self) -> RelayLoader:
+        assert self.loader is not None, "setup('fit') comes first"
+        return self.loader
+
+    def val_dataloader(self) -> DataLoader:
+        """One batch: the seeds of all evaluation episodes."""
+        episodes = self.hparams["eval_episodes"]
+        seeds = range(EVALUATION_SEED, EVALUATION_SEED + episodes)
+        return DataLoader(seeds, batch_size=episodes)  # type: ignore[arg-type]
+
+    test_dataloader = val_dataloader
+
+
+class RelayLoader:
+    """Each item is one iteration: N new episodes, and U mixed batches drawn after storing them.
+
+    It never ends; its length is the number of iterations in an epoch, at which Lightning stops
+    to evaluate.
+
+    Args:
+        collector: source of episodes.
+        relay: the module's relay.
+        batch_sizes: samples from each subtask's pool in a mixed batch.
+        capacity: episodes kept.
+        relabel_ratio, inert_ratio: see :class:`RelayDataModule`.
+        updates: U, updates in an iteration.
+        random_episodes: see :class:`RelayDataModule`.
+        iterations: iterations in an epoch.
+        generator: randomness of exploration and sampling.
+    """
+
+    def __init__(
+        self,
+        collector: EpisodeCollector,
+        relay: Any,
+        batch_sizes: list[int],
+        capacity: int,
+        relabel_ratio: float,
+        inert_ratio: float,
+        updates: int,
+        random_episodes: int,
+        iterations: int,
+        generator: torch.Generator,
+    ) -> None:
+        self.collector = collector
+        self.relay = relay
+        self.batch_sizes = batch_sizes
+        self.capacity = capacity
+        self.relabel_ratio = relabel_ratio
+        self.inert_ratio = inert_ratio
+        self.updates = updates
+        self.random_episodes = random_episodes
+        self.iterations = iterations
+        self.generator = generator
+        self.episodes = 0
+        self.storage: EpisodeStorage | None = None
+
+    def __len__(self) -> int:
+        return self.iterations
+
+    def __iter__(self) -> Iterator[dict[str, TensorDict | None]]:
+        return self
+
+    def __next__(self) -> dict[str, TensorDict | None]:
+        behavior = self.collector.behavior_policy
+        behavior.only_random = self.episodes < self.random_episodes
+        episodes = self.collector.collect()
+        self._store(episodes)
+        warm = self.episodes >= self.random_episodes and self.updates > 0
+        return {"episodes": episodes, "updates": self.sample(self.updates) if warm else None}
+
+    def _store(self, episodes: TensorDict) -> None:
+        if self.storage is None:
+            self._allocate(episodes.exclude("actor")[0])
+        self.storage.extend(episodes)
+        self.episodes += len(episodes)
+
+    def _allocate(self, episode: TensorDictBase) -> None:
+        """Storage and buffers, shaped like ``episode``."""
+        self.storage = EpisodeStorage(self.capacity, episode)
+        self.buffers = make_replay_buffers(
+            self.storage, self.relay, self.relabel_ratio, self.inert_ratio, self.generator
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Exact at the end of an iteration."""
+        storage = None if self.storage is None else self.storage.state_dict()
+        return {
+            "collector": self.collector.state_dict(),
+            "storage": storage,
+            "episodes": self.episodes,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.collector.load_state_dict(state["collector"])
+        self.episodes = state["episodes"]
+        if state["storage"] is not None:
+            stored = state["storage"]["episodes"]
+            episode = {key: value[0] for key, value in stored.items()}
+            self._allocate(TensorDict(episode, batch_size=[]))
+            self.storage.load_state_dict(state["storage"])
+
+    def sample(self, updates: int) -> TensorDict:
+        """Mixed batches [updates, B]: each holds the same share of every subtask."""
+        pools = [
+            buffer.sample(updates * size).view(updates, size)
+            for buffer, size in zip(self.buffers, self.batch_sizes, strict=True)
+        ]
+        return torch.cat(pools, dim=1)

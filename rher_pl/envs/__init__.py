@@ -1,0 +1,1 @@
+"""Environments: natively batched TorchRL environments over MuJoCo."""

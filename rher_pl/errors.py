@@ -1,0 +1,23 @@
+"""The one exception type that means "the user can fix this by writing something else"."""
+
+
+class ConfigError(ValueError):
+    """A mistake in a config, a task name, a checkpoint or a tracking URI.
+
+    The message is one line that says what to write instead. Commands print it and exit with
+    status 2 before anything is spent.
+    """
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise :class:`ConfigError` with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+class TrainingError(RuntimeError):
+    """A fault during training that was met with a saved checkpoint.
+
+    The message is one line with the iteration and the checkpoint's path. Commands print it and
+    exit with status 1.
+    """

@@ -1,0 +1,97 @@
+"""Self-guided exploration (SGES): who acts at each step of a collected episode."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import torch
+from tensordict import TensorDictBase
+from tensordict.nn import TensorDictModuleBase
+from torch import Tensor
+
+from rher_pl.policy import RelayPolicy
+from rher_pl.progress import RelayProgress
+
+
+class Actor(IntEnum):
+    """Who chose an action."""
+
+    GUIDE = 0
+    """The policy conditioned on the guide subtask."""
+    LEARNER = 1
+    """The policy conditioned on the learner subtask."""
+    RANDOM = 2
+    """A uniform random action."""
+
+
+class BehaviorPolicy(TensorDictModuleBase):
+    """Guide, learner and random actions mixed step by step (arXiv 2208.00843, section 4.3).
+
+    While the guide subtask is unsolved in a state, the guide acts with probability
+    ``guide_share``, a random action is taken with ``random_share``, else the learner acts. Once it
+    is solved the guide's share goes to the learner. Gaussian noise is added to all but random
+    actions.
+
+    Args:
+        policy: actor, normalisers and relay.
+        progress: tells which subtasks are guide and learner.
+        guide_share, random_share: probabilities in [0, 1], together at most 1.
+        exploration_noise: standard deviation of the Gaussian noise on actions.
+        generator: the only source of randomness.
+    """
+
+    in_keys = ["observation", "achieved_goals", "desired_goals"]
+    out_keys = ["action", "actor"]
+
+    def __init__(
+        self,
+        policy: RelayPolicy,
+        progress: RelayProgress,
+        guide_share: float,
+        random_share: float,
+        exploration_noise: float,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.policy = policy
+        self.progress = progress
+        self.guide_share = guide_share
+        self.random_share = random_share
+        self.exploration_noise = exploration_noise
+        self.generator = generator
+        self.only_random = True
+        """Set while the first episodes are collected."""
+
+    @torch.no_grad()
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Add ``action`` [N, A] and ``actor`` [N, 1] to the states in ``tensordict`` [N]."""
+        size = (tensordict.shape[0], self.policy.action_size)
+        random_action = torch.rand(size, generator=self.generator) * 2.0 - 1.0
+        if self.only_random:
+            actor = torch.full(size[:1], int(Actor.RANDOM))
+            action = random_action
+        else:
+            unsolved = self.policy.relay.first_unsolved(
+                tensordict["achieved_goals"], tensordict["desired_goals"]
+            )
+            actor, subtask = self.choose(unsolved)
+            noise = torch.randn(size, generator=self.generator) * self.exploration_noise
+            action = (self.policy(tensordict, subtask) + noise).clamp(-1.0, 1.0)
+            action = torch.where((actor == Actor.RANDOM).unsqueeze(-1), random_action, action)
+        tensordict["action"] = action
+        tensordict["actor"] = actor.unsqueeze(-1)
+        return tensordict
+
+    def choose(self, unsolved: Tensor) -> tuple[Tensor, Tensor]:
+        """Actor [N] and subtask [N] for states whose first unsolved subtask is ``unsolved`` [N]."""
+        uniform = torch.rand(unsolved.shape, generator=self.generator)
+        learner = self.progress.learner_subtask
+        guide = self.progress.guide_subtask
+        actor = torch.full_like(unsolved, int(Actor.LEARNER))
+        actor[uniform < self.random_share] = int(Actor.RANDOM)
+        subtask = torch.full_like(unsolved, learner)
+        if guide is not None:
+            guided = (unsolved <= guide) & (uniform >= 1.0 - self.guide_share)
+            actor[guided] = int(Actor.GUIDE)
+            subtask[guided] = guide
+        return actor, subtask

@@ -1,0 +1,96 @@
+"""Train, validate or test: ``python -m rher_pl.fit --config configs/push.yaml``.
+
+Nothing heavy is imported before the arguments are known to need it, so that help is instant.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+
+from rher_pl.errors import ConfigError, TrainingError
+
+SUBCOMMANDS = ("fit", "validate", "test")
+EXIT_FAULT = 1
+EXIT_CONFIG = 2
+EXIT_TERMINATED = 128 + 15  # what a shell reports for SIGTERM
+
+HELP = """\
+usage: python -m rher_pl.fit [fit|validate|test] --config FILE [options]
+
+Train a policy with Relay Hindsight Experience Replay.
+
+commands:
+  fit (default)   train; needs --config
+  validate, test  evaluate a checkpoint on the fixed evaluation seeds; needs --ckpt_path
+
+options (default):
+  --config FILE                    YAML with any of these options; later ones win
+  --ckpt_path FILE                 continue from, or evaluate, this checkpoint
+  --print_config                   print the resolved config and stop
+  --seed_everything INT            seed of everything (0)
+  --trainer.max_epochs INT         epochs to train, one evaluation each (set by the config)
+  --trainer.precision NAME         32-true, or bf16-mixed (where the CPU has bfloat16)
+  --data.task NAME                 task (FetchPush-v4)
+  --data.num_envs INT              environments stepped side by side (5)
+  --data.updates_per_episode INT   TD3 updates for each episode (40)
+  --data.batch_size INT            samples from each subtask in a mixed batch (256)
+  --data.relabel_ratio FLOAT       share of samples with a hindsight goal (0.8)
+  --data.eval_every_env_steps INT  env steps in an epoch (2500)
+  --model.gamma FLOAT              discount (0.98)
+  --model.learning_rate FLOAT      of both Adam optimizers (0.001)
+  --recorder.folder DIR            where runs and checkpoints go (mlruns)
+  --recorder.tracking_uri URI      MLflow store (sqlite:///<folder>/mlflow.db)
+
+examples:
+  python -m rher_pl.fit --config configs/push.yaml
+  python -m rher_pl.fit --config configs/push.yaml --model.gamma 0.95 --data.num_envs 16
+  python -m rher_pl.fit test --ckpt_path mlruns/checkpoints/<run id>/best.ckpt
+
+fit --help lists every option."""
+
+
+def split_command(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the subcommand first; ``fit`` where none is given.
+
+    Raises:
+        ConfigError: for an unknown subcommand, and for ``fit`` without a config.
+    """
+    command, rest = "fit", list(arguments)
+    if rest and not rest[0].startswith("-"):
+        command, rest = rest[0], rest[1:]
+    if command not in SUBCOMMANDS:
+        near = difflib.get_close_matches(command, SUBCOMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(SUBCOMMANDS)}"
+        raise ConfigError(f"unknown command {command!r}: {hint}")
+    wants_help = "-h" in rest or any(option.startswith("--help") for option in rest)
+    has_config = any(option.split("=")[0] in ("--config", "-c") for option in rest)
+    if command == "fit" and not (has_config or wants_help):
+        raise ConfigError("no config to train with: add --config configs/push.yaml")
+    return [command, *rest]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Returns:
+        0 on success, 1 for a fault during training, 2 for a mistake in the arguments or the
+        config (one line on stderr says what to write instead), 143 when terminated.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments in (["-h"], ["--help"]):
+        print(HELP)
+        return 0
+    try:
+        arguments = split_command(arguments)
+        from rher_pl.cli import run
+
+        return run(arguments)
+    except (ConfigError, TrainingError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAULT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

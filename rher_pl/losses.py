@@ -1,0 +1,45 @@
+"""TD3 as pure functions (Fujimoto et al., arXiv 1802.09477), with the bounded target of HER."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def smoothed_action(action: Tensor, noise: Tensor, noise_clip: float) -> Tensor:
+    """Target policy smoothing, TD3 equation 14: action [B, A] plus clipped noise [B, A]."""
+    return (action + noise.clamp(-noise_clip, noise_clip)).clamp(-1.0, 1.0)
+
+
+def target_q(reward: Tensor, terminated: Tensor, next_q: Tensor, gamma: float) -> Tensor:
+    """Clipped double-Q target, TD3 equation 10, [B].
+
+    Rewards are -1 or 0, so every return lies in [-1/(1 - gamma), 0]; the target is clipped to
+    that range (Andrychowicz et al., arXiv 1707.01495, appendix A).
+
+    Args:
+        reward, terminated: [B]; bootstrap stops at termination only, not at truncation.
+        next_q: both target critics at the next state, [2, B].
+        gamma: discount in [0, 1).
+    """
+    bootstrap = gamma * (~terminated).to(next_q.dtype) * next_q.amin(0)
+    return (reward + bootstrap).clamp(-1.0 / (1.0 - gamma), 0.0)
+
+
+def critic_loss(q: Tensor, target: Tensor) -> Tensor:
+    """Squared Bellman error of both critics, summed: q [2, B] against target [B]."""
+    return (q - target).square().mean(1).sum()
+
+
+def actor_loss(q: Tensor, action: Tensor, action_l2: float) -> Tensor:
+    """Deterministic policy gradient through the first critic, q [B], TD3 equation 15.
+
+    ``action_l2`` weighs the mean squared action (HER's penalty, which keeps tanh from saturating).
+    """
+    return -q.mean() + action_l2 * action.square().mean()
+
+
+@torch.no_grad()
+def polyak_update(targets: list[Tensor], sources: list[Tensor], tau: float) -> None:
+    """Move each target towards its source: target += tau (source - target)."""
+    torch._foreach_lerp_(targets, sources, tau)

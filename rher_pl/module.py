@@ -1,0 +1,232 @@
+"""The learner: TD3 on mixed subtask batches, as a LightningModule."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+
+from rher_pl import losses
+from rher_pl.errors import require
+from rher_pl.evaluation import evaluate
+from rher_pl.networks import Actor, TwinCritic
+from rher_pl.policy import InputEncoder, RelayPolicy
+from rher_pl.progress import RelayProgress
+from rher_pl.statistics import episode_statistics, evaluation_statistics, sample_statistics
+from rher_pl.tasks import get_task
+
+
+class RHERModule(pl.LightningModule):
+    """TD3 (arXiv 1802.09477) conditioned on the goals of a relay (arXiv 2208.00843).
+
+    One actor and one pair of critics serve all subtasks. Optimisation is manual: one
+    ``training_step`` takes one iteration's episodes and does U updates.
+
+    Args:
+        task: registered task name; the data module's task is used by the command line.
+        gamma: discount, in (0, 1); RHER uses 1 - 1/T.
+        tau: share by which the targets move towards the networks after every update, in (0, 1].
+        learning_rate: of both Adam optimizers.
+        policy_noise: standard deviation of the target policy smoothing noise.
+        noise_clip: bound of that noise.
+        policy_delay: critic updates per actor update, at least 1.
+        action_l2: weight of the mean squared action in the actor's loss.
+        hidden_size: width of the hidden layers of actor and critics.
+        hidden_layers: number of hidden layers.
+        relative_goals: let the networks also see goal minus current position.
+        learned_threshold: moving success from which a subtask counts as learned, in [0, 1].
+    """
+
+    def __init__(
+        self,
+        task: str = "FetchPush-v4",
+        gamma: float = 0.98,
+        tau: float = 0.005,
+        learning_rate: float = 1e-3,
+        policy_noise: float = 0.1,
+        noise_clip: float = 0.5,
+        policy_delay: int = 2,
+        action_l2: float = 0.5,
+        hidden_size: int = 256,
+        hidden_layers: int = 3,
+        relative_goals: bool = True,
+        learned_threshold: float = 0.8,
+    ) -> None:
+        super().__init__()
+        require(0.0 < gamma < 1.0, f"gamma must be in (0, 1), got {gamma}")
+        require(0.0 < tau <= 1.0, f"tau must be in (0, 1], got {tau}")
+        require(policy_delay >= 1, f"policy_delay must be at least 1, got {policy_delay}")
+        require(hidden_size >= 1, f"hidden_size must be at least 1, got {hidden_size}")
+        require(hidden_layers >= 1, f"hidden_layers must be at least 1, got {hidden_layers}")
+        require(
+            math.isfinite(learning_rate) and learning_rate > 0,
+            f"learning_rate must be above 0, got {learning_rate}",
+        )
+        self.save_hyperparameters()
+        self.automatic_optimization = False
+        spec = get_task(task)
+        self.relay = spec.make_relay(relative_goals=relative_goals)
+        encoder = InputEncoder(self.relay, spec.observation_size)
+        sizes = (encoder.size, spec.action_size, hidden_size, hidden_layers)
+        self.policy = RelayPolicy(encoder, Actor(*sizes), spec.action_size)
+        self.critic = TwinCritic(*sizes)
+        self.target_actor = copy.deepcopy(self.policy.actor).requires_grad_(False)
+        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self._targets = [*self.target_critic.parameters(), *self.target_actor.parameters()]
+        self._sources = [*self.critic.parameters(), *self.policy.actor.parameters()]
+        self.progress = RelayProgress(self.relay.num_subtasks, learned_threshold)
+        self.env_steps = 0
+        self.updates = 0
+        self.episodes = 0
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        rate = self.hparams["learning_rate"]
+        return [
+            torch.optim.Adam(self.critic.parameters(), lr=rate, fused=True),
+            torch.optim.Adam(self.policy.actor.parameters(), lr=rate, fused=True),
+        ], []
+
+    def setup(self, stage: str) -> None:
+        """Run hidden layers in bfloat16 if the trainer's ``precision`` asks for it."""
+        reduced = self.trainer.precision in ("bf16-mixed", "bf16-true")
+        for network in (self.policy.actor, self.critic, self.target_actor, self.target_critic):
+            network.net.compute_dtype = torch.bfloat16 if reduced else torch.float32
+
+    # --- one iteration -------------------------------------------------------------------------
+
+    def training_step(self, batch: dict[str, TensorDict], batch_idx: int) -> None:
+        """Take in new episodes [N], then do U updates on mixed batches [U, B]."""
+        episodes, samples = batch["episodes"], batch["updates"]
+        self.policy.encoder.update(episodes)
+        self.env_steps += episodes["action"].shape[:2].numel()
+        self.episodes += len(episodes)
+        self.metrics = episode_statistics(episodes, self.relay)
+        if samples is None:
+            return
+        self.metrics |= sample_statistics(samples, self.relay)
+        with torch.autocast(self.device.type, enabled=False):  # dtypes are explicit in networks.py
+            update_metrics = [self.update(sample) for sample in self.encode(samples).unbind(0)]
+        for name in ("critic_loss", "q", "actor_loss"):
+            values = [metrics[name] for metrics in update_metrics if name in metrics]
+            if values:
+                self.metrics[f"train/{name}"] = torch.stack(values).mean()
+
+    @torch.no_grad()
+    def encode(self, samples: TensorDict) -> TensorDict:
+        """Network inputs of all U batches at once; the normaliser stands still meanwhile."""
+        encoder, following = self.policy.encoder, samples["next"]
+        subtask = samples["subtask"].squeeze(-1)
+        return TensorDict(
+            {
+                "inputs": encoder(samples["observation"], samples["goal"], subtask),
+                "next_inputs": encoder(following["observation"], following["goal"], subtask),
+                "action": samples["action"],
+                "reward": following["reward"].squeeze(-1),
+                "terminated": following["terminated"].squeeze(-1),
+            },
+            batch_size=samples.batch_size,
+        )
+
+    def update(self, sample: TensorDictBase) -> dict[str, Tensor]:
+        """One TD3 update on a mixed batch [B] of encoded samples."""
+        metrics = self.update_critic(sample)
+        self.updates += 1
+        if self.updates % self.hparams["policy_delay"] == 0:
+            metrics |= self.update_actor(sample)
+        losses.polyak_update(self._targets, self._sources, self.hparams["tau"])
+        return metrics
+
+    def update_critic(self, sample: TensorDictBase) -> dict[str, Tensor]:
+        """Regress both critics on the clipped, bounded double-Q target."""
+        target = self.target_q(sample)
+        q = self.critic(sample["inputs"], sample["action"])  # [2, B]
+        loss = losses.critic_loss(q, target)
+        # The wrapped optimizer: its step is what Lightning counts as global_step.
+        self._step(self.optimizers()[0], loss)  # type: ignore[index]
+        return {"critic_loss": loss.detach(), "q": q.detach().mean()}
+
+    @torch.no_grad()
+    def target_q(self, sample: TensorDictBase) -> Tensor:
+        """Bellman target [B] with target policy smoothing."""
+        action = self.target_actor(sample["next_inputs"])
+        noise = torch.randn_like(action) * self.hparams["policy_noise"]
+        action = losses.smoothed_action(action, noise, self.hparams["noise_clip"])
+        next_q = self.target_critic(sample["next_inputs"], action)
+        return losses.target_q(
+            sample["reward"], sample["terminated"], next_q, self.hparams["gamma"]
+        )
+
+    def update_actor(self, sample: TensorDictBase) -> dict[str, Tensor]:
+        """Ascend the first critic's value of the actor's own actions."""
+        action = self.policy.actor(sample["inputs"])
+        q = self.critic(sample["inputs"], action)[0]
+        loss = losses.actor_loss(q, action, self.hparams["action_l2"])
+        self._step(self.optimizers(use_pl_optimizer=False)[1], loss)  # type: ignore[index]
+        return {"actor_loss": loss.detach()}
+
+    @staticmethod
+    def _step(optimizer: Any, loss: Tensor) -> None:
+        parameters = optimizer.param_groups[0]["params"]
+        for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters)):
+            parameter.grad = grad
+        optimizer.step()
+
+    # --- evaluation ----------------------------------------------------------------------------
+
+    def evaluate(self, env: Any, seeds: Sequence[int], subtask: int | None = None) -> TensorDict:
+        """Noise-free episodes of the last subtask's policy (or ``subtask``'s), one per seed."""
+        with torch.autocast(self.device.type, enabled=False):  # dtypes are explicit in networks.py
+            return evaluate(
+                env,
+                self.policy,
+                seeds,
+                self.relay.last if subtask is None else subtask,
+                self.hparams["gamma"],
+                lambda inputs, action: self.critic(inputs, action)[0],
+            )
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        env = self.trainer.datamodule.eval_env  # type: ignore[attr-defined]
+        seeds = batch.tolist()
+        self.evaluation = self.evaluate(env, seeds)
+        self.metrics_eval = evaluation_statistics(self.evaluation, self.relay)
+        self.log_dict(self.metrics_eval, batch_size=len(seeds), logger=False)
+        if self.trainer.training:
+            self._record_progress(env, seeds)
+
+    test_step = validation_step
+
+    def _record_progress(self, env: Any, seeds: Sequence[int]) -> None:
+        """Learned or not is judged by the learner's own policy while that is not the last one."""
+        learner = self.progress.learner_subtask
+        result = self.evaluation
+        if learner != self.relay.last:
+            result = self.evaluate(env, seeds, learner)
+        self.progress.record(result["success"].float().mean(0).tolist())
+
+    # --- checkpoints ---------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["rher_pl"] = {
+            "task": self.hparams["task"],
+            "env_steps": self.env_steps,
+            "updates": self.updates,
+            "episodes": self.episodes,
+            "progress": self.progress.state_dict(),
+            "rng_state": torch.get_rng_state(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["rher_pl"]
+        self.env_steps = state["env_steps"]
+        self.updates = state["updates"]
+        self.episodes = state["episodes"]
+        self.progress.load_state_dict(state["progress"])
+        torch.set_rng_state(state["rng_state"])

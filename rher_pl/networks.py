@@ -1,0 +1,79 @@
+"""Actor and stacked twin critics.
+
+Both are one class: a multi-layer perceptron with ``E`` members whose weights are stacked, so that
+the two critics are one batched product per layer instead of two small ones.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class StackedMLP(nn.Module):
+    """``members`` independent ReLU perceptrons evaluated together.
+
+    Hidden layers run in ``compute_dtype`` (bfloat16 halves the cost on CPUs that have it); the
+    head is always float32, because a bfloat16 head quantises Q.
+
+    Args:
+        members: E, number of independent networks.
+        inputs, outputs: sizes of a network's input and output.
+        hidden_size, hidden_layers: width and number of hidden layers.
+    """
+
+    def __init__(
+        self, members: int, inputs: int, outputs: int, hidden_size: int, hidden_layers: int
+    ) -> None:
+        super().__init__()
+        self.compute_dtype = torch.float32
+        sizes = [inputs, *[hidden_size] * hidden_layers, outputs]
+        self.weights = nn.ParameterList(
+            nn.Parameter(_uniform(members, n, m, fan_in=n)) for n, m in zip(sizes, sizes[1:])
+        )
+        self.biases = nn.ParameterList(
+            nn.Parameter(_uniform(members, 1, m, fan_in=n)) for n, m in zip(sizes, sizes[1:])
+        )
+        # Indexing a ParameterList costs as much as a small product; the hot path reads this.
+        self._layers = tuple(zip(self.weights, self.biases))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs], the same for all members, to [E, B, outputs] float32."""
+        dtype = self.compute_dtype
+        *hidden_layers, (head_weight, head_bias) = self._layers
+        hidden = x.to(dtype).expand(head_weight.shape[0], *x.shape)  # [E, B, inputs]
+        for weight, bias in hidden_layers:
+            hidden = torch.baddbmm(bias.to(dtype), hidden, weight.to(dtype)).relu_()
+        return torch.baddbmm(head_bias, hidden.float(), head_weight)
+
+
+class Actor(nn.Module):
+    """Deterministic policy: tanh of a perceptron, actions in [-1, 1]."""
+
+    def __init__(self, inputs: int, action_size: int, hidden_size: int, hidden_layers: int):
+        super().__init__()
+        self.net = StackedMLP(1, inputs, action_size, hidden_size, hidden_layers)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs [B, I] to actions [B, A]."""
+        return self.net(inputs).squeeze(0).tanh()
+
+
+class TwinCritic(nn.Module):
+    """Two independent Q functions of (inputs, action) (TD3, arXiv 1802.09477)."""
+
+    def __init__(self, inputs: int, action_size: int, hidden_size: int, hidden_layers: int):
+        super().__init__()
+        self.net = StackedMLP(2, inputs + action_size, 1, hidden_size, hidden_layers)
+
+    def forward(self, inputs: Tensor, action: Tensor) -> Tensor:
+        """Inputs [B, I] and actions [B, A] to Q values [2, B]."""
+        return self.net(torch.cat([inputs, action], dim=-1)).squeeze(-1)
+
+
+def _uniform(*shape: int, fan_in: int) -> Tensor:
+    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), the default of ``torch.nn.Linear``."""
+    bound = 1.0 / math.sqrt(fan_in)
+    return torch.empty(*shape).uniform_(-bound, bound)

@@ -1,0 +1,222 @@
+"""Checks before anything is spent: checkpoint, tracking URI, output folder, limits.
+
+Each raises :class:`ConfigError` with one line that says what to write instead.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import torch
+import yaml
+
+from rher_pl.errors import ConfigError, require
+from rher_pl.usage import LINKED
+
+LIGHTNING_KEYWORDS = ("last", "best", "hpc", "registry")
+"""Values of ``--ckpt_path`` that Lightning resolves itself."""
+CONNECT_SECONDS = 5.0
+DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+EXAMPLE_URI = "sqlite:///mlruns/mlflow.db or http://<host>:<port>"
+
+
+@dataclass(frozen=True)
+class MadeWith:
+    """What a checkpoint says of the run that wrote it.
+
+    Args:
+        path: of the checkpoint.
+        task: name of its task.
+        options: command line options by dotted name, with the values it was made with.
+        shapes: of the module's tensors, by name.
+        run_id: MLflow run that it belongs to, or None.
+    """
+
+    path: str
+    task: str
+    options: dict[str, Any]
+    shapes: dict[str, torch.Size]
+    run_id: str | None
+
+
+def read_checkpoint(path: str | None) -> MadeWith | None:
+    """Look into a checkpoint, without running code from it or copying its tensors.
+
+    Returns:
+        None for no path, and for a keyword that Lightning turns into a path.
+
+    Raises:
+        ConfigError: if there is none, if it is damaged, or if another program wrote it.
+    """
+    if not path or path.split(":")[0] in LIGHTNING_KEYWORDS:
+        return None
+    require(Path(path).is_file(), f"no checkpoint {path}: --ckpt_path must name a .ckpt file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch raises many types for a damaged file
+        raise ConfigError(
+            f"checkpoint {path} is damaged or no checkpoint: give --ckpt_path another file"
+        ) from error
+    ours = content.get("rher_pl") if isinstance(content, dict) else None
+    if not isinstance(ours, dict) or "task" not in ours:
+        raise ConfigError(
+            f"checkpoint {path} was not written by rher_pl: give --ckpt_path one of its .ckpt files"
+        )
+    model, data = (
+        dict(content.get(key, {})) for key in ("hyper_parameters", "datamodule_hyper_parameters")
+    )
+    options = {f"model.{key}": value for key, value in model.items() if key != "task"}
+    options |= {f"data.{key}": value for key, value in data.items() if key != "seed"}
+    if "seed" in data:
+        options["seed_everything"] = data["seed"]
+    shapes = {name: value.shape for name, value in content.get("state_dict", {}).items()}
+    recorder = content.get("callbacks", {}).get("RunRecorder", {})
+    return MadeWith(path, ours["task"], options, shapes, recorder.get("run_id"))
+
+
+def check_task(made_with: MadeWith, task: str) -> None:
+    """A checkpoint continues or is evaluated on its own task only."""
+    require(
+        made_with.task == task,
+        f"checkpoint {made_with.path} is of task {made_with.task}, but the config says {task}: "
+        f"use a config with data.task {made_with.task}, or another checkpoint",
+    )
+
+
+def check_shapes(
+    made_with: MadeWith, shapes: Mapping[str, torch.Size], model: Mapping[str, Any]
+) -> None:
+    """The networks that the config describes must be those of the checkpoint.
+
+    Args:
+        shapes: of the new module's tensors, by name.
+        model: the new module's options.
+    """
+    if shapes == made_with.shapes:
+        return
+    before = made_with.options
+    changed = [key for key in model if before.get(f"model.{key}", model[key]) != model[key]]
+    wanted = ", ".join(f"--model.{key} {before[f'model.{key}']}" for key in changed)
+    raise ConfigError(
+        f"checkpoint {made_with.path} holds networks of other sizes: "
+        + (f"use {wanted}" if wanted else "another version of rher_pl wrote it")
+    )
+
+
+def check_linked(configs: Sequence[Any] | None) -> None:
+    """A config that sets an option which follows another one would be ignored silently."""
+    for config in configs or ():
+        values = yaml.safe_load(Path(str(config)).read_text())
+        for key, source in LINKED.items():
+            section, _, name = key.partition(".")
+            require(
+                name not in (values.get(section) or {}),
+                f"{key} in {config} follows {source}: set {source} instead",
+            )
+
+
+def check_seed(seed: int) -> None:
+    """NumPy's legacy generator takes 32 bits."""
+    require(0 <= seed < 2**32, f"seed_everything must be in [0, {2**32}), got {seed}")
+
+
+def check_limits(trainer: Any) -> None:
+    """Training must have an end, or Lightning's default of 1000 epochs would be run."""
+    limits = (trainer.max_epochs, trainer.max_time)
+    bounded = any(limit is not None for limit in limits) or trainer.max_steps > 0
+    require(
+        bounded or bool(trainer.fast_dev_run),
+        "trainer.max_epochs is not set: add it to the config, or --trainer.max_epochs 24",
+    )
+    epochs = trainer.max_epochs
+    require(epochs is None or epochs >= 1, f"trainer.max_epochs must be at least 1, got {epochs}")
+
+
+def check_writable(folder: str) -> None:
+    """Make the output folder, and a file in it."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write to the output folder {folder} ({error.strerror}): "
+            "choose another with --recorder.folder"
+        ) from error
+
+
+def check_tracking_uri(uri: str) -> None:
+    """Reach what the URI names within seconds; MLflow's own retries take minutes.
+
+    Raises:
+        ConfigError: if the URI is malformed, or nothing usable answers there.
+    """
+    scheme = uri.partition(":")[0].partition("+")[0] if "://" in uri else ""
+    if scheme == "sqlite":
+        _check_sqlite(uri)
+    elif scheme in ("http", "https"):
+        _check_server(uri)
+    elif scheme in DATABASE_PORTS:
+        _check_port(uri, DATABASE_PORTS[scheme])
+    else:
+        raise ConfigError(
+            f"recorder.tracking_uri {uri!r} is not one that MLflow can record to: "
+            f"write {EXAMPLE_URI}"
+        )
+
+
+def _check_sqlite(uri: str) -> None:
+    path = uri.removeprefix("sqlite:///").partition("?")[0]
+    require(
+        uri.startswith("sqlite:///") and bool(path.strip("/")),
+        f"recorder.tracking_uri {uri!r} names no file: write sqlite:///mlruns/mlflow.db",
+    )
+    check_writable(str(Path(path).parent))
+    file = Path(path)
+    if not file.exists():
+        return
+    usable = file.is_file() and os.access(file, os.W_OK)
+    header = file.read_bytes()[:16] if usable else b"-"
+    require(
+        header in (b"", b"SQLite format 3\x00"),
+        f"recorder.tracking_uri: {path} is not a database that can be written: "
+        "name another file, such as sqlite:///mlruns/mlflow.db",
+    )
+
+
+def _check_server(uri: str) -> None:
+    try:
+        urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=CONNECT_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):  # a server that asks who we are; MLflow's client answers it
+            return
+        raise ConfigError(
+            f"recorder.tracking_uri {uri} answers, but is no MLflow server (status {error.code}): "
+            f"write {EXAMPLE_URI}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"recorder.tracking_uri {uri} cannot be reached: start `mlflow server` there, "
+            "or write sqlite:///mlruns/mlflow.db"
+        ) from error
+
+
+def _check_port(uri: str, default_port: int) -> None:
+    try:
+        parts = urlsplit(uri)
+        address = (parts.hostname or "localhost", parts.port or default_port)
+        socket.create_connection(address, timeout=CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:  # the URI itself may hold a password: not printed
+        raise ConfigError(
+            "recorder.tracking_uri: the database cannot be reached: start it, "
+            "or write sqlite:///mlruns/mlflow.db"
+        ) from error

@@ -1,0 +1,238 @@
+"""The relay: an ordered chain of subtasks, told apart by one goal encoding.
+
+A relay is data. Each subtask says what every goal slot holds: nothing, a desired goal, or the
+current position of a point (the gripper or an object). Slot ``k`` is always filled by point ``k``,
+so "subtask solved" means: every slot in use lies within epsilon of its point.
+
+Source: Luo et al., "Relay Hindsight Experience Replay", arXiv 2208.00843, section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Unused:
+    """The slot takes no part in this subtask; it is padded with 0 before normalisation."""
+
+
+@dataclass(frozen=True)
+class Desired:
+    """The slot holds desired goal ``index``."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Position:
+    """The slot holds the current position of point ``index``.
+
+    In the slot of another point it is a target that moves (reach object i); in the point's own
+    slot it says "must not be disturbed".
+    """
+
+    index: int
+
+
+Slot = Unused | Desired | Position
+
+
+@dataclass(frozen=True)
+class Subtask:
+    """One link of the chain.
+
+    Args:
+        name: as it appears in metrics (``eval/success/<name>``).
+        slots: what each of the relay's goal slots holds.
+        epsilon: distance in metres within which a slot counts as met.
+    """
+
+    name: str
+    slots: tuple[Slot, ...]
+    epsilon: float = 0.05
+
+
+@dataclass(frozen=True)
+class Relay:
+    """An ordered chain of subtasks over ``num_points`` points and ``num_desired`` desired goals.
+
+    Shapes below: ``*`` any leading shape, ``P`` points, ``D`` desired goals, ``S`` subtasks,
+    one slot per point, ``G = 3 P`` (``6 P`` with ``relative_goals``) numbers in an encoded goal.
+
+    Args:
+        subtasks: the chain, first to last; the last one is the task itself.
+        num_points: points whose positions are observed, gripper first, then the objects.
+        num_desired: desired goals of the task.
+        relative_goals: append "goal minus current position" for every slot to the encoding, so
+            that the networks need not learn the subtraction. Unused slots append 0.
+    """
+
+    subtasks: tuple[Subtask, ...]
+    num_points: int
+    num_desired: int
+    relative_goals: bool = False
+    _source: Tensor = field(init=False, repr=False, compare=False)
+    _hindsight: Tensor = field(init=False, repr=False, compare=False)
+    _epsilon: Tensor = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for subtask in self.subtasks:
+            if len(subtask.slots) != self.num_points:
+                raise ValueError(
+                    f"subtask {subtask.name!r} has {len(subtask.slots)} slots for "
+                    f"{self.num_points} points: give one slot per point"
+                )
+        set_ = object.__setattr__  # frozen: the lookup tables are derived once, here
+        set_(self, "_source", self._table(self._source_column))
+        set_(self, "_hindsight", self._table(self._hindsight_column))
+        set_(self, "_epsilon", torch.tensor([s.epsilon for s in self.subtasks]))
+
+    def _table(self, column) -> Tensor:
+        """Lookup table [S, P] of columns, one per subtask and slot."""
+        return torch.tensor(
+            [[column(slot, point) for point, slot in enumerate(s.slots)] for s in self.subtasks]
+        )
+
+    def _source_column(self, slot: Slot, point: int) -> int:
+        """Column in [padding | desired goals | positions] that fills a slot."""
+        if isinstance(slot, Desired):
+            return 1 + slot.index
+        if isinstance(slot, Position):
+            return 1 + self.num_desired + slot.index
+        return 0
+
+    def _hindsight_column(self, slot: Slot, point: int) -> int:
+        """Column in [padding | positions at f | positions at t] that fills a relabelled slot."""
+        if isinstance(slot, Unused):
+            return 0
+        if slot == Position(point):  # "must not be disturbed" keeps its meaning in hindsight
+            return 1 + self.num_points + point
+        return 1 + point
+
+    @property
+    def num_subtasks(self) -> int:
+        return len(self.subtasks)
+
+    @property
+    def last(self) -> int:
+        """Index of the last subtask, the task itself."""
+        return len(self.subtasks) - 1
+
+    @property
+    def goal_size(self) -> int:
+        """Length G of an encoded goal."""
+        return 3 * self.num_points * (2 if self.relative_goals else 1)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(subtask.name for subtask in self.subtasks)
+
+    @property
+    def active_slots(self) -> Tensor:
+        """Which slots each subtask uses, [S, P] bool."""
+        return self._source > 0
+
+    @property
+    def active_numbers(self) -> Tensor:
+        """Which numbers of the encoding each subtask uses, [S, G] bool."""
+        per_slot = self.active_slots.repeat_interleave(3, dim=1)
+        return torch.cat([per_slot, per_slot], dim=1) if self.relative_goals else per_slot
+
+    def goals(self, achieved: Tensor, desired: Tensor, subtask: Tensor) -> Tensor:
+        """Absolute goal of every slot, [*, P, 3].
+
+        Args:
+            achieved: current positions of the points, [*, P, 3] (metres).
+            desired: desired goals of the task, [*, D, 3] (metres).
+            subtask: which subtask to encode, [*] int64.
+        """
+        padding = achieved.new_zeros(*achieved.shape[:-2], 1, 3)
+        return _pick(torch.cat([padding, desired, achieved], dim=-2), self._source, subtask)
+
+    def hindsight_goals(self, achieved: Tensor, later: Tensor, subtask: Tensor) -> Tensor:
+        """Absolute hindsight goal of every slot, [*, P, 3].
+
+        Args:
+            achieved: positions at the transition's own time t, [*, P, 3] (metres).
+            later: positions at a later time f of the same episode, [*, P, 3] (metres).
+            subtask: [*] int64.
+        """
+        padding = achieved.new_zeros(*achieved.shape[:-2], 1, 3)
+        return _pick(torch.cat([padding, later, achieved], dim=-2), self._hindsight, subtask)
+
+    def encode(self, goals: Tensor, achieved: Tensor, subtask: Tensor) -> Tensor:
+        """What the networks see of a goal, [*, G]: absolute slots and, if asked for, relative ones."""
+        if not self.relative_goals:
+            return goals.flatten(-2)
+        active = self.active_slots.to(goals.device)[subtask].unsqueeze(-1)
+        return torch.cat([goals, (goals - achieved) * active], dim=-2).flatten(-2)
+
+    def met(self, goals: Tensor, achieved: Tensor, subtask: Tensor) -> Tensor:
+        """Whether every slot in use lies within epsilon of its point, [*] bool."""
+        distance = torch.linalg.vector_norm(goals - achieved, dim=-1)  # [*, P]
+        epsilon = self._epsilon.to(goals.device)[subtask].unsqueeze(-1)
+        unused = ~self.active_slots.to(goals.device)[subtask]
+        return ((distance <= epsilon) | unused).all(-1)
+
+    def solved(self, achieved: Tensor, desired: Tensor) -> Tensor:
+        """Whether each subtask is solved in a state, [*, S] bool."""
+        return torch.stack(
+            [self.met(self.goals(achieved, desired, s), achieved, s) for s in self._each(achieved)],
+            dim=-1,
+        )
+
+    def first_unsolved(self, achieved: Tensor, desired: Tensor) -> Tensor:
+        """The subtask to work on in a state, [*] int64.
+
+        It is the one after the furthest subtask that is solved (the last one if all are): having
+        brought object 0 to its goal, the gripper may leave it, so "reach object 0" being unmet
+        again does not send the relay back.
+        """
+        solved = self.solved(achieved, desired)
+        rank = torch.arange(1, self.num_subtasks + 1, device=solved.device)
+        return (solved * rank).amax(-1).clamp(max=self.last)
+
+    def _each(self, like: Tensor) -> list[Tensor]:
+        """One index tensor per subtask, shaped like the leading dimensions of ``like``."""
+        shape = like.shape[:-2]
+        return [
+            torch.full(shape, s, dtype=torch.int64, device=like.device)
+            for s in range(self.num_subtasks)
+        ]
+
+
+def _pick(candidates: Tensor, table: Tensor, subtask: Tensor) -> Tensor:
+    """Rows ``table[subtask]`` of ``candidates`` [*, C, 3], giving [*, P, 3]."""
+    index = table.to(candidates.device)[subtask].unsqueeze(-1)
+    return candidates.gather(-2, index.expand(*index.shape[:-1], 3))
+
+
+def reach_relay(epsilon: float = 0.05, relative_goals: bool = False) -> Relay:
+    """The chain of one subtask: the gripper to the desired point. This is plain HER."""
+    return Relay((Subtask("reach", (Desired(0),), epsilon),), 1, 1, relative_goals)
+
+
+def object_relay(
+    bring: Sequence[str], epsilon: float = 0.05, relative_goals: bool = False
+) -> Relay:
+    """The chain of 2N subtasks for N objects: reach object i, bring object i to its goal.
+
+    Args:
+        bring: name of the bring-subtask of each object, for example ``["push"]``.
+        epsilon: distance in metres within which a slot counts as met.
+        relative_goals: see :class:`Relay`.
+    """
+    count = len(bring)
+    subtasks: list[Subtask] = []
+    for i, name in enumerate(bring):
+        before: tuple[Slot, ...] = tuple(Desired(j) for j in range(i))
+        after: tuple[Slot, ...] = tuple(Position(j + 1) for j in range(i + 1, count))
+        reach = "reach" if count == 1 else f"reach_{i}"
+        subtasks.append(Subtask(reach, (Position(i + 1), *before, Unused(), *after), epsilon))
+        subtasks.append(Subtask(name, (Unused(), *before, Desired(i), *after), epsilon))
+    return Relay(tuple(subtasks), count + 1, count, relative_goals)

@@ -1,0 +1,73 @@
+"""jsonargparse's messages, cut down to one line that says what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+
+UNKNOWN = (
+    re.compile(r"unrecognized arguments: (?:--)?(?P<key>[^\s=]+)"),
+    re.compile(r"does not accept option '(?P<key>[^']+)'"),
+)
+WRONG_TYPE = re.compile(r'Parser key "(?P<key>[^"]+)": .*?(?:Got|Given) value: (?P<value>.*)')
+EXPECTED = re.compile(
+    r"Expected an? (?:<class '(?P<type>[\w.]+)'>|typing\.Literal\[(?P<names>.*?)\])"
+)
+MISSING_FILE = re.compile(r"File does not exist: '(?P<path>.*)'")
+FOLLOWS = re.compile(r'Linked "(?P<key>[^"]+)" must be given via "(?P<source>[^"]+)"')
+NO_CONFIG = re.compile(r"Unexpected config|Path is not a file|--config: expected one argument")
+LINKED = {"data.seed": "seed_everything", "model.task": "data.task"}
+"""Options that follow another one, by name."""
+CONFIG_HINT = "write the path of a YAML file, such as configs/push.yaml"
+
+
+def known_options(parser: Any) -> list[str]:
+    """Dotted names of all options of a parser and of its subcommands, sorted."""
+    names: set[str] = set()
+    for action in parser._actions:
+        names |= {text.lstrip("-") for text in action.option_strings if text.startswith("--")}
+        for subparser in getattr(action, "_name_parser_map", {}).values():
+            names |= set(known_options(subparser))
+    return sorted(names)
+
+
+def explain(message: str, options: list[str]) -> str:
+    """One line for a message of jsonargparse's ``parser.error``.
+
+    Args:
+        message: may have many lines.
+        options: dotted names of the options that exist.
+    """
+    line = " ".join(message.split())
+    for pattern in UNKNOWN:
+        if found := pattern.search(line):
+            return _unknown(found["key"], options)
+    if found := MISSING_FILE.search(line):
+        return f"config {found['path']} does not exist: {CONFIG_HINT}"
+    if NO_CONFIG.search(line):
+        return f"--config names no usable file: {CONFIG_HINT}"
+    if found := FOLLOWS.search(line):
+        return f"{found['key']} follows {found['source']}: set {found['source']} instead"
+    if found := WRONG_TYPE.search(line):
+        return _wrong_type(found["key"], found["value"], line)
+    return line
+
+
+def _unknown(key: str, options: list[str]) -> str:
+    near = difflib.get_close_matches(key, options, 1, cutoff=0.6)
+    if not near:  # the right name in the wrong section, or without one
+        last = key.rpartition(".")[2]
+        near = [name for name in options if name.rpartition(".")[2] == last][:1]
+    hint = f"did you mean {near[0]}?" if near else "`fit --help` lists every option"
+    return f"unknown option {key}: {hint}"
+
+
+def _wrong_type(key: str, value: str, line: str) -> str:
+    expected: list[str] = []
+    for found in EXPECTED.finditer(line):
+        names = [found["type"]] if found["type"] else found["names"].replace("'", "").split(", ")
+        expected += [name for name in names if name not in (*expected, "NoneType")]
+    if not expected:
+        return line
+    return f"{key} cannot be {value}: write {'one of ' * (len(expected) > 1)}{', '.join(expected)}"

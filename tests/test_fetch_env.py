@@ -1,0 +1,293 @@
+"""The batched Fetch environment against Gymnasium's own, compared without tolerances."""
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import gymnasium_robotics
+import mujoco
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+from torchrl.collectors import Collector
+from torchrl.envs.utils import check_env_specs
+
+from rher_pl.envs.fetch import TASKS, FetchEnv
+
+gymnasium.register_envs(gymnasium_robotics)
+
+# Each task plays 4 + 14 + 32 = 50 episodes, 200 in all; each environment plays two or more.
+BATCHES = [(1, 4), (7, 2), (16, 2)]
+
+
+def random_actions(rng: np.random.Generator, num_envs: int) -> NDArray[np.float32]:
+    # Beyond [-1, 1], so that clipping is compared as well.
+    return rng.uniform(-1.2, 1.2, (num_envs, 4)).astype(np.float32)
+
+
+def step(env: FetchEnv, action: NDArray[np.float32]) -> TensorDictBase:
+    return env.step(TensorDict({"action": torch.from_numpy(action)}, [env.num_envs]))["next"]
+
+
+def assert_same(batch: TensorDictBase, expected: list[dict[str, NDArray[np.float64]]]) -> None:
+    """The batch equals Gymnasium's observations, one dictionary for each environment."""
+
+    def stacked(key: str) -> Tensor:
+        return torch.from_numpy(np.stack([observation[key] for observation in expected]))
+
+    assert torch.equal(batch["observation"], stacked("observation"))
+    assert torch.equal(batch["achieved_goals"][:, -1], stacked("achieved_goal"))
+    assert torch.equal(batch["achieved_goals"][:, 0], stacked("observation")[:, :3])
+    assert torch.equal(batch["desired_goals"][:, 0], stacked("desired_goal"))
+
+
+@pytest.mark.parametrize(("num_envs", "episodes"), BATCHES)
+@pytest.mark.parametrize("task", TASKS)
+def test_equals_gymnasium_bit_for_bit(task: str, num_envs: int, episodes: int) -> None:
+    seed = 100 * num_envs
+    env = FetchEnv(task, num_envs, seed=seed, dtype=torch.float64)
+    references = [gymnasium.make(task) for _ in range(num_envs)]
+    rng = np.random.default_rng(seed)
+    rewards = set()
+    for episode in range(episodes):
+        # Only the first reset is seeded: later episodes continue each generator.
+        starts = [
+            reference.reset(seed=seed + i if episode == 0 else None)[0]
+            for i, reference in enumerate(references)
+        ]
+        assert_same(env.reset(), starts)
+        for _ in range(env.max_episode_steps):
+            action = random_actions(rng, num_envs)
+            batch = step(env, action)
+            outcomes = [reference.step(a) for reference, a in zip(references, action, strict=True)]
+            assert_same(batch, [outcome[0] for outcome in outcomes])
+            assert batch["reward"].flatten().tolist() == [outcome[1] for outcome in outcomes]
+            assert batch["terminated"].flatten().tolist() == [outcome[2] for outcome in outcomes]
+            assert batch["truncated"].flatten().tolist() == [outcome[3] for outcome in outcomes]
+            assert torch.equal(batch["done"], batch["truncated"] | batch["terminated"])
+            rewards |= set(batch["reward"].flatten().tolist())
+        assert batch["truncated"].all()
+    assert -1.0 in rewards
+
+
+def test_reward_is_zero_where_the_goal_is_met() -> None:
+    # Random actions seldom meet a goal, so steer the gripper there.
+    env, reference = FetchEnv("FetchReach-v4", 1, seed=5), gymnasium.make("FetchReach-v4")
+    state, _ = reference.reset(seed=5)
+    env.reset()
+    rewards = []
+    for _ in range(20):
+        error = state["desired_goal"] - state["achieved_goal"]
+        action = np.append(error / 0.05, 0.0).astype(np.float32)
+        state, reward, *_ = reference.step(action)
+        batch = step(env, action[None])
+        assert batch["reward"].item() == reward
+        rewards.append(reward)
+    assert set(rewards) == {0.0, -1.0}
+
+
+def play(env: FetchEnv, steps: int, action_seed: int = 0) -> Tensor:
+    """Reset, then take random actions; all observations ``[steps + 1, N, O]``."""
+    rng = np.random.default_rng(action_seed)
+    observations = [env.reset()["observation"]]
+    for _ in range(steps):
+        observations.append(step(env, random_actions(rng, env.num_envs))["observation"])
+    return torch.stack(observations)
+
+
+def test_returned_tensors_are_not_written_again() -> None:
+    env = FetchEnv("FetchPush-v4", 2, dtype=torch.float64)
+    start = env.reset()
+    kept = start.clone()
+    first = step(env, np.ones((2, 4), np.float32))
+    kept_first = first.clone()
+    step(env, np.ones((2, 4), np.float32))
+    env.reset()
+    assert (start == kept).all()
+    assert (first == kept_first).all()
+    assert not torch.equal(start["observation"], first["observation"])
+
+
+def test_float32_is_the_float64_observation_cast_once() -> None:
+    double = play(FetchEnv("FetchPush-v4", 2, dtype=torch.float64), 5)
+    single = play(FetchEnv("FetchPush-v4", 2), 5)
+    assert single.dtype == torch.float32
+    assert torch.equal(single, double.float())
+
+
+@pytest.mark.parametrize("task", ["FetchPush-v4", "FetchPickAndPlace-v4"])
+def test_threads_do_not_change_results(task: str) -> None:
+    alone = play(FetchEnv(task, 5, seed=3, dtype=torch.float64), 50)
+    threaded_env = FetchEnv(task, 5, seed=3, num_threads=2, dtype=torch.float64)
+    assert torch.equal(alone, play(threaded_env, 50))
+    threaded_env.close()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_specs(task: str) -> None:
+    for num_envs, dtype in ((1, torch.float32), (3, torch.float64)):
+        check_env_specs(FetchEnv(task, num_envs, dtype=dtype))
+
+
+def test_set_seeds_fixes_the_next_reset_of_each_environment() -> None:
+    seeds = [11, 3, 1000]
+    env = FetchEnv("FetchPickAndPlace-v4", 3, dtype=torch.float64)
+    env.reset()
+    env.set_seeds(seeds)
+    reference = gymnasium.make("FetchPickAndPlace-v4")
+    assert_same(env.reset(), [reference.reset(seed=seed)[0] for seed in seeds])
+
+
+def test_partial_reset_leaves_the_other_environments_alone() -> None:
+    mask = torch.tensor([[False], [True], [False]])
+    env = FetchEnv("FetchPush-v4", 3, seed=7, dtype=torch.float64)
+    references = [gymnasium.make("FetchPush-v4") for _ in range(3)]
+    for i, reference in enumerate(references):
+        reference.reset(seed=7 + i)
+    env.reset()
+    rng = np.random.default_rng(0)
+    states: list[Any] = [None] * 3
+
+    def step_both() -> TensorDictBase:
+        action = random_actions(rng, 3)
+        outcomes = [reference.step(a) for reference, a in zip(references, action, strict=True)]
+        states[:] = [outcome[0] for outcome in outcomes]
+        batch = step(env, action)
+        assert_same(batch, states)
+        assert batch["truncated"].flatten().tolist() == [outcome[3] for outcome in outcomes]
+        return batch
+
+    for _ in range(20):
+        batch = step_both()
+    states[1] = references[1].reset()[0]
+    after = env.reset(batch.exclude("reward").set("_reset", mask))
+    assert_same(after, states)
+    for _ in range(30):
+        batch = step_both()
+    assert batch["truncated"].flatten().tolist() == [True, False, True]
+
+
+def as_saved(state: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The state after JSON and after a checkpoint that holds only plain types."""
+    file = io.BytesIO()
+    torch.save(json.loads(json.dumps(state)), file)
+    file.seek(0)
+    saved: list[dict[str, Any]] = torch.load(file, weights_only=True)
+    return saved
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        pytest.param(lambda env: None, id="when new"),
+        pytest.param(lambda env: play(env, 50), id="after an episode"),
+        pytest.param(lambda env: play(env, 7), id="within an episode"),
+        pytest.param(lambda env: (env.reset(), env.set_seeds([5, 6])), id="after new seeds"),
+    ],
+)
+def test_restored_rng_state_starts_the_same_next_episode(
+    prepare: Callable[[FetchEnv], Any],
+) -> None:
+    env = FetchEnv("FetchPush-v4", 2, seed=1, dtype=torch.float64)
+    prepare(env)
+    state = as_saved(env.rng_state())
+    expected = [play(env, 50), play(env, 5)]
+
+    other = FetchEnv("FetchPush-v4", 2, seed=99, dtype=torch.float64)
+    assert not torch.equal(play(other, 50), expected[0])
+    other.set_rng_state(state)
+    assert other.rng_state() == state
+    assert torch.equal(play(other, 50), expected[0])
+    assert torch.equal(play(other, 5), expected[1])
+
+
+def test_rng_state_after_a_reset_starts_that_episode_again() -> None:
+    env = FetchEnv("FetchPush-v4", 2, seed=1, dtype=torch.float64)
+    env.reset()
+    start = env.reset()
+    state = as_saved(env.rng_state())
+    other = FetchEnv("FetchPush-v4", 2, seed=99, dtype=torch.float64)
+    other.set_rng_state(state)
+    assert (other.reset() == start).all()
+    assert other.rng_state() == state
+    assert (other.reset() == env.reset()).all()
+
+
+class RandomPolicy(torch.nn.Module):
+    """Uniform actions from the global generator."""
+
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        return tensordict.set("action", 2 * torch.rand(*tensordict.batch_size, 4) - 1)
+
+
+class CountingEnv(FetchEnv):
+    """Counts calls of ``_step`` and ``_reset``."""
+
+    steps = resets = 0
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        self.steps += 1
+        return super()._step(tensordict)
+
+    def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDictBase:
+        self.resets += 1
+        return super()._reset(tensordict, **kwargs)
+
+
+def test_collector_yields_whole_episodes_and_wastes_none() -> None:
+    env = CountingEnv("FetchPush-v4", 3, seed=4)
+    twin, restored = (FetchEnv("FetchPush-v4", 3, seed=4) for _ in range(2))
+    collector = Collector(
+        env,
+        RandomPolicy(),
+        frames_per_batch=3 * 50,
+        total_frames=-1,
+        auto_register_policy_transforms=False,
+    )
+    for number, batch in zip(range(1, 4), collector, strict=False):
+        assert batch.batch_size == (3, 50)
+        assert torch.equal(batch["observation"][:, 0], twin.reset()["observation"])
+        assert torch.equal(batch["observation"][:, 0], restored.reset()["observation"])
+        assert torch.equal(batch["observation"][:, 1:], batch["next", "observation"][:, :-1])
+        assert torch.equal(batch["desired_goals"], batch["next", "desired_goals"])
+        truncated = batch["next", "truncated"].squeeze(-1)
+        assert truncated[:, -1].all() and not truncated[:, :-1].any()
+        # The collector has already reset for the next batch, and the state allows for that.
+        assert (env.steps, env.resets) == (50 * number, number + 1)
+        restored.set_rng_state(env.rng_state())
+    collector.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"task": "FetchPsuh-v4"}, "unknown task 'FetchPsuh-v4'.*FetchPush-v4"),
+        ({"num_envs": 0}, "num_envs is 0"),
+        ({"num_threads": 0}, "num_threads is 0"),
+        ({"dtype": torch.float16}, "torch.float32 or torch.float64"),
+    ],
+)
+def test_bad_arguments_say_what_to_write(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words) as raised:
+        FetchEnv(**({"task": "FetchPush-v4"} | arguments))
+    assert "\n" not in str(raised.value)
+
+
+def test_wrong_number_of_seeds_or_states() -> None:
+    env = FetchEnv("FetchReach-v4", 2)
+    with pytest.raises(ValueError, match="3 seeds for 2 environments"):
+        env.set_seeds([1, 2, 3])
+    with pytest.raises(ValueError, match="1 states for 2 environments"):
+        env.set_rng_state(env.rng_state()[:1])
+
+
+@pytest.mark.parametrize("version", ["3.12.0", "3.17.1", "4.0.0"])
+def test_broken_mujoco_version(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setattr(mujoco, "__version__", version)
+    with pytest.raises(ValueError, match=r'pip install "mujoco>=3.7,<3.12"'):
+        FetchEnv("FetchPush-v4")

@@ -1,0 +1,204 @@
+"""Losses, networks, normaliser: against worked numbers and TorchRL's TD3Loss."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tensordict import TensorDict
+from tensordict.nn import TensorDictModule
+from torchrl.data import Bounded
+from torchrl.objectives import TD3Loss
+
+from rher_pl import losses
+from rher_pl.module import RHERModule
+from rher_pl.networks import TwinCritic
+from rher_pl.normalizer import RunningNormalizer
+
+
+def test_target_is_clipped_double_q_bounded_by_the_possible_returns():
+    next_q = torch.tensor([[-2.0, -90.0, 5.0], [-1.0, -80.0, 6.0]])
+    reward = torch.tensor([-1.0, -1.0, 0.0])
+    alive = torch.zeros(3, dtype=torch.bool)
+    target = losses.target_q(reward, alive, next_q, gamma=0.9)
+    assert target.tolist() == pytest.approx([-2.8, -10.0, 0.0])
+    ended = losses.target_q(reward, ~alive, next_q, gamma=0.9)
+    assert ended.tolist() == [-1.0, -1.0, 0.0]
+
+
+def test_smoothing_noise_and_action_are_clipped():
+    action = losses.smoothed_action(torch.tensor([0.9, 0.0]), torch.tensor([3.0, -3.0]), 0.5)
+    assert action.tolist() == [1.0, -0.5]
+
+
+def test_polyak_update_moves_by_tau():
+    target, source = torch.zeros(3), torch.ones(3)
+    losses.polyak_update([target], [source], 0.25)
+    assert target.tolist() == [0.25] * 3
+
+
+@pytest.fixture
+def module() -> RHERModule:
+    torch.manual_seed(0)
+    return RHERModule("FetchPush-v4", hidden_size=32, policy_noise=0.0, action_l2=0.0)
+
+
+def random_sample(module: RHERModule, size: int = 64) -> TensorDict:
+    width = module.policy.encoder.size
+    return TensorDict(
+        {
+            "inputs": torch.randn(size, width),
+            "next_inputs": torch.randn(size, width),
+            "action": torch.rand(size, 4) * 2 - 1,
+            "reward": -torch.randint(0, 2, (size,)).float(),
+            "terminated": torch.zeros(size, dtype=torch.bool),
+        },
+        batch_size=[size],
+    )
+
+
+def perturb(module: RHERModule) -> None:
+    """Targets must differ from the networks, and Q must lie inside the bounds, or the comparison
+    could not see a wrong network being used."""
+    with torch.no_grad():
+        for network in (module.target_actor, module.target_critic):
+            for parameter in network.parameters():
+                parameter.add_(0.05 * torch.randn_like(parameter))
+        for network in (module.critic, module.target_critic):
+            network.net.biases[-1].sub_(3.0)
+
+
+def oracle(module: RHERModule) -> TD3Loss:
+    """TorchRL's loss on the very same weights."""
+
+    def single(member: int, critic: TwinCritic) -> torch.nn.Module:
+        class Q(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.weights = torch.nn.ParameterList(w[member].detach() for w in critic.net.weights)
+                self.biases = torch.nn.ParameterList(b[member].detach() for b in critic.net.biases)
+
+            def forward(self, inputs, action):
+                x = torch.cat([inputs, action], dim=-1)
+                for weight, bias in list(zip(self.weights, self.biases))[:-1]:
+                    x = torch.relu(x @ weight + bias)
+                return x @ self.weights[-1] + self.biases[-1]
+
+        return TensorDictModule(Q(), ["inputs", "action"], ["state_action_value"])
+
+    loss = TD3Loss(
+        TensorDictModule(module.policy.actor, ["inputs"], ["action"]),
+        [single(0, module.critic), single(1, module.critic)],
+        action_spec=Bounded(-1.0, 1.0, (4,)),
+        policy_noise=0.0,
+        loss_function="l2",
+        delay_actor=True,
+        delay_qvalue=True,
+    )
+    loss.make_value_estimator(gamma=0.98)
+    for index in range(2):
+        for ours, theirs in (("weights", "weights"), ("biases", "biases")):
+            for layer, value in enumerate(getattr(module.target_critic.net, ours)):
+                key = ("module", theirs, str(layer))
+                loss.target_qvalue_network_params[key].data[index].copy_(value[index])
+    loss.target_actor_network_params.data.update_(
+        TensorDict(
+            {f"module.{k}": v for k, v in module.target_actor.state_dict().items()}
+        ).unflatten_keys(".")
+    )
+    return loss
+
+
+def test_losses_agree_with_torchrl(module):
+    perturb(module)
+    sample = random_sample(module)
+    theirs = oracle(module)(
+        TensorDict(
+            {
+                "inputs": sample["inputs"],
+                "action": sample["action"],
+                "next": {
+                    "inputs": sample["next_inputs"],
+                    "reward": sample["reward"].unsqueeze(-1),
+                    "done": sample["terminated"].unsqueeze(-1),
+                    "terminated": sample["terminated"].unsqueeze(-1),
+                },
+            },
+            batch_size=sample.batch_size,
+        )
+    )
+    target = module.target_q(sample)
+    assert (target < 0).all() and (target > -50).all(), "the bound must not hide a difference"
+    critic = losses.critic_loss(module.critic(sample["inputs"], sample["action"]), target)
+    action = module.policy.actor(sample["inputs"])
+    actor = losses.actor_loss(module.critic(sample["inputs"], action)[0], action, 0.0)
+    assert critic.item() == pytest.approx(theirs["loss_qvalue"].item(), abs=1e-5)
+    assert actor.item() == pytest.approx(theirs["loss_actor"].item(), abs=1e-5)
+
+
+def test_stacked_critics_equal_two_separate_ones():
+    torch.manual_seed(0)
+    critic = TwinCritic(6, 2, 16, 2)
+    inputs, action = torch.randn(5, 6), torch.randn(5, 2)
+    for member, q in enumerate(critic(inputs, action)):
+        x = torch.cat([inputs, action], dim=-1)
+        for weight, bias in zip(critic.net.weights[:-1], critic.net.biases[:-1]):
+            x = torch.relu(x @ weight[member] + bias[member])
+        x = x @ critic.net.weights[-1][member] + critic.net.biases[-1][member]
+        assert torch.allclose(q, x.squeeze(-1), atol=1e-6)
+
+
+def test_reduced_precision_stays_close_and_keeps_the_head_in_fp32():
+    torch.manual_seed(0)
+    critic = TwinCritic(20, 4, 64, 3)
+    inputs, action = torch.randn(256, 20), torch.rand(256, 4)
+    exact = critic(inputs, action)
+    critic.net.compute_dtype = torch.bfloat16
+    reduced = critic(inputs, action)
+    assert reduced.dtype == torch.float32
+    assert not torch.equal(reduced, exact)
+    assert (reduced - exact).abs().max() < 0.02
+    assert len(reduced.unique()) > 500, "a bfloat16 head would give few distinct values"
+
+
+def test_normalizer_equals_the_statistics_of_all_data_however_it_is_split():
+    torch.manual_seed(0)
+    data = torch.randn(300, 3) * torch.tensor([1.0, 5.0, 0.1]) + torch.tensor([0.0, 100.0, 1.0])
+    normalizer = RunningNormalizer(3)
+    for part in data.split([1, 99, 200]):
+        normalizer.update(part)
+    z = normalizer(data)
+    reference = ((data - data.mean(0)) / data.std(0, unbiased=False)).clamp(-5, 5)
+    assert torch.allclose(z, reference, atol=1e-3)
+
+
+def test_normalizer_ignores_masked_numbers_and_bounds_the_deviation():
+    normalizer = RunningNormalizer(2, min_std=0.01)
+    data = torch.tensor([[1.0, 7.0], [1.0, 0.0], [1.0, 9.0]])
+    normalizer.update(data, torch.tensor([[True, True], [True, False], [True, True]]))
+    assert normalizer.mean.tolist() == [1.0, 8.0]
+    assert normalizer(torch.tensor([[1.005, 8.0]])).tolist() == [[pytest.approx(0.5, abs=1e-3), 0]]
+
+
+def test_padding_is_unmistakable_after_normalisation(module):
+    """0 before normalisation must end up far from every real goal."""
+    generator = torch.Generator().manual_seed(0)
+    home = torch.tensor([1.34, 0.75, 0.42])
+    spread = torch.tensor([0.1, 0.1, 0.02])
+    achieved = home + spread * torch.randn(8, 51, 2, 3, generator=generator)
+    desired = home + spread * torch.randn(8, 1, 3, generator=generator)
+    module.policy.encoder.update(
+        TensorDict(
+            {
+                "observation": torch.randn(8, 51, 25, generator=generator),
+                "achieved_goals": achieved,
+                "desired_goals": desired,
+            },
+            batch_size=[8],
+        )
+    )
+    subtask = torch.zeros(8, dtype=torch.int64)
+    goals = module.relay.goals(achieved[:, 0], desired, subtask)
+    code = module.relay.encode(goals, achieved[:, 0], subtask)
+    normalised = module.policy.encoder.goals(code)[:, :6].view(8, 2, 3)
+    assert (normalised[:, 1] == -5).all(), "the unused slot"
+    assert (normalised[:, 0] > -4).all(), "the slot in use"
