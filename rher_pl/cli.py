@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 import torch
+from farama_notifications import notifications
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
@@ -125,6 +126,8 @@ def quiet() -> None:
     # Hardware and seed lines, tips for other products: our own lines say what matters.
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Printed when gymnasium-robotics is imported, about hand environments that are not used here.
+    notifications.setdefault("gymnasium_robotics", {}).clear()
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # read when mlflow is imported,
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # and where it is already
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from tensordict import TensorDict, TensorDictBase
 from torch.utils.data import DataLoader
 from torchrl.envs import EnvBase
 
 from rher_pl.collect import EpisodeCollector
 from rher_pl.errors import require
 from rher_pl.exploration import BehaviorPolicy
-from rher_pl.replay import EpisodeStorage, make_replay_buffers
+from rher_pl.loader import RelayLoader
+from rher_pl.module import RHERModule
 from rher_pl.tasks import get_task
 
 EVALUATION_SEED = 1_000_000
@@ -38,6 +37,8 @@ class RelayDataModule(pl.LightningDataModule):
         guide_share: probability that the guide acts while its subtask is unsolved.
         random_share: probability of a uniform random action.
         exploration_noise: standard deviation of the Gaussian action noise.
+        reached_distance: gripper to object, in metres, up to which the guide acts; None is the
+            task's epsilon. Pushing begins at about 0.045, so a smaller value lets the guide push.
         random_episodes: episodes of random actions, without updates, before learning starts.
         eval_every_env_steps: env steps between evaluations, an epoch.
         eval_episodes: episodes of an evaluation, always on the same seeds.
@@ -58,6 +59,7 @@ class RelayDataModule(pl.LightningDataModule):
         guide_share: float = 0.4,
         random_share: float = 0.2,
         exploration_noise: float = 0.2,
+        reached_distance: float | None = None,
         random_episodes: int = 20,
         eval_every_env_steps: int = 2_500,
         eval_episodes: int = 100,
@@ -107,6 +109,7 @@ class RelayDataModule(pl.LightningDataModule):
 
     def _make_loader(self, env: EnvBase) -> RelayLoader:
         hp, module = self.hparams, self.trainer.lightning_module  # type: ignore[union-attr]
+        assert isinstance(module, RHERModule)
         generator = torch.Generator().manual_seed(hp["seed"])
         behavior_policy = BehaviorPolicy(
             module.policy,
@@ -114,6 +117,7 @@ class RelayDataModule(pl.LightningDataModule):
             hp["guide_share"],
             hp["random_share"],
             hp["exploration_noise"],
+            hp["reached_distance"],
             generator,
         )
         return RelayLoader(
@@ -150,101 +154,3 @@ class RelayDataModule(pl.LightningDataModule):
         return DataLoader(seeds, batch_size=episodes)  # type: ignore[arg-type]
 
     test_dataloader = val_dataloader
-
-
-class RelayLoader:
-    """Each item is one iteration: N new episodes, and U mixed batches drawn after storing them.
-
-    It never ends; its length is the number of iterations in an epoch, at which Lightning stops
-    to evaluate.
-
-    Args:
-        collector: source of episodes.
-        relay: the module's relay.
-        batch_sizes: samples from each subtask's pool in a mixed batch.
-        capacity: episodes kept.
-        relabel_ratio, inert_ratio: see :class:`RelayDataModule`.
-        updates: U, updates in an iteration.
-        random_episodes: see :class:`RelayDataModule`.
-        iterations: iterations in an epoch.
-        generator: randomness of exploration and sampling.
-    """
-
-    def __init__(
-        self,
-        collector: EpisodeCollector,
-        relay: Any,
-        batch_sizes: list[int],
-        capacity: int,
-        relabel_ratio: float,
-        inert_ratio: float,
-        updates: int,
-        random_episodes: int,
-        iterations: int,
-        generator: torch.Generator,
-    ) -> None:
-        self.collector = collector
-        self.relay = relay
-        self.batch_sizes = batch_sizes
-        self.capacity = capacity
-        self.relabel_ratio = relabel_ratio
-        self.inert_ratio = inert_ratio
-        self.updates = updates
-        self.random_episodes = random_episodes
-        self.iterations = iterations
-        self.generator = generator
-        self.episodes = 0
-        self.storage: EpisodeStorage | None = None
-
-    def __len__(self) -> int:
-        return self.iterations
-
-    def __iter__(self) -> Iterator[dict[str, TensorDict | None]]:
-        return self
-
-    def __next__(self) -> dict[str, TensorDict | None]:
-        behavior = self.collector.behavior_policy
-        behavior.only_random = self.episodes < self.random_episodes
-        episodes = self.collector.collect()
-        self._store(episodes)
-        warm = self.episodes >= self.random_episodes and self.updates > 0
-        return {"episodes": episodes, "updates": self.sample(self.updates) if warm else None}
-
-    def _store(self, episodes: TensorDict) -> None:
-        if self.storage is None:
-            self._allocate(episodes.exclude("actor")[0])
-        self.storage.extend(episodes)
-        self.episodes += len(episodes)
-
-    def _allocate(self, episode: TensorDictBase) -> None:
-        """Storage and buffers, shaped like ``episode``."""
-        self.storage = EpisodeStorage(self.capacity, episode)
-        self.buffers = make_replay_buffers(
-            self.storage, self.relay, self.relabel_ratio, self.inert_ratio, self.generator
-        )
-
-    def state_dict(self) -> dict[str, Any]:
-        """Exact at the end of an iteration."""
-        storage = None if self.storage is None else self.storage.state_dict()
-        return {
-            "collector": self.collector.state_dict(),
-            "storage": storage,
-            "episodes": self.episodes,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.collector.load_state_dict(state["collector"])
-        self.episodes = state["episodes"]
-        if state["storage"] is not None:
-            stored = state["storage"]["episodes"]
-            episode = {key: value[0] for key, value in stored.items()}
-            self._allocate(TensorDict(episode, batch_size=[]))
-            self.storage.load_state_dict(state["storage"])
-
-    def sample(self, updates: int) -> TensorDict:
-        """Mixed batches [updates, B]: each holds the same share of every subtask."""
-        pools = [
-            buffer.sample(updates * size).view(updates, size)
-            for buffer, size in zip(self.buffers, self.batch_sizes, strict=True)
-        ]
-        return torch.cat(pools, dim=1)

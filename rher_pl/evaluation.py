@@ -10,6 +10,7 @@ from torch import Tensor
 from torchrl.envs import EnvBase
 
 from rher_pl.policy import RelayPolicy
+from rher_pl.relay import Relay
 
 QFunction = Callable[[Tensor, Tensor], Tensor]
 """Network inputs [N, I] and actions [N, A] to Q values [N]."""
@@ -24,14 +25,14 @@ def evaluate(
     gamma: float,
     q_function: QFunction,
 ) -> TensorDict:
-    """Run one noise-free episode per seed under one subtask's policy.
+    """Run one noise-free episode per seed under one subtask's own policy.
 
     Returns:
         TensorDict [len(seeds)], one row per episode:
-        ``success`` [S]: the last subtask at the final state, every other one at any state;
-        ``solved_at_reset``: the task was solved before the first action;
-        ``contact``: an object moved by more than a centimetre (scaled with epsilon);
-        ``steps_to_success``: first step from which the task stays solved, -1 if it does not;
+        ``success``: the subtask is solved in the final state;
+        ``solved_at_reset``: it was solved before the first action;
+        ``contact``: an object moved by more than :func:`contact_distance`;
+        ``steps_to_success``: first step from which it stays solved, -1 if it does not;
         ``q`` and ``monte_carlo_return``: of the first state and action. The return continues the
         last reward for ever, as the critic does: episodes are cut by time, they do not end.
     """
@@ -56,35 +57,35 @@ def _rollout(
     state = env.reset()
     index = torch.full((env.num_envs,), subtask)
     inputs = policy.inputs(state, index)
-    q = q_function(inputs, policy.actor(inputs))
-    solved, achieved = [policy.relay.solved(state["achieved_goals"], state["desired_goals"])], []
-    achieved.append(state["achieved_goals"])
+    action = policy.actor(inputs)
+    q = q_function(inputs, action)
+    states = [state]
     for _ in range(env.max_episode_steps):
-        state["action"] = policy(state, index)
+        state["action"] = action
         state = env.step(state)["next"]
-        solved.append(policy.relay.solved(state["achieved_goals"], state["desired_goals"]))
-        achieved.append(state["achieved_goals"])
-    return _summarise(torch.stack(solved, 1), torch.stack(achieved, 1), q, subtask, gamma, policy)
+        states.append(state)
+        action = policy(state, index)
+    achieved = torch.stack([s["achieved_goals"] for s in states], dim=1)  # [N, T+1, P, 3]
+    desired = torch.stack([s["desired_goals"] for s in states], dim=1)
+    solved = policy.relay.solved(achieved, desired)[..., subtask]
+    return _summarise(solved, achieved, q, gamma, contact_distance(policy.relay))
 
 
 def _summarise(
-    solved: Tensor, achieved: Tensor, q: Tensor, subtask: int, gamma: float, policy: RelayPolicy
+    solved: Tensor, achieved: Tensor, q: Tensor, gamma: float, contact: float
 ) -> TensorDict:
-    """Per-episode figures from solved [N, T+1, S] and achieved [N, T+1, P, 3]."""
-    success = solved.any(1)
-    success[:, -1] = solved[:, -1, -1]
+    """Per-episode figures from solved [N, T+1] and achieved [N, T+1, P, 3]."""
     steps = solved.shape[1] - 1
-    reward = solved[:, 1:, subtask].float() - 1.0  # [N, T]
+    reward = solved[:, 1:].float() - 1.0  # [N, T]
     discount = gamma ** torch.arange(steps)
     tail = gamma**steps / (1.0 - gamma) * reward[:, -1]
-    solved_since = solved[:, :, -1].flip(1).long().cumprod(1).sum(1)  # states solved at the end
-    moved = torch.linalg.vector_norm(achieved[:, :, 1:] - achieved[:, :1, 1:], dim=-1)
+    stays = solved.flip(1).long().cumprod(1).sum(1)  # states solved up to the end
     return TensorDict(
         {
-            "success": success,
-            "solved_at_reset": solved[:, 0, -1],
-            "contact": (moved > contact_distance(policy)).any(-1).any(-1),
-            "steps_to_success": torch.where(solved_since > 0, steps + 1 - solved_since, -1),
+            "success": solved[:, -1],
+            "solved_at_reset": solved[:, 0],
+            "contact": objects_moved(achieved, contact),
+            "steps_to_success": torch.where(stays > 0, steps + 1 - stays, -1),
             "q": q,
             "monte_carlo_return": (reward * discount).sum(1) + tail,
         },
@@ -92,6 +93,18 @@ def _summarise(
     )
 
 
-def contact_distance(policy: RelayPolicy) -> float:
+def objects_moved(achieved: Tensor, distance: float) -> Tensor:
+    """In which episodes any object was ever further than ``distance`` from its start, [N].
+
+    Args:
+        achieved: [N, T+1, P, 3], gripper first, then the objects.
+        distance: metres.
+    """
+    objects = achieved[:, :, 1:]
+    moved = torch.linalg.vector_norm(objects - objects[:, :1], dim=-1)
+    return (moved > distance).any(-1).any(-1)
+
+
+def contact_distance(relay: Relay) -> float:
     """An object that moved further than a fifth of the task's epsilon has been touched, metres."""
-    return policy.relay.subtasks[-1].epsilon / 5.0
+    return relay.subtasks[-1].epsilon / 5.0

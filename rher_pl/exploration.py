@@ -37,11 +37,13 @@ class BehaviorPolicy(TensorDictModuleBase):
         progress: tells which subtasks are guide and learner.
         guide_share, random_share: probabilities in [0, 1], together at most 1.
         exploration_noise: standard deviation of the Gaussian noise on actions.
+        reached_distance: gripper to target, in metres, at which a reach-subtask counts as solved
+            here; None takes the subtask's epsilon.
         generator: the only source of randomness.
     """
 
-    in_keys = ["observation", "achieved_goals", "desired_goals"]
-    out_keys = ["action", "actor"]
+    in_keys = ("observation", "achieved_goals", "desired_goals")
+    out_keys = ("action", "actor")
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class BehaviorPolicy(TensorDictModuleBase):
         guide_share: float,
         random_share: float,
         exploration_noise: float,
+        reached_distance: float | None,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
@@ -58,6 +61,7 @@ class BehaviorPolicy(TensorDictModuleBase):
         self.guide_share = guide_share
         self.random_share = random_share
         self.exploration_noise = exploration_noise
+        self.reached_distance = reached_distance
         self.generator = generator
         self.only_random = True
         """Set while the first episodes are collected."""
@@ -72,7 +76,7 @@ class BehaviorPolicy(TensorDictModuleBase):
             action = random_action
         else:
             unsolved = self.policy.relay.first_unsolved(
-                tensordict["achieved_goals"], tensordict["desired_goals"]
+                tensordict["achieved_goals"], tensordict["desired_goals"], self.reached_distance
             )
             actor, subtask = self.choose(unsolved)
             noise = torch.randn(size, generator=self.generator) * self.exploration_noise

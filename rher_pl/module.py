@@ -9,9 +9,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
+from torchrl.envs import EnvBase
 
 from rher_pl import losses
 from rher_pl.errors import require
@@ -19,7 +21,12 @@ from rher_pl.evaluation import evaluate
 from rher_pl.networks import Actor, TwinCritic
 from rher_pl.policy import InputEncoder, RelayPolicy
 from rher_pl.progress import RelayProgress
-from rher_pl.statistics import episode_statistics, evaluation_statistics, sample_statistics
+from rher_pl.statistics import (
+    episode_statistics,
+    evaluation_statistics,
+    sample_statistics,
+    update_statistics,
+)
 from rher_pl.tasks import get_task
 
 
@@ -79,8 +86,11 @@ class RHERModule(pl.LightningModule):
         self.critic = TwinCritic(*sizes)
         self.target_actor = copy.deepcopy(self.policy.actor).requires_grad_(False)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
-        self._targets = [*self.target_critic.parameters(), *self.target_actor.parameters()]
-        self._sources = [*self.critic.parameters(), *self.policy.actor.parameters()]
+        self._targets: list[Tensor] = [
+            *self.target_critic.parameters(),
+            *self.target_actor.parameters(),
+        ]
+        self._sources: list[Tensor] = [*self.critic.parameters(), *self.policy.actor.parameters()]
         self.progress = RelayProgress(self.relay.num_subtasks, learned_threshold)
         self.env_steps = 0
         self.updates = 0
@@ -113,10 +123,7 @@ class RHERModule(pl.LightningModule):
         self.metrics |= sample_statistics(samples, self.relay)
         with torch.autocast(self.device.type, enabled=False):  # dtypes are explicit in networks.py
             update_metrics = [self.update(sample) for sample in self.encode(samples).unbind(0)]
-        for name in ("critic_loss", "q", "actor_loss"):
-            values = [metrics[name] for metrics in update_metrics if name in metrics]
-            if values:
-                self.metrics[f"train/{name}"] = torch.stack(values).mean()
+        self.metrics |= update_statistics(update_metrics, samples, self.relay)
 
     @torch.no_grad()
     def encode(self, samples: TensorDict) -> TensorDict:
@@ -150,7 +157,7 @@ class RHERModule(pl.LightningModule):
         loss = losses.critic_loss(q, target)
         # The wrapped optimizer: its step is what Lightning counts as global_step.
         self._step(self.optimizers()[0], loss)  # type: ignore[index]
-        return {"critic_loss": loss.detach(), "q": q.detach().mean()}
+        return {"critic_loss": loss.detach(), "q": q.detach().mean(0)}
 
     @torch.no_grad()
     def target_q(self, sample: TensorDictBase) -> Tensor:
@@ -180,36 +187,34 @@ class RHERModule(pl.LightningModule):
 
     # --- evaluation ----------------------------------------------------------------------------
 
-    def evaluate(self, env: Any, seeds: Sequence[int], subtask: int | None = None) -> TensorDict:
-        """Noise-free episodes of the last subtask's policy (or ``subtask``'s), one per seed."""
+    def evaluate(self, env: EnvBase, seeds: Sequence[int], subtask: int) -> TensorDict:
+        """Noise-free episodes under a subtask's own policy, one per seed; see ``evaluation.py``."""
         with torch.autocast(self.device.type, enabled=False):  # dtypes are explicit in networks.py
             return evaluate(
                 env,
                 self.policy,
                 seeds,
-                self.relay.last if subtask is None else subtask,
+                subtask,
                 self.hparams["gamma"],
                 lambda inputs, action: self.critic(inputs, action)[0],
             )
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        """Evaluate the task on all seeds, and every earlier subtask on one batch of them."""
         env = self.trainer.datamodule.eval_env  # type: ignore[attr-defined]
         seeds = batch.tolist()
-        self.evaluation = self.evaluate(env, seeds)
-        self.metrics_eval = evaluation_statistics(self.evaluation, self.relay)
+        few = seeds[: env.num_envs]
+        self.evaluations = {
+            name: self.evaluate(env, seeds if subtask == self.relay.last else few, subtask)
+            for subtask, name in enumerate(self.relay.names)
+        }
+        self.metrics_eval = evaluation_statistics(self.evaluations)
         self.log_dict(self.metrics_eval, batch_size=len(seeds), logger=False)
-        if self.trainer.training:
-            self._record_progress(env, seeds)
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            names = self.relay.names
+            self.progress.record([self.metrics_eval[f"eval/success/{n}"].item() for n in names])
 
     test_step = validation_step
-
-    def _record_progress(self, env: Any, seeds: Sequence[int]) -> None:
-        """Learned or not is judged by the learner's own policy while that is not the last one."""
-        learner = self.progress.learner_subtask
-        result = self.evaluation
-        if learner != self.relay.last:
-            result = self.evaluate(env, seeds, learner)
-        self.progress.record(result["success"].float().mean(0).tolist())
 
     # --- checkpoints ---------------------------------------------------------------------------
 

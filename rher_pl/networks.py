@@ -7,6 +7,7 @@ the two critics are one batched product per layer instead of two small ones.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -31,10 +32,10 @@ class StackedMLP(nn.Module):
         self.compute_dtype = torch.float32
         sizes = [inputs, *[hidden_size] * hidden_layers, outputs]
         self.weights = nn.ParameterList(
-            nn.Parameter(_uniform(members, n, m, fan_in=n)) for n, m in zip(sizes, sizes[1:])
+            nn.Parameter(_uniform(members, n, m, fan_in=n)) for n, m in pairwise(sizes)
         )
         self.biases = nn.ParameterList(
-            nn.Parameter(_uniform(members, 1, m, fan_in=n)) for n, m in zip(sizes, sizes[1:])
+            nn.Parameter(_uniform(members, 1, m, fan_in=n)) for n, m in pairwise(sizes)
         )
         # Indexing a ParameterList costs as much as a small product; the hot path reads this.
         self._layers = tuple(zip(self.weights, self.biases))

@@ -9,7 +9,7 @@ Source: Luo et al., "Relay Hindsight Experience Replay", arXiv 2208.00843, secti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -92,7 +92,7 @@ class Relay:
         set_(self, "_hindsight", self._table(self._hindsight_column))
         set_(self, "_epsilon", torch.tensor([s.epsilon for s in self.subtasks]))
 
-    def _table(self, column) -> Tensor:
+    def _table(self, column: Callable[[Slot, int], int]) -> Tensor:
         """Lookup table [S, P] of columns, one per subtask and slot."""
         return torch.tensor(
             [[column(slot, point) for point, slot in enumerate(s.slots)] for s in self.subtasks]
@@ -166,34 +166,53 @@ class Relay:
         return _pick(torch.cat([padding, later, achieved], dim=-2), self._hindsight, subtask)
 
     def encode(self, goals: Tensor, achieved: Tensor, subtask: Tensor) -> Tensor:
-        """What the networks see of a goal, [*, G]: absolute slots and, if asked for, relative ones."""
+        """What the networks see of a goal, [*, G]: absolute slots, then relative ones if any."""
         if not self.relative_goals:
             return goals.flatten(-2)
         active = self.active_slots.to(goals.device)[subtask].unsqueeze(-1)
         return torch.cat([goals, (goals - achieved) * active], dim=-2).flatten(-2)
 
-    def met(self, goals: Tensor, achieved: Tensor, subtask: Tensor) -> Tensor:
-        """Whether every slot in use lies within epsilon of its point, [*] bool."""
+    def met(
+        self,
+        goals: Tensor,
+        achieved: Tensor,
+        subtask: Tensor,
+        reached_distance: float | None = None,
+    ) -> Tensor:
+        """Whether every slot in use lies within epsilon of its point, [*] bool.
+
+        ``reached_distance`` (metres) takes the place of epsilon for the gripper's slot.
+        """
         distance = torch.linalg.vector_norm(goals - achieved, dim=-1)  # [*, P]
         epsilon = self._epsilon.to(goals.device)[subtask].unsqueeze(-1)
+        if reached_distance is not None:
+            epsilon = epsilon.repeat_interleave(self.num_points, dim=-1)
+            epsilon[..., 0] = reached_distance
         unused = ~self.active_slots.to(goals.device)[subtask]
         return ((distance <= epsilon) | unused).all(-1)
 
-    def solved(self, achieved: Tensor, desired: Tensor) -> Tensor:
-        """Whether each subtask is solved in a state, [*, S] bool."""
+    def solved(
+        self, achieved: Tensor, desired: Tensor, reached_distance: float | None = None
+    ) -> Tensor:
+        """Whether each subtask is solved in a state, [*, S] bool; see :meth:`met`."""
         return torch.stack(
-            [self.met(self.goals(achieved, desired, s), achieved, s) for s in self._each(achieved)],
+            [
+                self.met(self.goals(achieved, desired, s), achieved, s, reached_distance)
+                for s in self._each(achieved)
+            ],
             dim=-1,
         )
 
-    def first_unsolved(self, achieved: Tensor, desired: Tensor) -> Tensor:
-        """The subtask to work on in a state, [*] int64.
+    def first_unsolved(
+        self, achieved: Tensor, desired: Tensor, reached_distance: float | None = None
+    ) -> Tensor:
+        """The subtask to work on in a state, [*] int64; see :meth:`met`.
 
         It is the one after the furthest subtask that is solved (the last one if all are): having
         brought object 0 to its goal, the gripper may leave it, so "reach object 0" being unmet
         again does not send the relay back.
         """
-        solved = self.solved(achieved, desired)
+        solved = self.solved(achieved, desired, reached_distance)
         rank = torch.arange(1, self.num_subtasks + 1, device=solved.device)
         return (solved * rank).amax(-1).clamp(max=self.last)
 

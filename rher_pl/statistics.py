@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from rher_pl.evaluation import contact_distance, objects_moved
 from rher_pl.exploration import Actor
 from rher_pl.relay import Relay
 
@@ -15,11 +19,9 @@ def episode_statistics(episodes: TensorDictBase, relay: Relay) -> Metrics:
     """Of newly collected episodes: who acted, and in how many an object was touched."""
     actor = episodes["actor"]
     metrics = {f"relay/{a.name.lower()}_share": (actor == a).float().mean() for a in Actor}
-    objects = episodes["achieved_goals"][:, :, 1:]  # [N, T+1, P-1, 3]
-    if objects.shape[2]:
-        moved = (objects - objects[:, :1]).norm(dim=-1).amax(1)  # [N, P-1]
-        limit = relay.subtasks[-1].epsilon / 5.0
-        metrics["relay/contact_rate"] = (moved > limit).any(-1).float().mean()
+    if relay.num_points > 1:
+        touched = objects_moved(episodes["achieved_goals"], contact_distance(relay))
+        metrics["relay/contact_rate"] = touched.float().mean()
     return metrics
 
 
@@ -30,21 +32,43 @@ def sample_statistics(samples: TensorDictBase, relay: Relay) -> Metrics:
         mine = samples["subtask"] == index
         relabeled = (samples["relabeled"] & mine).sum().clamp(min=1)
         metrics[f"relay/innr_share/{name}"] = (samples["inert"] & mine).sum() / relabeled
-        reward = samples["next", "reward"][mine]
-        metrics[f"relay/reward_mean/{name}"] = reward.mean()
+        metrics[f"relay/reward_mean/{name}"] = samples["next", "reward"][mine].mean()
     return metrics
 
 
-def evaluation_statistics(result: TensorDictBase, relay: Relay) -> Metrics:
-    """Of an evaluation: success per subtask, episodes that started solved counted apart."""
-    success = result["success"].float()  # [E, S]
-    fresh = ~result["solved_at_reset"]
-    metrics = {f"eval/success/{name}": success[:, i].mean() for i, name in enumerate(relay.names)}
+def update_statistics(updates: list[Metrics], samples: TensorDictBase, relay: Relay) -> Metrics:
+    """Of U updates: mean losses, and mean Q over the samples of each subtask.
+
+    Args:
+        updates: what each update returned: losses, and ``q`` [B].
+        samples: the mixed batches, [U, B].
+        relay: gives the names.
+    """
+    metrics: Metrics = {}
+    for name in ("critic_loss", "actor_loss"):
+        values = [update[name] for update in updates if name in update]
+        if values:
+            metrics[f"train/{name}"] = torch.stack(values).mean()
+    q = torch.stack([update["q"] for update in updates])  # [U, B]
+    for index, name in enumerate(relay.names):
+        metrics[f"train/q/{name}"] = q[samples["subtask"].squeeze(-1) == index].mean()
+    return metrics
+
+
+def evaluation_statistics(results: Mapping[str, TensorDictBase]) -> Metrics:
+    """Of evaluations by subtask name, the task itself last.
+
+    Each subtask is judged by its own policy. Episodes that started solved are counted apart.
+    """
+    metrics: Metrics = {}
+    for name, result in results.items():
+        metrics[f"eval/success/{name}"] = result["success"].float().mean()
+        metrics[f"eval/q/{name}"] = result["q"].mean()
+        metrics[f"eval/monte_carlo_return/{name}"] = result["monte_carlo_return"].mean()
+    success, fresh = result["success"].float(), ~result["solved_at_reset"]
     return metrics | {
-        "eval/success": success[:, -1].mean(),
-        "eval/success_not_solved_at_reset": success[fresh, -1].sum() / fresh.sum().clamp(min=1),
+        "eval/success": success.mean(),
+        "eval/success_not_solved_at_reset": (success * fresh).sum() / fresh.sum().clamp(min=1),
         "eval/solved_at_reset": (~fresh).float().mean(),
         "eval/contact_rate": result["contact"].float().mean(),
-        "eval/q": result["q"].mean(),
-        "eval/monte_carlo_return": result["monte_carlo_return"].mean(),
     }

@@ -16,7 +16,7 @@ COUNT = 40_000
 def behavior(progress: RelayProgress, guide: float = 0.4, random: float = 0.2) -> BehaviorPolicy:
     module = RHERModule("PointPush-v0", hidden_size=8)
     generator = torch.Generator().manual_seed(0)
-    return BehaviorPolicy(module.policy, progress, guide, random, 0.2, generator)
+    return BehaviorPolicy(module.policy, progress, guide, random, 0.2, None, generator)
 
 
 def shares(policy: BehaviorPolicy, unsolved: int) -> list[float]:

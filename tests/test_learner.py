@@ -74,7 +74,9 @@ def oracle(module: RHERModule) -> TD3Loss:
         class Q(torch.nn.Module):
             def __init__(self) -> None:
                 super().__init__()
-                self.weights = torch.nn.ParameterList(w[member].detach() for w in critic.net.weights)
+                self.weights = torch.nn.ParameterList(
+                    w[member].detach() for w in critic.net.weights
+                )
                 self.biases = torch.nn.ParameterList(b[member].detach() for b in critic.net.biases)
 
             def forward(self, inputs, action):

@@ -44,7 +44,7 @@ def pools(count: int = 40, num_objects: int = 1, ratio: float = 0.8, inert: floa
 
 @pytest.mark.parametrize("num_objects", [1, 2, 3])
 def test_reward_is_zero_exactly_where_the_next_state_meets_every_slot_in_use(num_objects):
-    relay, data, _, buffers = pools(num_objects=num_objects)
+    _, data, _, buffers = pools(num_objects=num_objects)
     seen = set()
     for subtask, buffer in enumerate(buffers):
         sample = buffer.sample(2000)
@@ -117,7 +117,9 @@ def test_inert_draws_are_thinned_without_looking_at_the_outcome():
         row, time, _ = sample["index"].unbind(-1)
         chosen = sample["relabeled"].squeeze(-1)
         before = relay.met(
-            sample["goal"].view(-1, 2, 3), data["achieved_goals"][row, time], sample["subtask"][:, 0]
+            sample["goal"].view(-1, 2, 3),
+            data["achieved_goals"][row, time],
+            sample["subtask"][:, 0],
         )
         assert abs(chosen.float().mean() - 0.8) < 0.02
         return before[chosen].float().mean().item()
@@ -140,7 +142,7 @@ def test_sampling_leaves_the_storage_unchanged():
 
 
 def test_a_sentinel_goal_proves_that_the_reward_is_recomputed():
-    relay, data, storage, _ = pools()
+    relay, _, storage, _ = pools()
     transitions = storage.get(torch.tensor([[0, 2, 3]]))
     subtask = torch.tensor([1])
     assert relabel(relay, transitions, subtask)["next", "reward"].item() == 0.0

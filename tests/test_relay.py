@@ -94,6 +94,16 @@ def test_first_unsolved_of_two_objects(gripper, objects, expected):
     assert relay.first_unsolved(points(gripper, *objects), desired).item() == expected
 
 
+def test_a_reached_distance_replaces_epsilon_for_the_gripper_only():
+    relay = object_relay(["push"], epsilon=0.05)
+    desired = points([1, 1, 1])
+    near = points([0.04, 0, 0], [0, 0, 0])
+    assert relay.first_unsolved(near, desired).item() == 1
+    assert relay.first_unsolved(near, desired, 0.03).item() == 0
+    home = points([5, 5, 5], [1.04, 1, 1])
+    assert relay.solved(home, desired, 0.03).tolist() == [False, True]
+
+
 def test_encoding_tells_subtasks_apart_and_relative_slots_are_goal_minus_position():
     relay = object_relay(["push"], relative_goals=True)
     achieved, desired = points([1, 1, 1], [2, 2, 2]), points([3, 3, 3])

@@ -18,10 +18,10 @@ from torchrl.envs import EnvBase
 
 from rher_pl.errors import require
 
-STEP_LENGTH = 0.15
+STEP_LENGTH = 0.1
 """Distance the point moves per unit of action."""
-CONTACT_RADIUS = 0.15
-"""The puck is pushed out to this distance from the point."""
+CONTACT_RADIUS = 0.1
+"""A puck this close to the point moves along with it."""
 START_RANGE = 0.5
 """Point, puck and goal start within this distance of the centre, along each axis."""
 
@@ -29,8 +29,8 @@ START_RANGE = 0.5
 class PointPushEnv(EnvBase):
     """``num_envs`` planar pushing problems in the square [-1, 1]^2, stepped together.
 
-    The action [N, 2] in [-1, 1] moves the point. A puck closer than ``CONTACT_RADIUS`` is pushed
-    out along the line between the two. Positions carry a third coordinate that is always 0, so
+    The action [N, 2] in [-1, 1] moves the point. A puck closer than ``CONTACT_RADIUS`` moves
+    along with it, as if stuck by friction. Positions carry a third coordinate that is always 0, so
     that they fit a relay. Keys and shapes are those of every environment of this package, with
     P = 2 points and D = 1 desired goal.
 
@@ -40,7 +40,7 @@ class PointPushEnv(EnvBase):
         max_episode_steps: length T of an episode.
     """
 
-    distance_threshold = 0.16
+    distance_threshold = 0.1
     batch_locked = True
 
     def __init__(self, num_envs: int = 1, seed: int = 0, max_episode_steps: int = 20) -> None:
@@ -108,16 +108,15 @@ class PointPushEnv(EnvBase):
         """Start positions and goal [3, 2]; the puck is never in contact at the start."""
         while True:
             state = (torch.rand(3, 2, generator=generator) * 2.0 - 1.0) * START_RANGE
-            if math.dist(state[0].tolist(), state[1].tolist()) > 1.5 * CONTACT_RADIUS:
+            if math.dist(state[0].tolist(), state[1].tolist()) > 2 * CONTACT_RADIUS:
                 return state
 
     def _step(self, tensordict: TensorDictBase) -> TensorDict:
         point, puck, goal = self._state.unbind(1)
-        point = (point + STEP_LENGTH * tensordict["action"].clamp(-1, 1)).clamp(-1, 1)
-        offset = puck - point
-        distance = torch.linalg.vector_norm(offset, dim=-1, keepdim=True)
-        pushed = point + offset / distance.clamp(min=1e-6) * CONTACT_RADIUS
-        puck = torch.where(distance < CONTACT_RADIUS, pushed, puck).clamp(-1, 1)
+        touching = torch.linalg.vector_norm(puck - point, dim=-1, keepdim=True) < CONTACT_RADIUS
+        moved = (point + STEP_LENGTH * tensordict["action"].clamp(-1, 1)).clamp(-1, 1)
+        puck = torch.where(touching, puck + moved - point, puck)
+        point = moved
         self._state = torch.stack([point, puck, goal], dim=1)
         self._steps = self._steps + 1
         truncated = self._steps >= self.max_episode_steps

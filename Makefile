@@ -1,0 +1,54 @@
+# Every target builds what it needs: `make push` works on a fresh checkout.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+RUNS := mlruns
+PORT ?= 5000
+# Options for training, such as: make push ARGS="--seed_everything 1"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reach push pick ui test lint clean
+
+help:
+	@echo "make reach|push|pick   train on FetchReach, FetchPush or FetchPickAndPlace (ARGS=...)"
+	@echo "make ui                open MLflow on what was recorded (PORT=$(PORT))"
+	@echo "make test              format, lint, types and tests"
+	@echo "make lint              format, lint and types only"
+	@echo "make setup             build $(VENV) with PYTHON=$(PYTHON) (3.10 to 3.12)"
+	@echo "make clean             remove $(VENV) and caches; runs in $(RUNS) stay"
+
+setup: $(STAMP)
+
+# torch goes first and alone, so that an index which offers a CPU build of it is used for it.
+$(STAMP): constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt torch
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+reach: $(STAMP)
+	$(BIN)/python -m rher_pl.fit --config configs/reach.yaml $(ARGS)
+
+push: $(STAMP)
+	$(BIN)/python -m rher_pl.fit --config configs/push.yaml $(ARGS)
+
+pick: $(STAMP)
+	$(BIN)/python -m rher_pl.fit --config configs/pick_and_place.yaml $(ARGS)
+
+ui: $(STAMP)
+	mkdir -p $(RUNS)
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(RUNS)/mlflow.db --workers 1 --port $(PORT)
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy rher_pl
+
+test: lint
+	$(BIN)/pytest -n 2
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

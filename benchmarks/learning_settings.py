@@ -1,0 +1,107 @@
+"""Settings of a learning benchmark: from config and overrides to objects, and to a file."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+import yaml
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from rher_pl.datamodule import RelayDataModule
+from rher_pl.errors import ConfigError
+from rher_pl.module import RHERModule
+
+FORCED = {
+    "logger": "false",
+    "callbacks": "null",
+    "enable_checkpointing": "false",
+    "enable_progress_bar": "false",
+    "enable_model_summary": "false",
+    "num_sanity_val_steps": "0",
+    "max_epochs": "-1",  # the recorder ends the run at its budget of env steps
+}
+"""Trainer settings that a benchmark decides; the recorder does what they would."""
+
+
+class _Parser(LightningArgumentParser):
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise ConfigError(message) from ex
+
+
+class _CLI(LightningCLI):
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.link_arguments("data.task", "model.task")
+        parser.link_arguments("seed_everything", "data.seed")
+
+
+def build(arguments: list[str], seed: int) -> LightningCLI:
+    """Module, data module and trainer from config and overrides, typed and checked as in fit.
+
+    Raises:
+        ConfigError: a setting is unknown, of the wrong type or out of range.
+    """
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*LightningCLI's args parameter.*")
+    native = torch.cpu.get_capabilities()
+    bf16 = native.get("avx512_bf16") or native.get("amx_bf16")
+    forced = [f"--trainer.{name}={value}" for name, value in FORCED.items()]
+    return _CLI(
+        RHERModule,
+        RelayDataModule,
+        save_config_callback=None,
+        parser_class=_Parser,
+        parser_kwargs={"allow_abbrev": False},
+        trainer_defaults={
+            "accelerator": "cpu",
+            "devices": 1,
+            "precision": "bf16-mixed" if bf16 else "32-true",
+        },
+        auto_configure_optimizers=False,
+        args=[*arguments, *forced, f"--seed_everything={seed}"],
+        run=False,
+    )
+
+
+def resolve(config: Path, overrides: Sequence[str]) -> str:
+    """All settings of the runs as YAML, without their seeds.
+
+    Raises:
+        ConfigError: a setting is unknown, of the wrong type or out of range.
+    """
+    decided = {"seed_everything": "--seeds", "trainer.max_epochs": "--env_steps"}
+    for option in overrides:
+        name = option.lstrip("-").partition("=")[0]
+        if name in decided or name.removeprefix("trainer.") in FORCED:
+            instead = f"use {decided[name]}" if name in decided else "leave it out"
+            raise ConfigError(f"a benchmark decides --{name} itself: {instead}")
+    cli = build(["--config", str(config), *overrides], seed=0)
+    settings = yaml.safe_load(cli.parser.dump(cli.config))
+    return yaml.safe_dump(
+        {
+            "model": settings["model"],
+            "data": settings["data"],
+            "trainer": {
+                key: value
+                for key, value in settings["trainer"].items()
+                if value is not None and key not in FORCED
+            },
+        },
+        sort_keys=False,
+    )
+
+
+def differing(kept: Path, settings: str) -> list[str]:
+    """Names of the settings that differ from those of an earlier run, as ``model.gamma``."""
+
+    def flat(text: str) -> dict[str, Any]:
+        groups = (yaml.safe_load(text) or {}).items()
+        return {f"{group}.{key}": value for group, keys in groups for key, value in keys.items()}
+
+    ours, theirs = flat(settings), flat(kept.read_text() if kept.exists() else "")
+    return sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))

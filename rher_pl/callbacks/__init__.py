@@ -1,0 +1,1 @@
+"""Lightning callbacks: what is recorded, shown, saved and guarded while a run goes on."""

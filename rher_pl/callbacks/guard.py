@@ -1,0 +1,65 @@
+"""Stops a run at the first number that is not one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.trainer.states import TrainerFn
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from rher_pl.callbacks.checkpoint import checkpoint_folder
+from rher_pl.errors import TrainingError
+from rher_pl.module import RHERModule
+
+
+class FiniteGuard(pl.Callback):
+    """Raises :class:`TrainingError` on NaN or Inf in observations, losses or other metrics.
+
+    New episodes are looked at before the module sees them, so that the checkpoint saved then still
+    has a sound normaliser.
+    """
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        episodes: TensorDictBase = batch["episodes"]
+        self._check(trainer, pl_module, episodes.items())
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self._check(trainer, pl_module, pl_module.metrics.items())  # type: ignore[union-attr,operator]
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._check(trainer, pl_module, pl_module.metrics_eval.items())  # type: ignore[union-attr,operator]
+
+    def _check(
+        self, trainer: pl.Trainer, module: pl.LightningModule, values: Iterable[tuple[str, Tensor]]
+    ) -> None:
+        for name, value in values:
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                self._stop(trainer, module, name, value)
+
+    def _stop(
+        self, trainer: pl.Trainer, module: pl.LightningModule, name: str, value: Tensor
+    ) -> None:
+        assert isinstance(module, RHERModule)
+        kind = "NaN" if torch.isnan(value).any() else "Inf"
+        path = Path(checkpoint_folder(trainer)) / "not_finite.ckpt"
+        trainer.save_checkpoint(path)
+        iteration = trainer.fit_loop.epoch_loop.total_batch_idx
+        raise TrainingError(
+            f"{kind} in {name} at iteration {iteration} ({module.env_steps} env steps, "
+            f"{module.updates} updates): stopped, checkpoint saved to {path}"
+        )

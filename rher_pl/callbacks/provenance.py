@@ -1,0 +1,64 @@
+"""Which software and hardware a run was made with."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+PACKAGES = (
+    "rher_pl",
+    "torch",
+    "torchrl",
+    "tensordict",
+    "lightning",
+    "jsonargparse",
+    "mujoco",
+    "gymnasium",
+    "gymnasium-robotics",
+    "mlflow",
+    "numpy",
+    "scipy",
+    "matplotlib",
+)
+
+
+def versions() -> dict[str, str]:
+    """Version of Python and of every package that can change a result, by name."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # rher_pl itself, when run from a folder without being installed
+    return found
+
+
+def hardware() -> dict[str, str]:
+    """The CPU and how much of it torch uses."""
+    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor()
+    return {
+        "cpu": str(name or platform.machine()),
+        "torch_threads": str(torch.get_num_threads()),
+        "platform": platform.platform(),
+    }
+
+
+def git_state() -> dict[str, str]:
+    """``git_commit`` and ``git_dirty`` of the checkout this package is in; empty outside one."""
+    commit = _git("rev-parse", "HEAD")
+    if not commit:
+        return {}
+    return {"git_commit": commit, "git_dirty": str(bool(_git("status", "--porcelain")))}
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

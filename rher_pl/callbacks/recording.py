@@ -1,0 +1,174 @@
+"""One MLflow run for each training run: parameters, metrics, pictures, checkpoints, versions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from rher_pl.callbacks import provenance
+from rher_pl.callbacks.figures import draw_figures
+from rher_pl.callbacks.mlflow_run import MLflowRun
+from rher_pl.module import RHERModule
+
+
+class RunRecorder(pl.Callback):
+    """Records a run in MLflow; metrics are logged against ``env_steps``.
+
+    The run begins only after the data module is set up, so a mistake in the config leaves none.
+
+    Args:
+        folder: output folder; holds the default store, its artifacts and the checkpoints.
+        tracking_uri: MLflow store, by default ``sqlite:///<folder>/mlflow.db``.
+        experiment: MLflow experiment, by default the task.
+        run_name: by default task, seed and time, such as ``push-seed0-0131-0930``.
+        run_id: an existing run to continue; a checkpoint gives its own.
+        figures_every_evaluations: evaluations between two drawings of the pictures; they are
+            always drawn at the end.
+    """
+
+    def __init__(
+        self,
+        folder: str = "mlruns",
+        tracking_uri: str | None = None,
+        experiment: str | None = None,
+        run_name: str | None = None,
+        run_id: str | None = None,
+        figures_every_evaluations: int = 4,
+    ) -> None:
+        self.folder = folder
+        self.tracking_uri = tracking_uri or f"sqlite:///{folder}/mlflow.db"
+        self.experiment = experiment
+        self.run_name = run_name
+        self.run_id = run_id
+        self.figures_every_evaluations = figures_every_evaluations
+        self.history: list[dict[str, float]] = []
+        self.run: MLflowRun | None = None
+
+    @property
+    def checkpoint_folder(self) -> str:
+        """One for each run."""
+        return str(Path(self.folder) / "checkpoints" / (self.run_id or "unrecorded"))
+
+    # --- the run begins ------------------------------------------------------------------------
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage != "fit" or self.run is not None:
+            return
+        assert isinstance(pl_module, RHERModule)
+        task = pl_module.hparams["task"]
+        data = trainer.datamodule.hparams  # type: ignore[attr-defined]
+        seed = data["seed"]
+        self.run = MLflowRun.begin(
+            self.tracking_uri,
+            artifacts=Path(self.folder) / "artifacts",
+            experiment=self.experiment or task,
+            name=self.run_name or default_run_name(pl_module.relay.names[-1], seed),
+            run_id=self.run_id,
+        )
+        self.run_id = self.run.run_id
+        versions = provenance.versions()
+        self.run.set_tags({"task": task, "seed": str(seed)} | provenance.git_state())
+        self.run.set_tags(provenance.hardware() | {f"version.{k}": v for k, v in versions.items()})
+        self.run.log_dict(versions, "versions.json")
+        self.run.log_params(parameters(trainer, pl_module.hparams, data))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"run_id": self.run_id, "history": [dict(row) for row in self.history]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = [dict(row) for row in state_dict["history"]]
+
+    # --- while it goes on ----------------------------------------------------------------------
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        assert isinstance(pl_module, RHERModule) and self.run is not None
+        self._latest = {name: float(value) for name, value in pl_module.metrics.items()}
+        self._log(trainer, self._latest, pl_module.env_steps)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.run is None or trainer.state.fn != TrainerFn.FITTING:
+            return
+        assert isinstance(pl_module, RHERModule)
+        metrics = {name: float(value) for name, value in pl_module.metrics_eval.items()}
+        self._log(trainer, metrics, pl_module.env_steps)
+        self.history.append({"env_steps": pl_module.env_steps, **self._latest, **metrics})
+        self.run.flush()
+        if len(self.history) % self.figures_every_evaluations == 1:
+            self._draw(pl_module)
+
+    def _log(self, trainer: pl.Trainer, metrics: dict[str, float], env_steps: int) -> None:
+        assert self.run is not None
+        self.run.log_metrics(metrics, env_steps)
+        for logger in trainer.loggers:  # any other logger that the user asked for
+            logger.log_metrics(metrics, env_steps)
+
+    def _draw(self, module: RHERModule) -> None:
+        assert self.run is not None
+        for name, figure in draw_figures(self.history, module.hparams["task"]).items():
+            self.run.log_figure(figure, f"figures/{name}")
+
+    # --- the run ends --------------------------------------------------------------------------
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._end(trainer, pl_module, "FINISHED")
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        stopped = isinstance(exception, (KeyboardInterrupt, SIGTERMException))
+        self._end(trainer, pl_module, "KILLED" if stopped else "FAILED")
+
+    def _end(self, trainer: pl.Trainer, module: pl.LightningModule, status: str) -> None:
+        if self.run is None:
+            return
+        assert isinstance(module, RHERModule)
+        try:
+            if self.history:
+                self._draw(module)
+            for callback in trainer.checkpoint_callbacks:
+                if (
+                    isinstance(callback, ModelCheckpoint)
+                    and Path(callback.best_model_path).is_file()
+                ):
+                    self.run.log_file(callback.best_model_path, "checkpoints")
+        finally:
+            self.run.end(status)
+
+
+def default_run_name(last_subtask: str, seed: int) -> str:
+    """Such as ``push-seed0-0131-0930``: last subtask, seed, month and day, hour and minute."""
+    return f"{last_subtask}-seed{seed}-{time.strftime('%m%d-%H%M')}"
+
+
+def parameters(
+    trainer: pl.Trainer, model: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, str]:
+    """The parameters of a run by option name."""
+    options = {f"model.{key}": value for key, value in model.items()}
+    options |= {f"data.{key}": value for key, value in data.items()}
+    options |= {"trainer.max_epochs": trainer.max_epochs, "trainer.precision": trainer.precision}
+    return {key: str(value) for key, value in options.items()}
+
+
+class RecordConfig(SaveConfigCallback):
+    """Puts the full resolved config beside the run, as ``config.yaml``."""
+
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, RunRecorder) and callback.run is not None:
+                callback.run.log_text(self.parser.dump(self.config), "config.yaml")

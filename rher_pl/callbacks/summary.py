@@ -1,0 +1,112 @@
+"""The table at the end of a run or of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import lightning.pytorch as pl
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import binomtest
+from tensordict import TensorDictBase
+
+from rher_pl.callbacks.checkpoint import BestCheckpoint, LastCheckpoint
+from rher_pl.callbacks.recording import RunRecorder
+from rher_pl.callbacks.throughput import Throughput
+from rher_pl.module import RHERModule
+
+
+class Summary(pl.Callback):
+    """Prints success with its interval, what it cost, and where everything is.
+
+    Args:
+        console: where to write; standard output by default.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console()
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, RHERModule)
+        self._print_success(pl_module)
+        for name, value in run_facts(trainer, pl_module):
+            self.console.print(f"{name:<11} {value}", soft_wrap=True, highlight=False, markup=False)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self._print_success(pl_module)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._print_success(pl_module)
+
+    def _print_success(self, module: pl.LightningModule) -> None:
+        results: Mapping[str, TensorDictBase] | None = getattr(module, "evaluations", None)
+        if results is None:  # stopped before the first evaluation
+            return
+        assert isinstance(module, RHERModule)
+        self.console.print(success_table(results, module.hparams["task"]))
+
+
+def success_table(results: Mapping[str, TensorDictBase], task: str) -> Table:
+    """Success over the episodes that did not start solved, then of each subtask over all.
+
+    Args:
+        results: by subtask, the task itself last; one row per evaluation episode, with
+            ``success`` [E] and ``solved_at_reset`` [E].
+        task: as named in the title.
+    """
+    result = list(results.values())[-1]
+    table = Table(title=f"{task}: success on {len(result)} evaluation episodes")
+    table.add_column("episodes")
+    for heading in ("solved", "of", "success", "95% interval"):
+        table.add_column(heading, justify="right")
+    fresh = ~result["solved_at_reset"]
+    task_success = result["success"]
+    rows = [("task, not solved at reset", task_success[fresh])]
+    rows += [("task, solved at reset", task_success[~fresh])]
+    rows += [(f"subtask {name}", each["success"]) for name, each in results.items()]
+    for label, success in rows:
+        table.add_row(label, *interval_cells(int(success.sum()), len(success)))
+    return table
+
+
+def interval_cells(solved: int, episodes: int) -> tuple[str, str, str, str]:
+    """Count, episodes, share and its 95% Wilson interval; dashes for no episodes."""
+    if episodes == 0:
+        return "0", "0", "-", "-"
+    low, high = binomtest(solved, episodes).proportion_ci(0.95, method="wilson")
+    return str(solved), str(episodes), f"{solved / episodes:.3f}", f"[{low:.3f}, {high:.3f}]"
+
+
+def run_facts(trainer: pl.Trainer, module: RHERModule) -> list[tuple[str, str]]:
+    """What a finished run cost and where it is, as (name, value)."""
+    facts = [("env steps", f"{module.env_steps:,}"), ("updates", f"{module.updates:,}")]
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Throughput):
+            seconds = round(callback.seconds)
+            facts.append(("wall-clock", f"{seconds // 60} min {seconds % 60} s"))
+        elif isinstance(callback, (BestCheckpoint, LastCheckpoint)):
+            path = callback.best_model_path
+            name = "best" if isinstance(callback, BestCheckpoint) else "last"
+            if path:
+                facts.append((f"{name} state", _short(path)))
+        elif isinstance(callback, RunRecorder) and callback.run_id:
+            facts.append(("run", callback.run_id))
+            facts.append(("open it", open_command(callback.tracking_uri)))
+    return facts
+
+
+def open_command(tracking_uri: str) -> str:
+    """The command, or the address, that shows the run."""
+    if tracking_uri.startswith("http"):
+        return tracking_uri
+    if tracking_uri == "sqlite:///mlruns/mlflow.db":
+        return "make ui"
+    return f"mlflow ui --workers 1 --backend-store-uri {tracking_uri}"
+
+
+def _short(path: str) -> str:
+    """Relative to where the user is, if it lies below."""
+    full = Path(path).resolve()
+    return str(full.relative_to(Path.cwd())) if full.is_relative_to(Path.cwd()) else path

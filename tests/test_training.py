@@ -1,0 +1,109 @@
+"""Controls on a cheap task: RHER learns it, without relabelling it does not, seeds decide all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pytest
+import torch
+
+from rher_pl.datamodule import RelayDataModule
+from rher_pl.module import RHERModule
+
+
+def train(
+    epochs: int, ckpt_path: Path | None = None, save: Path | None = None, **data
+) -> RHERModule:
+    """A short single-threaded run on PointPush; returns the trained module."""
+    torch.set_num_threads(1)
+    pl.seed_everything(0)
+    module = RHERModule(
+        "PointPush-v0",
+        gamma=0.9,
+        tau=0.02,
+        learning_rate=2e-3,
+        policy_delay=1,
+        action_l2=0.1,
+        hidden_size=64,
+        hidden_layers=2,
+    )
+    settings = {
+        "num_envs": 10,
+        "batch_size": 128,
+        "updates_per_episode": 40,
+        "guide_share": 0.5,
+        "eval_every_env_steps": 1_000,
+        "replay_capacity": 100_000,
+    }
+    datamodule = RelayDataModule("PointPush-v0", **(settings | data))
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
+    if save is not None:
+        trainer.save_checkpoint(save)
+    return module
+
+
+def success(module: RHERModule) -> float:
+    return module.metrics_eval["eval/success_not_solved_at_reset"].item()
+
+
+def test_rher_learns():
+    module = train(epochs=8)
+    assert success(module) >= 0.8
+    assert module.env_steps == 8_000
+    assert module.updates == (400 - 20) * 40
+    assert module.metrics["relay/innr_share/push"] < 0.3
+
+
+def test_without_relabelling_it_does_not_learn():
+    assert success(train(epochs=8, relabel_ratio=0.0)) < 0.4
+
+
+def equal(left: RHERModule, right: RHERModule) -> bool:
+    pairs = zip(left.state_dict().values(), right.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.fixture(scope="module")
+def small() -> dict:
+    return {"updates_per_episode": 4, "batch_size": 32}
+
+
+@pytest.fixture(scope="module")
+def reference(small) -> RHERModule:
+    return train(epochs=3, **small)
+
+
+def test_the_same_seed_gives_the_same_weights(small, reference):
+    assert equal(train(epochs=3, **small), reference)
+
+
+def test_another_seed_gives_other_weights(small, reference):
+    assert not equal(train(epochs=3, seed=1, **small), reference)
+
+
+def test_resuming_gives_the_weights_of_never_stopping(tmp_path, small, reference):
+    train(epochs=2, save=tmp_path / "stopped.ckpt", **small)
+    resumed = train(epochs=3, ckpt_path=tmp_path / "stopped.ckpt", **small)
+    assert equal(resumed, reference)
+    assert (resumed.env_steps, resumed.updates, resumed.episodes) == (
+        reference.env_steps,
+        reference.updates,
+        reference.episodes,
+    )
+    assert resumed.progress.success == reference.progress.success
+
+
+def test_a_checkpoint_holds_tensors_and_plain_types_only(tmp_path, small):
+    train(epochs=1, save=tmp_path / "plain.ckpt", **small)
+    content = torch.load(tmp_path / "plain.ckpt", weights_only=True)
+    assert content["rher_pl"]["task"] == "PointPush-v0"
