@@ -48,6 +48,8 @@ class RHERModule(pl.LightningModule):
         hidden_size: width of the hidden layers of actor and critics.
         hidden_layers: number of hidden layers.
         relative_goals: let the networks also see goal minus current position.
+        average_rate: share by which the evaluated actor moves towards the trained one after every
+            update, in (0, 1]; 1 evaluates the trained one itself.
         learned_threshold: moving success from which a subtask counts as learned, in [0, 1].
     """
 
@@ -64,11 +66,13 @@ class RHERModule(pl.LightningModule):
         hidden_size: int = 256,
         hidden_layers: int = 3,
         relative_goals: bool = True,
+        average_rate: float = 0.001,
         learned_threshold: float = 0.8,
     ) -> None:
         super().__init__()
         require(0.0 < gamma < 1.0, f"gamma must be in (0, 1), got {gamma}")
         require(0.0 < tau <= 1.0, f"tau must be in (0, 1], got {tau}")
+        require(0.0 < average_rate <= 1.0, f"average_rate must be in (0, 1], got {average_rate}")
         require(policy_delay >= 1, f"policy_delay must be at least 1, got {policy_delay}")
         require(hidden_size >= 1, f"hidden_size must be at least 1, got {hidden_size}")
         require(hidden_layers >= 1, f"hidden_layers must be at least 1, got {hidden_layers}")
@@ -86,11 +90,14 @@ class RHERModule(pl.LightningModule):
         self.critic = TwinCritic(*sizes)
         self.target_actor = copy.deepcopy(self.policy.actor).requires_grad_(False)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.averaged_actor = copy.deepcopy(self.policy.actor).requires_grad_(False)
         self._targets: list[Tensor] = [
             *self.target_critic.parameters(),
             *self.target_actor.parameters(),
         ]
         self._sources: list[Tensor] = [*self.critic.parameters(), *self.policy.actor.parameters()]
+        self._averaged: list[Tensor] = list(self.averaged_actor.parameters())
+        self._averaged_from: list[Tensor] = list(self.policy.actor.parameters())
         self.progress = RelayProgress(self.relay.num_subtasks, learned_threshold)
         self.env_steps = 0
         self.updates = 0
@@ -148,6 +155,7 @@ class RHERModule(pl.LightningModule):
         if self.updates % self.hparams["policy_delay"] == 0:
             metrics |= self.update_actor(sample)
         losses.polyak_update(self._targets, self._sources, self.hparams["tau"])
+        losses.polyak_update(self._averaged, self._averaged_from, self.hparams["average_rate"])
         return metrics
 
     def update_critic(self, sample: TensorDictBase) -> dict[str, Tensor]:
@@ -187,12 +195,17 @@ class RHERModule(pl.LightningModule):
 
     # --- evaluation ----------------------------------------------------------------------------
 
+    @property
+    def evaluated_policy(self) -> RelayPolicy:
+        """The policy to use: the trained one with averaged weights, free of its last noise."""
+        return RelayPolicy(self.policy.encoder, self.averaged_actor, self.policy.action_size)
+
     def evaluate(self, env: EnvBase, seeds: Sequence[int], subtask: int) -> TensorDict:
         """Noise-free episodes under a subtask's own policy, one per seed; see ``evaluation.py``."""
         with torch.autocast(self.device.type, enabled=False):  # dtypes are explicit in networks.py
             return evaluate(
                 env,
-                self.policy,
+                self.evaluated_policy,
                 seeds,
                 subtask,
                 self.hparams["gamma"],
