@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import torch
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from rher_pl.cli import Parser, default_precision, quiet
 from rher_pl.datamodule import RelayDataModule
 from rher_pl.errors import ConfigError
 from rher_pl.module import RHERModule
+from rher_pl.usage import LINKED
 
 FORCED = {
     "logger": "false",
@@ -28,15 +28,10 @@ FORCED = {
 """Trainer settings that a benchmark decides; the recorder does what they would."""
 
 
-class _Parser(LightningArgumentParser):
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise ConfigError(message) from ex
-
-
 class _CLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.link_arguments("data.task", "model.task")
-        parser.link_arguments("seed_everything", "data.seed")
+        for target, source in LINKED.items():
+            parser.link_arguments(source, target)
 
 
 def build(arguments: list[str], seed: int) -> LightningCLI:
@@ -45,22 +40,18 @@ def build(arguments: list[str], seed: int) -> LightningCLI:
     Raises:
         ConfigError: a setting is unknown, of the wrong type or out of range.
     """
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet()
     warnings.filterwarnings("ignore", message=".*LightningCLI's args parameter.*")
-    native = torch.cpu.get_capabilities()
-    bf16 = native.get("avx512_bf16") or native.get("amx_bf16")
     forced = [f"--trainer.{name}={value}" for name, value in FORCED.items()]
     return _CLI(
         RHERModule,
         RelayDataModule,
         save_config_callback=None,
-        parser_class=_Parser,
-        parser_kwargs={"allow_abbrev": False},
+        parser_class=Parser,
         trainer_defaults={
             "accelerator": "cpu",
             "devices": 1,
-            "precision": "bf16-mixed" if bf16 else "32-true",
+            "precision": default_precision(),
         },
         auto_configure_optimizers=False,
         args=[*arguments, *forced, f"--seed_everything={seed}"],

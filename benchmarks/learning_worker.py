@@ -18,8 +18,8 @@ import lightning.pytorch as pl
 import torch
 
 from benchmarks.learning_settings import build
-from benchmarks.provenance import commit, versions
 from benchmarks.records import KEYS, Record, Records
+from rher_pl.callbacks.provenance import commit_label, versions
 from rher_pl.datamodule import RelayDataModule
 
 
@@ -54,7 +54,7 @@ class Recorder(pl.Callback):
     ) -> None:
         self.records, self.name, self.seed, self.budget = records, name, seed, budget
         self.checkpoint, self.start = checkpoint, time.perf_counter() - seconds
-        self.labels = {"versions": versions(), "commit": commit()}
+        self.labels = {"versions": versions(), "commit": commit_label()}
         self.sums: dict[str, list[float]] = {}
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:

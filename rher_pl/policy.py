@@ -10,6 +10,11 @@ from rher_pl.networks import Actor
 from rher_pl.normalizer import RunningNormalizer
 from rher_pl.relay import Relay
 
+FINE_RESOLUTION = 0.25
+"""Unit of the fine relative positions, in epsilons."""
+FINE_CLIP = 5.0
+"""Fine relative positions are clipped to this many units."""
+
 
 class InputEncoder(nn.Module):
     """Normalised observation and goal, and which subtask it is, as one vector.
@@ -17,6 +22,9 @@ class InputEncoder(nn.Module):
     Unused goal slots are padded with 0 *before* normalisation, where 0 is far from every real
     position and therefore unmistakable; padded after it, 0 would be the average goal and the
     subtasks could not be told apart. The one-hot subtask beside it leaves no doubt at all.
+
+    Relative positions come at two resolutions: normalised like all else, and in units of a
+    quarter of epsilon, where touching an object or not is a large step rather than a small one.
 
     Args:
         relay: the chain.
@@ -28,12 +36,17 @@ class InputEncoder(nn.Module):
         self.relay = relay
         self.observations = RunningNormalizer(observation_size)
         self.goals = RunningNormalizer(relay.goal_size)
-        self.size = observation_size + relay.goal_size + relay.num_subtasks
+        self.resolution = FINE_RESOLUTION * relay.subtasks[-1].epsilon
+        fine = relay.goal_size - relay.num_absolute
+        self.size = observation_size + relay.goal_size + fine + relay.num_subtasks
 
     def forward(self, observation: Tensor, goal: Tensor, subtask: Tensor) -> Tensor:
         """Observation [*, O], encoded goal [*, G] and subtask [*] to inputs [*, I]."""
         one_hot = nn.functional.one_hot(subtask, self.relay.num_subtasks).to(observation.dtype)
-        return torch.cat([self.observations(observation), self.goals(goal), one_hot], dim=-1)
+        fine = (goal[..., self.relay.num_absolute :] / self.resolution).clamp_(
+            -FINE_CLIP, FINE_CLIP
+        )
+        return torch.cat([self.observations(observation), self.goals(goal), fine, one_hot], dim=-1)
 
     @torch.no_grad()
     def update(self, episodes: TensorDictBase) -> None:

@@ -62,14 +62,15 @@ class Relay:
     """An ordered chain of subtasks over ``num_points`` points and ``num_desired`` desired goals.
 
     Shapes below: ``*`` any leading shape, ``P`` points, ``D`` desired goals, ``S`` subtasks,
-    one slot per point, ``G = 3 P`` (``6 P`` with ``relative_goals``) numbers in an encoded goal.
+    one slot per point, ``G`` numbers in an encoded goal.
 
     Args:
         subtasks: the chain, first to last; the last one is the task itself.
         num_points: points whose positions are observed, gripper first, then the objects.
         num_desired: desired goals of the task.
-        relative_goals: append "goal minus current position" for every slot to the encoding, so
-            that the networks need not learn the subtraction. Unused slots append 0.
+        relative_goals: append to the encoding, for every slot, goal minus current position (0 if
+            unused), and for every object, its position seen from the gripper; the networks then
+            need not learn the subtractions.
     """
 
     subtasks: tuple[Subtask, ...]
@@ -126,7 +127,12 @@ class Relay:
     @property
     def goal_size(self) -> int:
         """Length G of an encoded goal."""
-        return 3 * self.num_points * (2 if self.relative_goals else 1)
+        return self.num_absolute + (3 * (2 * self.num_points - 1) if self.relative_goals else 0)
+
+    @property
+    def num_absolute(self) -> int:
+        """How many numbers, from the first, are absolute positions; the rest are relative."""
+        return 3 * self.num_points
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -141,7 +147,10 @@ class Relay:
     def active_numbers(self) -> Tensor:
         """Which numbers of the encoding each subtask uses, [S, G] bool."""
         per_slot = self.active_slots.repeat_interleave(3, dim=1)
-        return torch.cat([per_slot, per_slot], dim=1) if self.relative_goals else per_slot
+        if not self.relative_goals:
+            return per_slot
+        objects = per_slot.new_ones(self.num_subtasks, 3 * (self.num_points - 1))
+        return torch.cat([per_slot, per_slot, objects], dim=1)
 
     def goals(self, achieved: Tensor, desired: Tensor, subtask: Tensor) -> Tensor:
         """Absolute goal of every slot, [*, P, 3].
@@ -170,7 +179,9 @@ class Relay:
         if not self.relative_goals:
             return goals.flatten(-2)
         active = self.active_slots.to(goals.device)[subtask].unsqueeze(-1)
-        return torch.cat([goals, (goals - achieved) * active], dim=-2).flatten(-2)
+        from_gripper = achieved[..., 1:, :] - achieved[..., :1, :]
+        slots = [goals, (goals - achieved) * active, from_gripper]
+        return torch.cat(slots, dim=-2).flatten(-2)
 
     def met(
         self,

@@ -110,11 +110,11 @@ def test_encoding_tells_subtasks_apart_and_relative_slots_are_goal_minus_positio
     subtask = torch.tensor(1)
     goals = relay.goals(achieved, desired, subtask)
     code = relay.encode(goals, achieved, subtask)
-    assert code.tolist() == [0, 0, 0, 3, 3, 3, 0, 0, 0, 1, 1, 1]
-    assert relay.goal_size == 12
+    assert code.tolist() == [0, 0, 0, 3, 3, 3, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+    assert (relay.goal_size, relay.num_absolute) == (15, 6)
     assert relay.active_numbers.tolist() == [
-        [True, True, True, False, False, False] * 2,
-        [False, False, False, True, True, True] * 2,
+        [True, True, True, False, False, False] * 2 + [True] * 3,
+        [False, False, False, True, True, True] * 2 + [True] * 3,
     ]
 
 

@@ -55,6 +55,14 @@ def git_state() -> dict[str, str]:
     return {"git_commit": commit, "git_dirty": str(bool(_git("status", "--porcelain")))}
 
 
+def commit_label() -> str:
+    """Short hash of HEAD, with ``-dirty`` if the package or its configs differ from it."""
+    dirty = _git("status", "--porcelain", "--", ":/rher_pl", ":/configs")
+    return (_git("rev-parse", "--short", "--verify", "HEAD") or "none") + (
+        "-dirty" if dirty else ""
+    )
+
+
 def _git(*arguments: str) -> str:
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
     try:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
-from torchrl.data import Bounded, Composite, Unbounded
+from torchrl.data import Binary, Bounded, Composite, Unbounded
 from torchrl.envs import EnvBase
 
 from rher_pl.errors import require
@@ -57,6 +57,13 @@ class PointPushEnv(EnvBase):
         )
         self.action_spec = Bounded(-1.0, 1.0, (*batch, 2))
         self.reward_spec = Bounded(-1.0, 0.0, (*batch, 1))
+        self.done_spec = Composite(
+            {
+                key: Binary(1, (*batch, 1), dtype=torch.bool)
+                for key in ("done", "terminated", "truncated")
+            },
+            shape=batch,
+        )
         self._generators = [torch.Generator() for _ in range(num_envs)]
         self._state = torch.zeros(num_envs, 3, 2)  # point, puck, goal
         self._steps = torch.zeros(num_envs, 1, dtype=torch.int64)
