@@ -56,7 +56,7 @@ class RelayDataModule(pl.LightningDataModule):
         replay_capacity: int = 1_000_000,
         relabel_ratio: float = 0.8,
         inert_ratio: float = 0.2,
-        guide_share: float = 0.4,
+        guide_share: float = 0.5,
         random_share: float = 0.2,
         exploration_noise: float = 0.2,
         reached_distance: float | None = None,

@@ -38,8 +38,8 @@ options (default):
   --data.batch_size INT            samples from each subtask in a mixed batch (256)
   --data.relabel_ratio FLOAT       share of samples with a hindsight goal (0.8)
   --data.eval_every_env_steps INT  env steps in an epoch (2500)
-  --model.gamma FLOAT              discount (0.98)
-  --model.learning_rate FLOAT      of both Adam optimizers (0.001)
+  --model.gamma FLOAT              discount (0.95)
+  --model.learning_rate FLOAT      of both Adam optimizers (0.002)
   --recorder.folder DIR            where runs and checkpoints go (mlruns)
   --recorder.tracking_uri URI      MLflow store (sqlite:///<folder>/mlflow.db)
 

@@ -38,7 +38,7 @@ class RHERModule(pl.LightningModule):
 
     Args:
         task: registered task name; the data module's task is used by the command line.
-        gamma: discount, in (0, 1); RHER uses 1 - 1/T.
+        gamma: discount, in (0, 1). RHER uses 1 - 1/T = 0.98; a shorter horizon learns sooner.
         tau: share by which the targets move towards the networks after every update, in (0, 1].
         learning_rate: of both Adam optimizers.
         policy_noise: standard deviation of the target policy smoothing noise.
@@ -56,9 +56,9 @@ class RHERModule(pl.LightningModule):
     def __init__(
         self,
         task: str = "FetchPush-v4",
-        gamma: float = 0.98,
-        tau: float = 0.005,
-        learning_rate: float = 1e-3,
+        gamma: float = 0.95,
+        tau: float = 0.01,
+        learning_rate: float = 2e-3,
         policy_noise: float = 0.1,
         noise_clip: float = 0.5,
         policy_delay: int = 2,

@@ -31,19 +31,30 @@ class StackedMLP(nn.Module):
         super().__init__()
         self.compute_dtype = torch.float32
         sizes = [inputs, *[hidden_size] * hidden_layers, outputs]
-        self.weights = nn.ParameterList(
-            nn.Parameter(_uniform(members, n, m, fan_in=n)) for n, m in pairwise(sizes)
-        )
-        self.biases = nn.ParameterList(
-            nn.Parameter(_uniform(members, 1, m, fan_in=n)) for n, m in pairwise(sizes)
-        )
-        # Indexing a ParameterList costs as much as a small product; the hot path reads this.
-        self._layers = tuple(zip(self.weights, self.biases))
+        self.depth = len(sizes) - 1
+        for layer, (n, m) in enumerate(pairwise(sizes)):
+            self.register_parameter(
+                f"weight_{layer}", nn.Parameter(_uniform(members, n, m, fan_in=n))
+            )
+            self.register_parameter(
+                f"bias_{layer}", nn.Parameter(_uniform(members, 1, m, fan_in=n))
+            )
+
+    @property
+    def layers(self) -> list[tuple[Tensor, Tensor]]:
+        """(weight [E, n, m], bias [E, 1, m]) of each layer, first to last.
+
+        Read by name: going through a ``ParameterList`` costs as much as a small product.
+        """
+        return [
+            (getattr(self, f"weight_{layer}"), getattr(self, f"bias_{layer}"))
+            for layer in range(self.depth)
+        ]
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs], the same for all members, to [E, B, outputs] float32."""
         dtype = self.compute_dtype
-        *hidden_layers, (head_weight, head_bias) = self._layers
+        *hidden_layers, (head_weight, head_bias) = self.layers
         hidden = x.to(dtype).expand(head_weight.shape[0], *x.shape)  # [E, B, inputs]
         for weight, bias in hidden_layers:
             hidden = torch.baddbmm(bias.to(dtype), hidden, weight.to(dtype)).relu_()

@@ -39,7 +39,7 @@ def test_polyak_update_moves_by_tau():
 @pytest.fixture
 def module() -> RHERModule:
     torch.manual_seed(0)
-    return RHERModule("FetchPush-v4", hidden_size=32, policy_noise=0.0, action_l2=0.0)
+    return RHERModule("FetchPush-v4", hidden_size=32, gamma=0.98, policy_noise=0.0, action_l2=0.0)
 
 
 def random_sample(module: RHERModule, size: int = 64) -> TensorDict:
@@ -64,7 +64,7 @@ def perturb(module: RHERModule) -> None:
             for parameter in network.parameters():
                 parameter.add_(0.05 * torch.randn_like(parameter))
         for network in (module.critic, module.target_critic):
-            network.net.biases[-1].sub_(3.0)
+            network.net.layers[-1][1].sub_(3.0)
 
 
 def oracle(module: RHERModule) -> TD3Loss:
@@ -74,10 +74,9 @@ def oracle(module: RHERModule) -> TD3Loss:
         class Q(torch.nn.Module):
             def __init__(self) -> None:
                 super().__init__()
-                self.weights = torch.nn.ParameterList(
-                    w[member].detach() for w in critic.net.weights
-                )
-                self.biases = torch.nn.ParameterList(b[member].detach() for b in critic.net.biases)
+                layers = [(w[member].detach(), b[member].detach()) for w, b in critic.net.layers]
+                self.weights = torch.nn.ParameterList(weight for weight, _ in layers)
+                self.biases = torch.nn.ParameterList(bias for _, bias in layers)
 
             def forward(self, inputs, action):
                 x = torch.cat([inputs, action], dim=-1)
@@ -98,9 +97,9 @@ def oracle(module: RHERModule) -> TD3Loss:
     )
     loss.make_value_estimator(gamma=0.98)
     for index in range(2):
-        for ours, theirs in (("weights", "weights"), ("biases", "biases")):
-            for layer, value in enumerate(getattr(module.target_critic.net, ours)):
-                key = ("module", theirs, str(layer))
+        for layer, values in enumerate(module.target_critic.net.layers):
+            for name, value in zip(("weights", "biases"), values):
+                key = ("module", name, str(layer))
                 loss.target_qvalue_network_params[key].data[index].copy_(value[index])
     loss.target_actor_network_params.data.update_(
         TensorDict(
@@ -143,9 +142,10 @@ def test_stacked_critics_equal_two_separate_ones():
     inputs, action = torch.randn(5, 6), torch.randn(5, 2)
     for member, q in enumerate(critic(inputs, action)):
         x = torch.cat([inputs, action], dim=-1)
-        for weight, bias in zip(critic.net.weights[:-1], critic.net.biases[:-1]):
+        *hidden, (head_weight, head_bias) = critic.net.layers
+        for weight, bias in hidden:
             x = torch.relu(x @ weight[member] + bias[member])
-        x = x @ critic.net.weights[-1][member] + critic.net.biases[-1][member]
+        x = x @ head_weight[member] + head_bias[member]
         assert torch.allclose(q, x.squeeze(-1), atol=1e-6)
 
 
