@@ -20,6 +20,9 @@ from rher_pl.module import RHERModule
 
 matplotlib.use("Agg")
 
+CROP = (slice(150, 390), slice(130, 430))
+"""The table and the arm, in pictures of 480 by 480 from the task's default camera."""
+
 
 def states(observation: dict[str, np.ndarray]) -> TensorDict:
     """A batch of one state from a Fetch observation; the gripper's position comes first in it."""
@@ -66,9 +69,9 @@ def main() -> None:
     options = parser.parse_args()
     module = RHERModule.load_from_checkpoint(options.ckpt, map_location="cpu", weights_only=True)
     shots = frames(module.eval(), options.seed, options.count)
-    figure = Figure(figsize=(2.2 * len(shots), 2.5), dpi=110, layout="constrained")
+    figure = Figure(figsize=(2.4 * len(shots), 2.3), dpi=110, layout="constrained")
     for axes, (step, image, solved) in zip(figure.subplots(1, len(shots)), shots):
-        axes.imshow(image[60:420, 60:420])
+        axes.imshow(image[CROP])
         axes.set_title(f"step {step}" + (", solved" if solved else ""), fontsize=10)
         axes.set_axis_off()
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -78,6 +78,6 @@ for _task in (
     Task("FetchPush-v4", _object_relay("push"), _fetch("FetchPush-v4"), 25, 4),
     Task("FetchPickAndPlace-v4", _object_relay("place"), _fetch("FetchPickAndPlace-v4"), 25, 4),
     Task("FetchSlide-v4", _object_relay("slide"), _fetch("FetchSlide-v4"), 25, 4),
-    Task("PointPush-v0", _object_relay("push", epsilon=0.1), _point_push, 6, 2),
+    Task("PointPush-v0", _object_relay("push", epsilon=0.07), _point_push, 6, 2),
 ):
     register_task(_task)

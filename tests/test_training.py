@@ -20,20 +20,21 @@ def train(
     pl.seed_everything(0)
     module = RHERModule(
         "PointPush-v0",
-        gamma=0.9,
+        gamma=0.95,
         tau=0.02,
         learning_rate=2e-3,
         policy_delay=1,
         action_l2=0.1,
         hidden_size=64,
         hidden_layers=2,
+        average_rate=0.02,
     )
     settings = {
         "num_envs": 10,
-        "batch_size": 128,
+        "batch_size": 64,
         "updates_per_episode": 40,
         "guide_share": 0.5,
-        "eval_every_env_steps": 1_000,
+        "eval_every_env_steps": 1_500,
         "replay_capacity": 100_000,
     }
     datamodule = RelayDataModule("PointPush-v0", **(settings | data))
@@ -57,15 +58,15 @@ def success(module: RHERModule) -> float:
 
 
 def test_rher_learns():
-    module = train(epochs=8)
-    assert success(module) >= 0.8
-    assert module.env_steps == 8_000
-    assert module.updates == (400 - 20) * 40
+    module = train(epochs=4)
+    assert success(module) >= 0.5
+    assert module.env_steps == 6_000
+    assert module.updates == (240 - 10) * 40  # after 20 random episodes, two iterations of ten
     assert module.metrics["relay/innr_share/push"] < 0.3
 
 
 def test_without_relabelling_it_does_not_learn():
-    assert success(train(epochs=8, relabel_ratio=0.0)) < 0.4
+    assert success(train(epochs=4, relabel_ratio=0.0)) < 0.15
 
 
 def equal(left: RHERModule, right: RHERModule) -> bool:

@@ -20,9 +20,9 @@ from rher_pl.errors import require
 
 STEP_LENGTH = 0.1
 """Distance the point moves per unit of action."""
-CONTACT_RADIUS = 0.1
+CONTACT_RADIUS = 0.07
 """A puck this close to the point moves along with it."""
-START_RANGE = 0.5
+START_RANGE = 0.8
 """Point, puck and goal start within this distance of the centre, along each axis."""
 
 
@@ -40,10 +40,10 @@ class PointPushEnv(EnvBase):
         max_episode_steps: length T of an episode.
     """
 
-    distance_threshold = 0.1
+    distance_threshold = 0.07
     batch_locked = True
 
-    def __init__(self, num_envs: int = 1, seed: int = 0, max_episode_steps: int = 20) -> None:
+    def __init__(self, num_envs: int = 1, seed: int = 0, max_episode_steps: int = 25) -> None:
         require(num_envs >= 1, f"num_envs must be at least 1, got {num_envs}")
         super().__init__(device=torch.device("cpu"), batch_size=[num_envs])
         self.num_envs = num_envs
