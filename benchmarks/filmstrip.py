@@ -20,7 +20,7 @@ from rher_pl.module import RHERModule
 
 matplotlib.use("Agg")
 
-CROP = (slice(150, 390), slice(130, 430))
+CROP = (slice(180, 370), slice(140, 420))
 """The table and the arm, in pictures of 480 by 480 from the task's default camera."""
 
 
@@ -69,7 +69,7 @@ def main() -> None:
     options = parser.parse_args()
     module = RHERModule.load_from_checkpoint(options.ckpt, map_location="cpu", weights_only=True)
     shots = frames(module.eval(), options.seed, options.count)
-    figure = Figure(figsize=(2.4 * len(shots), 2.3), dpi=110, layout="constrained")
+    figure = Figure(figsize=(2.4 * len(shots), 1.9), dpi=110, layout="constrained")
     for axes, (step, image, solved) in zip(figure.subplots(1, len(shots)), shots):
         axes.imshow(image[CROP])
         axes.set_title(f"step {step}" + (", solved" if solved else ""), fontsize=10)

@@ -20,7 +20,7 @@ def train(
     pl.seed_everything(0)
     module = RHERModule(
         "PointPush-v0",
-        gamma=0.95,
+        gamma=0.9,
         tau=0.02,
         learning_rate=2e-3,
         policy_delay=1,
