@@ -21,8 +21,8 @@ from rher_pl.envs.fetch import TASKS, FetchEnv
 
 gymnasium.register_envs(gymnasium_robotics)
 
-# Each task plays 4 + 14 + 32 = 50 episodes, 200 in all; each environment plays two or more.
-BATCHES = [(1, 4), (7, 2), (16, 2)]
+# Each task plays 8 + 28 + 80 + 84 = 200 episodes; each environment plays two or more.
+BATCHES = [(1, 8), (7, 4), (16, 5), (28, 3)]
 
 
 def random_actions(rng: np.random.Generator, num_envs: int) -> NDArray[np.float32]:
