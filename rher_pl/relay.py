@@ -9,7 +9,7 @@ Source: Luo et al., "Relay Hindsight Experience Replay", arXiv 2208.00843, secti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -240,29 +240,3 @@ def _pick(candidates: Tensor, table: Tensor, subtask: Tensor) -> Tensor:
     """Rows ``table[subtask]`` of ``candidates`` [*, C, 3], giving [*, P, 3]."""
     index = table.to(candidates.device)[subtask].unsqueeze(-1)
     return candidates.gather(-2, index.expand(*index.shape[:-1], 3))
-
-
-def reach_relay(epsilon: float = 0.05, relative_goals: bool = False) -> Relay:
-    """The chain of one subtask: the gripper to the desired point. This is plain HER."""
-    return Relay((Subtask("reach", (Desired(0),), epsilon),), 1, 1, relative_goals)
-
-
-def object_relay(
-    bring: Sequence[str], epsilon: float = 0.05, relative_goals: bool = False
-) -> Relay:
-    """The chain of 2N subtasks for N objects: reach object i, bring object i to its goal.
-
-    Args:
-        bring: name of the bring-subtask of each object, for example ``["push"]``.
-        epsilon: distance in metres within which a slot counts as met.
-        relative_goals: see :class:`Relay`.
-    """
-    count = len(bring)
-    subtasks: list[Subtask] = []
-    for i, name in enumerate(bring):
-        before: tuple[Slot, ...] = tuple(Desired(j) for j in range(i))
-        after: tuple[Slot, ...] = tuple(Position(j + 1) for j in range(i + 1, count))
-        reach = "reach" if count == 1 else f"reach_{i}"
-        subtasks.append(Subtask(reach, (Position(i + 1), *before, Unused(), *after), epsilon))
-        subtasks.append(Subtask(name, (Unused(), *before, Desired(i), *after), epsilon))
-    return Relay(tuple(subtasks), count + 1, count, relative_goals)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from rher_pl.chains import object_relay
 from rher_pl.relabel import relabel
-from rher_pl.relay import object_relay
 from rher_pl.replay import KEEP_GOAL, EpisodeStorage, make_replay_buffers
 
 LENGTH = 6
