@@ -21,3 +21,15 @@ class TrainingError(RuntimeError):
     The message is one line with the iteration and the checkpoint's path. Commands print it and
     exit with status 1.
     """
+
+
+class Stopped(Exception):
+    """A signal asked for the end of a run, which was saved and recorded.
+
+    Args:
+        number: the signal; commands exit with 128 plus it, as a shell reports it.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by signal {int(number)}")
+        self.number = int(number)

@@ -234,12 +234,15 @@ class RHERModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["rher_pl"] = {
             "task": self.hparams["task"],
+            "relay": self.relay.description,
             "env_steps": self.env_steps,
             "updates": self.updates,
             "episodes": self.episodes,
             "progress": self.progress.state_dict(),
             "rng_state": torch.get_rng_state(),
         }
+        # The data module saves the loader; the loop's copy would hold the replay a second time.
+        checkpoint["loops"]["fit_loop"]["state_dict"].pop("combined_loader", None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["rher_pl"]
