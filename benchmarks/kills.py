@@ -38,7 +38,7 @@ CONFIG: dict[str, Any] = {
         "eval_envs": 10,
     },
     "model": {"hidden_size": 32, "hidden_layers": 2},
-    "trainer": {"max_epochs": 10, "precision": "32-true"},
+    "trainer": {"max_epochs": 7, "precision": "32-true"},
 }
 STORE = "sqlite:///mlruns/mlflow.db"
 SECONDS = 120.0  # no trial takes as long
@@ -78,15 +78,15 @@ def finish(child: int) -> int:
     raise TimeoutError(f"a trial took more than {SECONDS} seconds")
 
 
-def kill_when(child: int, reached: Callable[[], bool]) -> int:
-    """SIGKILL a process as soon as ``reached`` says so, or let it end before; its exit status."""
+def kill_when(child: int, number: int, reached: Callable[[], bool]) -> int:
+    """Send a signal as soon as ``reached`` says so, or let the process end before; its status."""
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
         if reached():
-            os.kill(child, signal.SIGKILL)
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            os.kill(child, number)
+            return finish(child)
         time.sleep(0.0005)
 
 
@@ -193,27 +193,27 @@ class Kills:
             yaml.safe_dump(found, pipe)
         os._exit(0)
 
-    def trial(self, index: int) -> list[str]:
+    def trial(self, index: int, number: int = signal.SIGKILL) -> list[str]:
         """Kill once and continue; names of the parts that differ from the uninterrupted run's.
 
         Every third trial is killed while a checkpoint is being written, the others at a random
         moment after the first checkpoint.
+
+        Args:
+            index: of the trial.
+            number: the signal; after any but SIGKILL the process must end in order.
         """
         folder = self.new(f"trial{index}")
         checkpoints = folder / "mlruns" / "checkpoints"
         writes = self.random.randrange(2, CONFIG["trainer"]["max_epochs"])
         share = self.random.random()
-        seen: set[int] = set()
-        begin = 0.0
+        seen, was_there, begin = 0, False, 0.0
 
         def writing() -> bool:
-            for draft in checkpoints.glob("*/last.ckpt.draft"):
-                try:
-                    seen.add(draft.stat().st_ino)
-                except FileNotFoundError:
-                    continue
-                return len(seen) >= writes
-            return False
+            nonlocal seen, was_there
+            is_there = any(checkpoints.glob("*/last.ckpt.draft"))
+            seen, was_there = seen + (is_there and not was_there), is_there
+            return is_there and seen >= writes
 
         def elapsed() -> bool:
             nonlocal begin
@@ -222,11 +222,12 @@ class Kills:
             return bool(begin) and time.monotonic() - begin > share * 0.8 * self.seconds
 
         child = spawn(folder, self.arguments)
-        status = kill_when(child, writing if index % 3 == 0 else elapsed)
-        if status == -signal.SIGKILL:
-            status = finish(spawn(folder, [*self.arguments, "--ckpt_path", "last"]))
+        status = kill_when(child, number, writing if index % 3 == 0 else elapsed)
+        if status != (-number if number == signal.SIGKILL else 128 + number):
+            return [f"ended with status {status}, not by the signal"]
+        status = finish(spawn(folder, [*self.arguments, "--ckpt_path", "last"]))
         if status != 0:
-            return [f"exit status {status}"]
+            return [f"continued, ended with status {status}"]
         found = self.digests(folder.name)
         return [
             name for name in self.reference | found if found.get(name) != self.reference.get(name)
@@ -240,4 +241,8 @@ def run_kills(folder: Path, kills: int, seed: int, options: Sequence[str] = ()) 
         different = trials.trial(index)
         identical += not different
         print(f"kill {index}: {', '.join(different) or 'identical'}", flush=True)
+    for index, number in enumerate((signal.SIGTERM, signal.SIGINT), start=kills):
+        if different := trials.trial(index, number):
+            raise ValueError(f"stopped by {number.name}, then other than never: {different}")
+        print(f"{number.name}: identical", flush=True)
     return {"kills": kills, "identical_after_kill": identical}

@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import os
 import pickletools
+import shutil
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -74,10 +75,7 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
     try:
         with open(draft, "wb+") as file:
             torch.save({"header": header, **content}, file)
-            end = file.seek(-COMMENT_LENGTH, os.SEEK_END)
-            seal = SEAL + _digest(file, end)
-            file.seek(end)
-            file.write(struct.pack("<H", SEAL_SIZE) + seal)
+            seal(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)
@@ -89,12 +87,24 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
     sync_folder(path.parent)
 
 
+def seal(file: IO[bytes]) -> None:
+    """Make the digest of a zip archive without a comment its comment."""
+    end = file.seek(-COMMENT_LENGTH, os.SEEK_END)
+    digest = _digest(file, end)
+    file.seek(end)
+    file.write(struct.pack("<H", SEAL_SIZE) + SEAL + digest)
+
+
 def link_checkpoint(path: Path, name: str) -> None:
-    """Give a whole checkpoint a second name beside it, in one step and without copying."""
+    """Give a whole checkpoint a second name beside it in one step; copied only if it must be."""
     draft = path.with_name(name + ".draft")
     draft.unlink(missing_ok=True)
-    os.link(path, draft)
+    try:
+        os.link(path, draft)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, draft)
     os.replace(draft, path.with_name(name))
+    draft.unlink(missing_ok=True)  # of a name that was one of this file already
     sync_folder(path.parent)
 
 
@@ -145,10 +155,10 @@ def _check_seal(file: IO[bytes]) -> None:
     size = file.seek(0, os.SEEK_END)
     end = size - SEAL_SIZE - COMMENT_LENGTH
     file.seek(max(end + COMMENT_LENGTH, 0))
-    seal = file.read()
-    if end <= 0 or not seal.startswith(SEAL):
+    found = file.read()
+    if end <= 0 or not found.startswith(SEAL):
         raise ConfigError("is damaged, or was not written by this version of rher_pl")
-    if _digest(file, end) != seal.removeprefix(SEAL):
+    if _digest(file, end) != found.removeprefix(SEAL):
         raise ConfigError("is damaged (its checksum does not match)")
 
 

@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -25,7 +27,7 @@ from rher_pl.callbacks.summary import Summary
 from rher_pl.callbacks.throughput import Throughput
 from rher_pl.checkpoint_io import SealedCheckpointIO
 from rher_pl.datamodule import RelayDataModule
-from rher_pl.errors import ConfigError, Stopped
+from rher_pl.errors import ConfigError, Stopped, TrainingError, fault
 from rher_pl.fit import EXIT_SIGNAL, SUBCOMMANDS
 from rher_pl.module import RHERModule
 from rher_pl.tasks import get_task
@@ -146,6 +148,22 @@ class FitCLI(LightningCLI):
             if recorder.run_id != self.made_with.run_id:
                 recorder.continued_from = self.made_with.run_id
 
+    def instantiate_classes(self) -> None:
+        with _one_line(ConfigError, "this cannot be built: "):
+            super().instantiate_classes()
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Faults before the first iteration are of the config or the checkpoint."""
+        with _one_line(self._kind_of_fault, ""):
+            super()._run_subcommand(subcommand)
+
+    def _kind_of_fault(self, message: str) -> Exception:
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        if any(isinstance(each, Throughput) and each.began for each in callbacks):
+            folder = self._get(self.config_init, "recorder").checkpoint_folder
+            return TrainingError(f"{message}; more in {folder}/traceback.txt")
+        return ConfigError(f"{self.subcommand} cannot begin: {message}")
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         # Throughput goes first: it adds to the metrics that the others record and show.
         own = self._get(self.config_init, "trainer").callbacks or []
@@ -164,6 +182,17 @@ class FitCLI(LightningCLI):
         recorder: RunRecorder = self._get(self.config_init, "recorder")
         preflight.check_writable(recorder.folder)
         preflight.check_tracking_uri(recorder.tracking_uri)
+
+
+@contextmanager
+def _one_line(kind: Callable[[str], Exception], prefix: str) -> Iterator[None]:
+    """Turn what no check foresaw into one line."""
+    try:
+        yield
+    except (ConfigError, TrainingError, Stopped):
+        raise
+    except Exception as error:
+        raise kind(f"{prefix}{fault(error)}") from error
 
 
 def quiet() -> None:

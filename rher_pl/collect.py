@@ -10,6 +10,8 @@ from tensordict import TensorDict, TensorDictBase
 from torchrl.collectors import Collector
 from torchrl.envs import EnvBase
 
+from rher_pl.envs.checks import check_states
+from rher_pl.errors import TrainingError, fault
 from rher_pl.exploration import BehaviorPolicy
 
 
@@ -43,7 +45,14 @@ class EpisodeCollector:
         """Storage rows [N], plus ``actor`` [N, T, 1]: who chose each action."""
         if self._collector is None:
             self._start()
-        batch = next(self._batches)  # [N, T]
+        try:
+            batch = next(self._batches)  # [N, T]
+        except TrainingError:
+            raise
+        except Exception as error:  # an environment may fail in any way
+            raise TrainingError(f"collecting episodes failed: {fault(error)}") from error
+        check_states(batch, self.env)
+        check_states(batch["next"], self.env)
         return TensorDict(
             {
                 "observation": _states(batch, "observation"),

@@ -18,6 +18,7 @@ from torchrl.envs import EnvBase
 from rher_pl import losses
 from rher_pl.errors import require
 from rher_pl.evaluation import evaluate
+from rher_pl.limits import require_memory
 from rher_pl.networks import Actor, TwinCritic
 from rher_pl.policy import InputEncoder, RelayPolicy
 from rher_pl.progress import RelayProgress
@@ -80,6 +81,15 @@ class RHERModule(pl.LightningModule):
             math.isfinite(learning_rate) and learning_rate > 0,
             f"learning_rate must be above 0, got {learning_rate}",
         )
+        for name, value in (
+            ("policy_noise", policy_noise),
+            ("noise_clip", noise_clip),
+            ("action_l2", action_l2),
+        ):
+            require(0.0 <= value < math.inf, f"{name} must be at least 0, got {value}")
+        require(hidden_layers <= 1_000, f"hidden_layers must be at most 1000, got {hidden_layers}")
+        # Three networks, each with gradient, two Adam moments, target and average; float32.
+        require_memory(4 * 3 * 6 * hidden_layers * hidden_size**2, "hidden_size and hidden_layers")
         self.save_hyperparameters()
         self.automatic_optimization = False
         spec = get_task(task)

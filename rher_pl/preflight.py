@@ -80,7 +80,7 @@ def find_checkpoint(keyword: str, folder: str, wanted: Mapping[str, Any]) -> str
     Raises:
         ConfigError: if there is none.
     """
-    names = ("last.ckpt", "best.ckpt") if keyword == "last" else ("best.ckpt",)
+    names = ("last.ckpt", "previous.ckpt", "best.ckpt") if keyword == "last" else ("best.ckpt",)
     found = [path for name in names for path in Path(folder).glob(f"checkpoints/*/{name}")]
     others: list[str] = []
     for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
@@ -121,6 +121,8 @@ def _made_with(path: str, content: Mapping[str, Any]) -> MadeWith:
     )
     options = {f"model.{key}": value for key, value in model.items() if key != "task"}
     options |= {f"data.{key}": value for key, value in data.items() if key != "seed"}
+    if precision := content.get("numerics", {}).get("precision"):
+        options["trainer.precision"] = precision
     if "seed" in data:
         options["seed_everything"] = data["seed"]
     shapes = {name: value.shape for name, value in content["state_dict"].items()}
@@ -225,9 +227,10 @@ def check_writable(folder: str) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a ValueError for a name that no file can have
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"cannot write to the output folder {folder} ({error.strerror}): "
+            f"cannot write to the output folder {folder!r} ({reason}): "
             "choose another with --recorder.folder"
         ) from error
 

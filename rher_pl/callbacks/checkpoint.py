@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
@@ -31,7 +32,7 @@ class Checkpoints(Checkpoint):
 
     The best has the highest success over episodes that did not start solved; of evaluations that
     tie, the latest is kept, as it has learned for longer. It is a second name of the file that was
-    ``last.ckpt`` then, so that it costs nothing.
+    ``last.ckpt`` then, so that it costs nothing; ``previous.ckpt`` is the one before the last.
 
     A checkpoint that cannot be written is reported, the one before stays, and the run goes on.
     """
@@ -69,14 +70,13 @@ class Checkpoints(Checkpoint):
         if not self.save(trainer):
             self.best_score = before
         elif improved:
-            try:
-                link_checkpoint(self.last, self.best.name)
-            except OSError:  # a file system without hard links
-                trainer.save_checkpoint(self.best, weights_only=False)
+            link_checkpoint(self.last, self.best.name)
 
     def save(self, trainer: pl.Trainer) -> bool:
-        """Write ``last.ckpt``; whether that succeeded."""
+        """Write ``last.ckpt`` and keep the one before; whether that succeeded."""
         try:
+            if self.last.exists():
+                link_checkpoint(self.last, "previous.ckpt")
             trainer.save_checkpoint(self.last, weights_only=False)
         except OSError as error:
             kept = (
@@ -87,8 +87,32 @@ class Checkpoints(Checkpoint):
             return False
         return True
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["numerics"] = numerics(trainer)
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        before, now = checkpoint.get("numerics", {}), numerics(trainer)
+        if trainer.state.fn == TrainerFn.FITTING and before != now:
+            other = ", ".join(
+                f"{k} {before.get(k)} (now {v})" for k, v in now.items() if before.get(k) != v
+            )
+            print(f"warning: not bit for bit the run that was stopped: {other}", file=sys.stderr)
+
     def state_dict(self) -> dict[str, Any]:
         return {"best_score": self.best_score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_score = state_dict["best_score"]
+
+
+def numerics(trainer: pl.Trainer) -> dict[str, str]:
+    """What rounding depends on, besides the versions."""
+    return {
+        "threads": str(torch.get_num_threads()),
+        "precision": str(trainer.precision),
+        "device": trainer.strategy.root_device.type,
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,6 +163,9 @@ class RunRecorder(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         stopped = isinstance(exception, (KeyboardInterrupt, Stopped))
+        if self.run is not None and not stopped:
+            lines = traceback.format_exception(exception)
+            Path(self.checkpoint_folder, "traceback.txt").write_text("".join(lines))
         self._end(trainer, pl_module, "KILLED" if stopped else "FAILED", reason(exception))
 
     def _end(
