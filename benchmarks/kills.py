@@ -91,14 +91,14 @@ def kill_when(child: int, number: int, reached: Callable[[], bool]) -> int:
 
 
 def part_digests(folder: Path) -> dict[str, str]:
-    """Digest of each part of what the only run in ``folder`` became; speed is left out.
+    """Digest of each part of what the only run of seed 0 became; speed is left out.
 
     Raises:
-        ValueError: if there is not exactly one run, or it is not FINISHED.
+        ValueError: if there is not exactly one such run, or it is not FINISHED.
     """
     client = MlflowClient(absolute_uri(f"sqlite:///{folder}/mlruns/mlflow.db"))
     experiment = client.get_experiment_by_name(CONFIG["data"]["task"])
-    runs = client.search_runs([experiment.experiment_id])
+    runs = client.search_runs([experiment.experiment_id], "tags.seed = '0'")
     if [run.info.status for run in runs] != ["FINISHED"]:
         raise ValueError(f"{folder} holds runs {[run.info.status for run in runs]}")
     run_id = runs[0].info.run_id
@@ -228,10 +228,20 @@ class Kills:
         status = finish(spawn(folder, [*self.arguments, "--ckpt_path", "last"]))
         if status != 0:
             return [f"continued, ended with status {status}"]
-        found = self.digests(folder.name)
-        return [
-            name for name in self.reference | found if found.get(name) != self.reference.get(name)
-        ]
+        return self.differing(folder.name)
+
+    def together(self) -> list[str]:
+        """Two runs begun at once where nothing is yet; what seed 0 became other than alone."""
+        folder = self.folder / "together"
+        folder.mkdir()
+        children = [spawn(folder, [*self.arguments, "--seed_everything", seed]) for seed in "01"]
+        if statuses := [status for child in children if (status := finish(child))]:
+            return [f"exit status {statuses[0]}"]
+        return self.differing(folder.name)
+
+    def differing(self, name: str) -> list[str]:
+        found = self.digests(name)
+        return [k for k in self.reference | found if found.get(k) != self.reference.get(k)]
 
 
 def run_kills(folder: Path, kills: int, seed: int, options: Sequence[str] = ()) -> dict[str, int]:
@@ -245,4 +255,7 @@ def run_kills(folder: Path, kills: int, seed: int, options: Sequence[str] = ()) 
         if different := trials.trial(index, number):
             raise ValueError(f"stopped by {number.name}, then other than never: {different}")
         print(f"{number.name}: identical", flush=True)
+    if different := trials.together():
+        raise ValueError(f"beside another run, other than alone: {different}")
+    print("two at once: identical", flush=True)
     return {"kills": kills, "identical_after_kill": identical}

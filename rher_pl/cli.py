@@ -148,21 +148,17 @@ class FitCLI(LightningCLI):
             if recorder.run_id != self.made_with.run_id:
                 recorder.continued_from = self.made_with.run_id
 
-    def instantiate_classes(self) -> None:
-        with _one_line(ConfigError, "this cannot be built: "):
-            super().instantiate_classes()
-
     def _run_subcommand(self, subcommand: str) -> None:
-        """Faults before the first iteration are of the config or the checkpoint."""
-        with _one_line(self._kind_of_fault, ""):
+        with _one_line(self._kind_of_fault):
             super()._run_subcommand(subcommand)
 
     def _kind_of_fault(self, message: str) -> Exception:
+        """Faults before the first iteration are of the config or the checkpoint."""
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
         if any(isinstance(each, Throughput) and each.began for each in callbacks):
             folder = self._get(self.config_init, "recorder").checkpoint_folder
             return TrainingError(f"{message}; more in {folder}/traceback.txt")
-        return ConfigError(f"{self.subcommand} cannot begin: {message}")
+        return _cannot_begin(message)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         # Throughput goes first: it adds to the metrics that the others record and show.
@@ -182,17 +178,25 @@ class FitCLI(LightningCLI):
         recorder: RunRecorder = self._get(self.config_init, "recorder")
         preflight.check_writable(recorder.folder)
         preflight.check_tracking_uri(recorder.tracking_uri)
+        if (device := self.trainer.strategy.root_device.type) != "cpu":
+            print(
+                f"warning: on {device} the same seed need not give the same bits", file=sys.stderr
+            )
+
+
+def _cannot_begin(message: str) -> ConfigError:
+    return ConfigError(f"this cannot begin, look at the options: {message}")
 
 
 @contextmanager
-def _one_line(kind: Callable[[str], Exception], prefix: str) -> Iterator[None]:
+def _one_line(kind: Callable[[str], Exception]) -> Iterator[None]:
     """Turn what no check foresaw into one line."""
     try:
         yield
     except (ConfigError, TrainingError, Stopped):
         raise
     except Exception as error:
-        raise kind(f"{prefix}{fault(error)}") from error
+        raise kind(fault(error)) from error
 
 
 def quiet() -> None:
@@ -217,7 +221,7 @@ def run(arguments: list[str]) -> int:
     """
     quiet()
     try:
-        with signals_stop():
+        with signals_stop(), _one_line(_cannot_begin):
             make_cli(arguments)
     except Stopped as stopped:
         name = signal.Signals(stopped.number).name
