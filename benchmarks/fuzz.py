@@ -118,7 +118,7 @@ class Fuzz:
             if not isinstance(config.get(section), dict):
                 config[section] = self.value()
                 continue
-            names = [*OPTIONS[section], "zzz", "", "class_path"]
+            names = [*OPTIONS.get(section, ()), "zzz", "", "class_path"]
             config[section][self.random.choice(names)] = self.value()
         text = yaml.safe_dump(config, allow_unicode=True)
         if self.random.random() < 0.2:

@@ -166,10 +166,8 @@ class Kills:
             with creating(store):
                 MlflowClient(absolute_uri(store)).search_experiments(max_results=1)
             os._exit(0)
-        begin = time.monotonic()
         if finish(spawn(self.new("reference"), self.arguments)) != 0:
-            raise ValueError(f"the reference run failed: see {folder}/reference/log.txt")
-        self.seconds = time.monotonic() - begin
+            raise ValueError((folder / "reference" / "log.txt").read_text()[-500:])
         self.reference = self.digests("reference")
 
     def new(self, name: str) -> Path:
@@ -197,7 +195,7 @@ class Kills:
         """Kill once and continue; names of the parts that differ from the uninterrupted run's.
 
         Every third trial is killed while a checkpoint is being written, the others at a random
-        moment after the first checkpoint.
+        moment of a random epoch.
 
         Args:
             index: of the trial.
@@ -207,7 +205,8 @@ class Kills:
         checkpoints = folder / "mlruns" / "checkpoints"
         writes = self.random.randrange(2, CONFIG["trainer"]["max_epochs"])
         share = self.random.random()
-        seen, was_there, begin = 0, False, 0.0
+        seen, was_there = 0, False
+        saved: dict[int, float] = {}  # when each checkpoint was seen first, by its time of change
 
         def writing() -> bool:
             nonlocal seen, was_there
@@ -215,14 +214,16 @@ class Kills:
             seen, was_there = seen + (is_there and not was_there), is_there
             return is_there and seen >= writes
 
-        def elapsed() -> bool:
-            nonlocal begin
-            if not begin and any(checkpoints.glob("*/last.ckpt")):
-                begin = time.monotonic()
-            return bool(begin) and time.monotonic() - begin > share * 0.8 * self.seconds
+        def within_an_epoch() -> bool:
+            for last in checkpoints.glob("*/last.ckpt"):
+                saved.setdefault(last.stat().st_mtime_ns, time.monotonic())
+            if len(saved) < writes:
+                return False
+            before, latest = [*saved.values()][-2:]
+            return time.monotonic() - latest > share * (latest - before)
 
         child = spawn(folder, self.arguments)
-        status = kill_when(child, number, writing if index % 3 == 0 else elapsed)
+        status = kill_when(child, number, writing if index % 3 == 0 else within_an_epoch)
         if status != (-number if number == signal.SIGKILL else 128 + number):
             return [f"ended with status {status}, not by the signal"]
         status = finish(spawn(folder, [*self.arguments, "--ckpt_path", "last"]))

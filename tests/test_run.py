@@ -19,6 +19,7 @@ from mlflow.tracking import MlflowClient
 from rher_pl.callbacks.mlflow_run import MLflowRun
 from rher_pl.callbacks.recording import mark_abandoned_runs
 from rher_pl.callbacks.run_lock import RUNNING, RunLock
+from rher_pl.callbacks.stopping import StopOnSignal
 from rher_pl.callbacks.summary import interval_cells
 from rher_pl.checkpoint_io import read_checkpoint_file, write_checkpoint
 from rher_pl.collect import EpisodeCollector
@@ -204,6 +205,7 @@ def test_a_stopped_run_is_recorded_as_killed(
         os.kill(os.getpid(), number)
 
     monkeypatch.setattr(RHERModule, "validation_step", stop)
+    monkeypatch.setattr(StopOnSignal, "patience", 120.0)  # its end would be this process's
     assert main(["--config", write_config(tmp_path)]) == exit_status
     assert signal.getsignal(number) == handler
     client, run = the_run()
