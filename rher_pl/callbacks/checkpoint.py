@@ -67,17 +67,17 @@ class Checkpoints(Checkpoint):
         before, score = self.best_score, self._score
         improved = score > -math.inf and score >= before
         self.best_score, self._score = max(before, score), -math.inf
-        if not self.save(trainer):
+        if not self.save(trainer, best=improved):
             self.best_score = before
-        elif improved:
-            link_checkpoint(self.last, self.best.name)
 
-    def save(self, trainer: pl.Trainer) -> bool:
-        """Write ``last.ckpt`` and keep the one before; whether that succeeded."""
+    def save(self, trainer: pl.Trainer, best: bool = False) -> bool:
+        """Write ``last.ckpt``, also as the best, and keep the one before; whether it succeeded."""
         try:
             if self.last.exists():
                 link_checkpoint(self.last, "previous.ckpt")
             trainer.save_checkpoint(self.last, weights_only=False)
+            if best:
+                link_checkpoint(self.last, self.best.name)
         except OSError as error:
             kept = (
                 f"{self.last} of an earlier time stays" if self.last.exists() else "there is none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import time
@@ -99,6 +100,10 @@ class RunRecorder(pl.Callback):
         mark_abandoned_runs(self.run.client, Path(self.checkpoint_folder).parent)
 
     def _lock_run(self, run_id: str) -> None:
+        require(
+            re.fullmatch(r"\w[\w-]*", run_id) is not None,
+            f"recorder.run_id {run_id!r} is not the id of an MLflow run: copy it from the run",
+        )
         self.lock = RunLock(Path(self.checkpoint_folder).with_name(run_id))
         require(
             self.lock.take(),
@@ -166,7 +171,7 @@ class RunRecorder(pl.Callback):
         if self.run is not None and not stopped:
             lines = traceback.format_exception(exception)
             Path(self.checkpoint_folder, "traceback.txt").write_text("".join(lines))
-        self._end(trainer, pl_module, "KILLED" if stopped else "FAILED", reason(exception))
+        self._end(trainer, pl_module, "KILLED" if stopped else "FAILED", cause(exception))
 
     def _end(
         self,
@@ -199,7 +204,7 @@ class RunRecorder(pl.Callback):
             teller.join(1.0)
 
 
-def reason(exception: BaseException) -> str:
+def cause(exception: BaseException) -> str:
     """What ended a run, in a word."""
     if isinstance(exception, Stopped):
         return signal.Signals(exception.number).name
