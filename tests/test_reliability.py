@@ -5,9 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from tensordict import TensorDict
+
+from rher_pl.envs.checks import check_finite, check_states
+from rher_pl.envs.fetch_sim import FetchSimulator
+from rher_pl.envs.point_push import PointPushEnv
+from rher_pl.errors import TrainingError
+from rher_pl.store import creating
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,3 +40,65 @@ def test_a_killed_run_becomes_what_it_would_have_been(
     assert figures == {"kills": 2, "identical_after_kill": 2}
     for each in ("SIGTERM", "SIGINT", "two at once"):
         assert f"{each}: identical" in done.stdout
+
+
+def test_a_thread_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulator = FetchSimulator("FetchReach-v4", num_envs=4, num_threads=2)
+    original = simulator._step_rows
+
+    def fails(rows: Any, moves: Any, grips: Any) -> None:
+        if 3 in rows:
+            raise ZeroDivisionError("in the simulator")
+        original(rows, moves, grips)
+
+    monkeypatch.setattr(simulator, "_step_rows", fails)
+    named = "thread 1 of environments 2 to 3: ZeroDivisionError: in the simulator"
+    with pytest.raises(TrainingError, match=named):
+        simulator.step(np.zeros((4, 4), dtype=np.float32))
+    simulator.close()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "hint"),
+    [
+        (lambda x: x.double(), r"observation of shape \(2, 6\) and torch.float64"),
+        (lambda x: x[:, :5], r"shape \(2, 5\) .* says \(2, 6\)"),
+        (lambda x: None, "no observation"),
+    ],
+)
+def test_states_unlike_their_specification_are_named(spoil: Any, hint: str) -> None:
+    env = PointPushEnv(2)
+    state = env.reset()
+    check_states(state, env)
+    spoiled = spoil(state["observation"])
+    state = state.exclude("observation") if spoiled is None else state.set("observation", spoiled)
+    with pytest.raises(TrainingError, match=hint):
+        check_states(state, env)
+
+
+def test_a_state_that_is_no_number_is_named() -> None:
+    keys = ("observation", "achieved_goals", "desired_goals")
+    states = TensorDict({key: torch.zeros(3, 2) for key in keys}, batch_size=[3])
+    check_finite(states)
+    states["achieved_goals"][1] = torch.inf
+    with pytest.raises(TrainingError, match="Inf in achieved_goals of environment 1"):
+        check_finite(states)
+
+
+def test_a_store_is_made_by_one_at_a_time(tmp_path: Path) -> None:
+    uri, inside, most = f"sqlite:///{tmp_path}/runs/mlflow.db", 0, 0
+
+    def make() -> None:
+        nonlocal inside, most
+        with creating(uri):
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.02)
+            inside -= 1
+
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
