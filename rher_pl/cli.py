@@ -20,6 +20,7 @@ from rher_pl.callbacks.progress import ProgressLine
 from rher_pl.callbacks.recording import RecordConfig, RunRecorder
 from rher_pl.callbacks.summary import Summary
 from rher_pl.callbacks.throughput import Throughput
+from rher_pl.callbacks.warm_up import WarmUp
 from rher_pl.datamodule import RelayDataModule
 from rher_pl.errors import ConfigError
 from rher_pl.fit import EXIT_TERMINATED, SUBCOMMANDS
@@ -165,6 +166,7 @@ def make_cli(arguments: list[str]) -> FitCLI:
             "enable_progress_bar": False,
             "callbacks": [
                 FiniteGuard(),
+                WarmUp(),
                 ProgressLine(),
                 Summary(),
                 BestCheckpoint(),

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 from torchrl.envs import EnvBase
 
-from rher_pl.collect import EpisodeCollector
+from rher_pl.collect import EpisodeCollector, PipelinedCollector
 from rher_pl.errors import require
 from rher_pl.exploration import BehaviorPolicy
 from rher_pl.loader import RelayLoader
@@ -18,6 +18,9 @@ from rher_pl.tasks import get_task
 
 EVALUATION_SEED = 1_000_000
 """Evaluation episodes use this seed and those after it; training seeds stay far below."""
+
+SAMPLING_SEED = 2_000_000
+"""Added to the seed for sampling, so that it differs from exploration's."""
 
 
 class RelayDataModule(pl.LightningDataModule):
@@ -40,6 +43,8 @@ class RelayDataModule(pl.LightningDataModule):
         reached_distance: gripper to object, in metres, up to which the guide acts; None is the
             task's epsilon. Pushing begins at about 0.045, so a smaller value lets the guide push.
         random_episodes: episodes of random actions, without updates, before learning starts.
+        pipelined: collect the next episodes in a thread while learning from the last ones. They
+            come from a policy one iteration older; the result is still a function of the seed.
         eval_every_env_steps: env steps between evaluations, an epoch.
         eval_episodes: episodes of an evaluation, always on the same seeds.
         eval_envs: evaluation episodes run side by side.
@@ -61,6 +66,7 @@ class RelayDataModule(pl.LightningDataModule):
         exploration_noise: float = 0.2,
         reached_distance: float | None = None,
         random_episodes: int = 20,
+        pipelined: bool = False,
         eval_every_env_steps: int = 2_500,
         eval_episodes: int = 100,
         eval_envs: int = 25,
@@ -110,7 +116,6 @@ class RelayDataModule(pl.LightningDataModule):
     def _make_loader(self, env: EnvBase) -> RelayLoader:
         hp, module = self.hparams, self.trainer.lightning_module  # type: ignore[union-attr]
         assert isinstance(module, RHERModule)
-        generator = torch.Generator().manual_seed(hp["seed"])
         behavior_policy = BehaviorPolicy(
             module.policy,
             module.progress,
@@ -118,21 +123,22 @@ class RelayDataModule(pl.LightningDataModule):
             hp["random_share"],
             hp["exploration_noise"],
             hp["reached_distance"],
-            generator,
+            torch.Generator().manual_seed(hp["seed"]),
         )
+        make_collector = PipelinedCollector if hp["pipelined"] else EpisodeCollector
         return RelayLoader(
-            EpisodeCollector(env, behavior_policy),
+            make_collector(env, behavior_policy, hp["random_episodes"]),
             module.relay,
             self.batch_sizes,
             capacity=hp["replay_capacity"] // env.max_episode_steps,
             relabel_ratio=hp["relabel_ratio"],
             inert_ratio=hp["inert_ratio"],
             updates=hp["updates_per_episode"] * hp["num_envs"],
-            random_episodes=hp["random_episodes"],
             iterations=max(
                 1, round(hp["eval_every_env_steps"] / (hp["num_envs"] * env.max_episode_steps))
             ),
-            generator=generator,
+            # Apart from exploration's, which may run beside it.
+            generator=torch.Generator().manual_seed(SAMPLING_SEED + hp["seed"]),
         )
 
     def state_dict(self) -> dict[str, Any]:

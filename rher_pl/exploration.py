@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from enum import IntEnum
 
 import torch
@@ -32,8 +33,11 @@ class BehaviorPolicy(TensorDictModuleBase):
     is solved the guide's share goes to the learner. Gaussian noise is added to all but random
     actions.
 
+    It acts with a copy of the policy, taken by :meth:`synchronize`, so that episodes can be
+    collected while the policy itself is being updated.
+
     Args:
-        policy: actor, normalisers and relay.
+        policy: actor, normalisers and relay, on any device; the copy is on the CPU.
         progress: tells which subtasks are guide and learner.
         guide_share, random_share: probabilities in [0, 1], together at most 1.
         exploration_noise: standard deviation of the Gaussian noise on actions.
@@ -56,8 +60,8 @@ class BehaviorPolicy(TensorDictModuleBase):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.policy = policy
-        self.progress = progress
+        self._trained = (policy, progress)
+        self.policy = copy.deepcopy(policy).requires_grad_(False).cpu()
         self.guide_share = guide_share
         self.random_share = random_share
         self.exploration_noise = exploration_noise
@@ -65,6 +69,15 @@ class BehaviorPolicy(TensorDictModuleBase):
         self.generator = generator
         self.only_random = True
         """Set while the first episodes are collected."""
+        self.synchronize()
+
+    @torch.no_grad()
+    def synchronize(self) -> None:
+        """Act from now on as policy and relay progress are at this moment."""
+        policy, progress = self._trained
+        torch._foreach_copy_(_tensors(self.policy), _tensors(policy))
+        self.guide_subtask: int | None = progress.guide_subtask
+        self.learner_subtask: int = progress.learner_subtask
 
     @torch.no_grad()
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
@@ -89,13 +102,16 @@ class BehaviorPolicy(TensorDictModuleBase):
     def choose(self, unsolved: Tensor) -> tuple[Tensor, Tensor]:
         """Actor [N] and subtask [N] for states whose first unsolved subtask is ``unsolved`` [N]."""
         uniform = torch.rand(unsolved.shape, generator=self.generator)
-        learner = self.progress.learner_subtask
-        guide = self.progress.guide_subtask
+        guide = self.guide_subtask
         actor = torch.full_like(unsolved, int(Actor.LEARNER))
         actor[uniform < self.random_share] = int(Actor.RANDOM)
-        subtask = torch.full_like(unsolved, learner)
+        subtask = torch.full_like(unsolved, self.learner_subtask)
         if guide is not None:
             guided = (unsolved <= guide) & (uniform >= 1.0 - self.guide_share)
             actor[guided] = int(Actor.GUIDE)
             subtask[guided] = guide
         return actor, subtask
+
+
+def _tensors(policy: RelayPolicy) -> list[Tensor]:
+    return [*policy.parameters(), *policy.buffers()]

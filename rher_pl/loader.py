@@ -27,9 +27,8 @@ class RelayLoader:
         capacity: episodes kept.
         relabel_ratio, inert_ratio: see ``RelayDataModule``.
         updates: U, updates in an iteration.
-        random_episodes: see ``RelayDataModule``.
         iterations: iterations in an epoch.
-        generator: randomness of exploration and sampling.
+        generator: randomness of sampling.
     """
 
     def __init__(
@@ -41,7 +40,6 @@ class RelayLoader:
         relabel_ratio: float,
         inert_ratio: float,
         updates: int,
-        random_episodes: int,
         iterations: int,
         generator: torch.Generator,
     ) -> None:
@@ -52,7 +50,6 @@ class RelayLoader:
         self.relabel_ratio = relabel_ratio
         self.inert_ratio = inert_ratio
         self.updates = updates
-        self.random_episodes = random_episodes
         self.iterations = iterations
         self.generator = generator
         self.episodes = 0
@@ -66,11 +63,9 @@ class RelayLoader:
         return self
 
     def __next__(self) -> dict[str, TensorDict | None]:
-        behavior = self.collector.behavior_policy
-        behavior.only_random = self.episodes < self.random_episodes
         episodes = self.collector.collect()
         self._store(episodes)
-        warm = self.episodes >= self.random_episodes and self.updates > 0
+        warm = self.episodes >= self.collector.random_episodes and self.updates > 0
         return {"episodes": episodes, "updates": self.sample(self.updates) if warm else None}
 
     def _store(self, episodes: TensorDict) -> None:
@@ -97,11 +92,13 @@ class RelayLoader:
             "collector": self.collector.state_dict(),
             "storage": storage,
             "episodes": self.episodes,
+            "sampling": self.generator.get_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.collector.load_state_dict(state["collector"])
         self.episodes = state["episodes"]
+        self.generator.set_state(state["sampling"])
         if state["storage"] is not None:
             stored = state["storage"]["episodes"]
             episode = {key: value[0] for key, value in stored.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -40,6 +42,6 @@ def actor_loss(q: Tensor, action: Tensor, action_l2: float) -> Tensor:
 
 
 @torch.no_grad()
-def polyak_update(targets: list[Tensor], sources: list[Tensor], tau: float) -> None:
+def polyak_update(targets: Sequence[Tensor], sources: Sequence[Tensor], tau: float) -> None:
     """Move each target towards its source: target += tau (source - target)."""
-    torch._foreach_lerp_(targets, sources, tau)
+    torch._foreach_lerp_(list(targets), list(sources), tau)

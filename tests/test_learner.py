@@ -49,6 +49,7 @@ def random_sample(module: RHERModule, size: int = 64) -> TensorDict:
             "inputs": torch.randn(size, width),
             "next_inputs": torch.randn(size, width),
             "action": torch.rand(size, 4) * 2 - 1,
+            "noise": torch.zeros(size, 4),
             "reward": -torch.randint(0, 2, (size,)).float(),
             "terminated": torch.zeros(size, dtype=torch.bool),
         },
@@ -64,7 +65,7 @@ def perturb(module: RHERModule) -> None:
             for parameter in network.parameters():
                 parameter.add_(0.05 * torch.randn_like(parameter))
         for network in (module.critic, module.target_critic):
-            network.net.layers[-1][1].sub_(3.0)
+            network.net.layers()[-1][1].sub_(3.0)
 
 
 def oracle(module: RHERModule) -> TD3Loss:
@@ -74,7 +75,7 @@ def oracle(module: RHERModule) -> TD3Loss:
         class Q(torch.nn.Module):
             def __init__(self) -> None:
                 super().__init__()
-                layers = [(w[member].detach(), b[member].detach()) for w, b in critic.net.layers]
+                layers = [(w[member].detach(), b[member].detach()) for w, b in critic.net.layers()]
                 self.weights = torch.nn.ParameterList(weight for weight, _ in layers)
                 self.biases = torch.nn.ParameterList(bias for _, bias in layers)
 
@@ -97,7 +98,7 @@ def oracle(module: RHERModule) -> TD3Loss:
     )
     loss.make_value_estimator(gamma=0.98)
     for index in range(2):
-        for layer, values in enumerate(module.target_critic.net.layers):
+        for layer, values in enumerate(module.target_critic.net.layers()):
             for name, value in zip(("weights", "biases"), values):
                 key = ("module", name, str(layer))
                 loss.target_qvalue_network_params[key].data[index].copy_(value[index])
@@ -127,13 +128,47 @@ def test_losses_agree_with_torchrl(module):
             batch_size=sample.batch_size,
         )
     )
-    target = module.target_q(sample)
+    td3 = module.td3
+    target = td3.target_q(
+        *(sample[key] for key in ("next_inputs", "noise", "reward", "terminated"))
+    )
     assert (target < 0).all() and (target > -50).all(), "the bound must not hide a difference"
-    critic = losses.critic_loss(module.critic(sample["inputs"], sample["action"]), target)
-    action = module.policy.actor(sample["inputs"])
-    actor = losses.actor_loss(module.critic(sample["inputs"], action)[0], action, 0.0)
-    assert critic.item() == pytest.approx(theirs["loss_qvalue"].item(), abs=1e-5)
-    assert actor.item() == pytest.approx(theirs["loss_actor"].item(), abs=1e-5)
+    _, critic_loss, _ = td3.critic_gradients(*critic_inputs(sample))
+    _, actor_loss = td3.actor_gradients(sample["inputs"])
+    assert critic_loss.item() == pytest.approx(theirs["loss_qvalue"].item(), abs=1e-5)
+    assert actor_loss.item() == pytest.approx(theirs["loss_actor"].item(), abs=1e-5)
+
+
+def critic_inputs(sample: TensorDict) -> list[torch.Tensor]:
+    keys = ("inputs", "action", "next_inputs", "noise", "reward", "terminated")
+    return [sample[key] for key in keys]
+
+
+def trained(precision: torch.dtype, compiled: bool, updates: int = 20) -> dict[str, torch.Tensor]:
+    """Weights after some updates from the same start, on the same samples."""
+    torch.manual_seed(0)
+    module = RHERModule("FetchPush-v4", hidden_size=64, compiled=compiled, learning_rate=1e-3)
+    for network in (module.policy.actor, module.critic, module.target_actor, module.target_critic):
+        network.net.compute_dtype = precision
+    optimizers, _ = module.configure_optimizers()
+    module.optimizers = lambda use_pl_optimizer=True: optimizers
+    for _ in range(updates):
+        module.update(random_sample(module))
+    return module.state_dict()
+
+
+def test_reduced_and_compiled_updates_stay_close_to_plain_fp32():
+    """In units of how far 20 updates move the weights."""
+    start, plain = trained(torch.float32, False, updates=0), trained(torch.float32, False)
+    for precision, compiled, bound in (
+        (torch.bfloat16, False, 0.3),
+        (torch.float32, True, 0.01),
+    ):
+        other = trained(precision, compiled)
+        for name in ("critic.net.weight_1", "policy.actor.net.weight_1"):
+            difference = (other[name] - plain[name]).norm()
+            assert difference > 0, "they must not be the same computation"
+            assert difference < bound * (plain[name] - start[name]).norm(), (name, difference)
 
 
 def test_stacked_critics_equal_two_separate_ones():
@@ -142,7 +177,7 @@ def test_stacked_critics_equal_two_separate_ones():
     inputs, action = torch.randn(5, 6), torch.randn(5, 2)
     for member, q in enumerate(critic(inputs, action)):
         x = torch.cat([inputs, action], dim=-1)
-        *hidden, (head_weight, head_bias) = critic.net.layers
+        *hidden, (head_weight, head_bias) = critic.net.layers()
         for weight, bias in hidden:
             x = torch.relu(x @ weight[member] + bias[member])
         x = x @ head_weight[member] + head_bias[member]
