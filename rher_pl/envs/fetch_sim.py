@@ -97,10 +97,8 @@ class FetchSimulator:
         self.observation: FloatArray = np.zeros((num_envs, 10 if self.num_positions == 1 else 25))
         self.goal: FloatArray = np.zeros((num_envs, 3))
         self._make_gathered()
-        # The calling thread steps as well.
-        helpers = min(num_threads, num_envs) - 1
-        self._helpers = helpers
-        self._pool = ThreadPoolExecutor(helpers) if helpers else None
+        self._helpers = min(num_threads, num_envs) - 1  # the calling thread steps as well
+        self._pool = ThreadPoolExecutor(self._helpers) if self._helpers else None
 
     def _make_gathered(self) -> None:
         """Shared arrays of raw quantities, and the views of each row that they are copied from."""
@@ -187,7 +185,8 @@ class FetchSimulator:
         grips = clipped[:, 3].astype(np.float64)
         # Each thread takes the next row when it is done with one: rows with contacts take longer.
         todo = iter(list(zip(self._rows, moves, grips)))
-        jobs = [self._pool.submit(self._advance, todo) for _ in range(self._helpers)]
+        helpers, pool = range(self._helpers), self._pool
+        jobs = [pool.submit(self._advance, todo) for _ in helpers] if pool else []
         self._advance(todo)
         for job in jobs:
             job.result()
