@@ -11,7 +11,8 @@ from torchrl.data import TensorDictReplayBuffer
 
 from rher_pl.collect import EpisodeCollector
 from rher_pl.relay import Relay
-from rher_pl.replay import EpisodeStorage, make_replay_buffers
+from rher_pl.replay import EpisodeStorage
+from rher_pl.sampling import SamplingRule, make_replay_buffers
 
 
 class RelayLoader:
@@ -25,7 +26,7 @@ class RelayLoader:
         relay: the module's relay.
         batch_sizes: samples from each subtask's pool in a mixed batch.
         capacity: episodes kept.
-        relabel_ratio, inert_ratio: see ``RelayDataModule``.
+        rule: what is sampled.
         updates: U, updates in an iteration.
         iterations: iterations in an epoch.
         generator: randomness of sampling.
@@ -37,8 +38,7 @@ class RelayLoader:
         relay: Relay,
         batch_sizes: list[int],
         capacity: int,
-        relabel_ratio: float,
-        inert_ratio: float,
+        rule: SamplingRule,
         updates: int,
         iterations: int,
         generator: torch.Generator,
@@ -47,8 +47,7 @@ class RelayLoader:
         self.relay = relay
         self.batch_sizes = batch_sizes
         self.capacity = capacity
-        self.relabel_ratio = relabel_ratio
-        self.inert_ratio = inert_ratio
+        self.rule = rule
         self.updates = updates
         self.iterations = iterations
         self.generator = generator
@@ -79,10 +78,8 @@ class RelayLoader:
 
     def _allocate(self, episode: TensorDictBase) -> EpisodeStorage:
         """Make storage and buffers for episodes shaped like ``episode``."""
-        self.storage = EpisodeStorage(self.capacity, episode)
-        self.buffers = make_replay_buffers(
-            self.storage, self.relay, self.relabel_ratio, self.inert_ratio, self.generator
-        )
+        self.storage = EpisodeStorage(self.capacity, episode, self.relay.subtasks[-1].epsilon)
+        self.buffers = make_replay_buffers(self.storage, self.relay, self.rule, self.generator)
         return self.storage
 
     def state_dict(self) -> dict[str, Any]:

@@ -74,8 +74,9 @@ def read_checkpoint(path: str | None) -> MadeWith | None:
     model, data = (
         dict(content.get(key, {})) for key in ("hyper_parameters", "datamodule_hyper_parameters")
     )
-    options = {f"model.{key}": value for key, value in model.items() if key != "task"}
-    options |= {f"data.{key}": value for key, value in data.items() if key != "seed"}
+    options = {f"model.{key}": value for key, value in model.items()}
+    options |= {f"data.{key}": value for key, value in data.items()}
+    options = {key: value for key, value in options.items() if key not in LINKED}
     if "seed" in data:
         options["seed_everything"] = data["seed"]
     shapes = {name: value.shape for name, value in content.get("state_dict", {}).items()}
@@ -104,8 +105,9 @@ def check_shapes(
     if shapes == made_with.shapes:
         return
     before = made_with.options
-    changed = [key for key in model if before.get(f"model.{key}", model[key]) != model[key]]
-    wanted = ", ".join(f"--model.{key} {before[f'model.{key}']}" for key in changed)
+    now = {LINKED.get(f"model.{key}", f"model.{key}"): value for key, value in model.items()}
+    changed = [key for key in now if before.get(key, now[key]) != now[key]]
+    wanted = ", ".join(f"--{key} {before[key]}" for key in changed)
     raise ConfigError(
         f"checkpoint {made_with.path} holds networks of other sizes: "
         + (f"use {wanted}" if wanted else "another version of rher_pl wrote it")

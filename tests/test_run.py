@@ -117,6 +117,8 @@ def test_a_checkpoint_of_other_networks_is_refused(
     (last,) = Path("mlruns/checkpoints").glob("*/last.ckpt")
     assert main(["test", "--ckpt_path", str(last), "--model.hidden_size", "32"]) == 2
     assert "use --model.hidden_size 16" in capsys.readouterr().err
+    assert main(["test", "--ckpt_path", str(last), "--data.relay", "none"]) == 2
+    assert "use --data.relay full" in capsys.readouterr().err
 
 
 def test_continuing_goes_on_in_the_same_run(

@@ -13,22 +13,27 @@ from rher_pl.module import RHERModule
 
 
 def train(
-    epochs: int, ckpt_path: Path | None = None, save: Path | None = None, **data
+    epochs: int,
+    ckpt_path: Path | None = None,
+    save: Path | None = None,
+    model: dict | None = None,
+    **data,
 ) -> RHERModule:
-    """A short single-threaded run on PointPush; returns the trained module."""
+    """A short single-threaded run on PointPush with options of the data module and, by ``model``,
+    of the learner; returns the trained module."""
     torch.set_num_threads(1)
     pl.seed_everything(0)
-    module = RHERModule(
-        "PointPush-v0",
-        gamma=0.9,
-        tau=0.02,
-        learning_rate=2e-3,
-        policy_delay=1,
-        action_l2=0.1,
-        hidden_size=64,
-        hidden_layers=2,
-        average_rate=0.02,
-    )
+    learner = {
+        "gamma": 0.9,
+        "tau": 0.02,
+        "learning_rate": 2e-3,
+        "policy_delay": 1,
+        "action_l2": 0.1,
+        "hidden_size": 64,
+        "hidden_layers": 2,
+        "average_rate": 0.02,
+    }
+    module = RHERModule("PointPush-v0", **(learner | (model or {})))
     settings = {
         "num_envs": 10,
         "batch_size": 64,
