@@ -34,7 +34,8 @@ class RelayDataModule(pl.LightningDataModule):
         relay: full is RHER; none is plain HER, which trains the last subtask alone, unguided.
         seed: of environments, exploration and sampling.
         num_envs: N, episodes collected side by side in one iteration.
-        num_threads: threads that step the environments; the result does not depend on it.
+        num_threads: threads that step the environments, by default as many as PyTorch uses
+            (``OMP_NUM_THREADS``); the result does not depend on it.
         updates_per_episode: TD3 updates for each collected episode.
         batch_size: samples in a mixed batch from each subtask's pool, or one number per subtask.
         replay_capacity: transitions kept, at least one episode.
@@ -63,7 +64,7 @@ class RelayDataModule(pl.LightningDataModule):
         relay: RelayMode = RelayMode.full,
         seed: int = 0,
         num_envs: int = 5,
-        num_threads: int = 1,
+        num_threads: int | None = None,
         updates_per_episode: int = 40,
         batch_size: int | list[int] = 256,
         replay_capacity: int = 1_000_000,
@@ -85,7 +86,8 @@ class RelayDataModule(pl.LightningDataModule):
         self.save_hyperparameters()
         self.hparams.update(plain(self.hparams))
         for name in ("num_envs", "num_threads", "eval_episodes", "eval_envs"):
-            require(self.hparams[name] >= 1, f"{name} must be at least 1, got {self.hparams[name]}")
+            value = self.hparams[name]
+            require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
         require(
             updates_per_episode >= 0,
             f"updates_per_episode must be at least 0, got {updates_per_episode}",
@@ -119,9 +121,10 @@ class RelayDataModule(pl.LightningDataModule):
         if self.loader is not None or hasattr(self, "eval_env"):
             return
         eval_envs = min(hp["eval_envs"], hp["eval_episodes"])
-        self.eval_env = task.make_env(eval_envs, EVALUATION_SEED, hp["num_threads"])
+        threads = hp["num_threads"] or torch.get_num_threads()
+        self.eval_env = task.make_env(eval_envs, EVALUATION_SEED, threads)
         if stage == "fit":
-            self.env = task.make_env(hp["num_envs"], hp["seed"], hp["num_threads"])
+            self.env = task.make_env(hp["num_envs"], hp["seed"], threads)
             length = self.env.max_episode_steps
             require(
                 hp["replay_capacity"] >= length,

@@ -58,6 +58,8 @@ class RHERModule(pl.LightningModule):
         hidden_size: width of the hidden layers of actor and critics.
         hidden_layers: number of hidden layers.
         relative_goals: let the networks also see goal minus current position.
+        absolute_positions: let the networks also see where on the table things are, beside where
+            they are relative to each other; needed only where the place matters.
         average_rate: share by which the evaluated actor moves towards the trained one after every
             update, in (0, 1]; 1 evaluates the trained one itself.
         learned_threshold: moving success from which a subtask counts as learned, in [0, 1].
@@ -84,6 +86,7 @@ class RHERModule(pl.LightningModule):
         hidden_size: int = 256,
         hidden_layers: int = 3,
         relative_goals: bool = True,
+        absolute_positions: bool = False,
         average_rate: float = 0.001,
         learned_threshold: float = 0.8,
         compiled: bool = False,
@@ -100,6 +103,10 @@ class RHERModule(pl.LightningModule):
             math.isfinite(learning_rate) and learning_rate > 0,
             f"learning_rate must be above 0, got {learning_rate}",
         )
+        require(
+            relative_goals or absolute_positions,
+            "relative_goals and absolute_positions are both false: the networks would see no goal",
+        )
         self.save_hyperparameters()
         self.hparams.update(plain(self.hparams))
         self.automatic_optimization = False
@@ -109,7 +116,7 @@ class RHERModule(pl.LightningModule):
         self.mixing = Mixing(mixing)
         spec = get_task(task)
         self.relay = shorten(spec.make_relay(relative_goals=relative_goals), RelayMode(relay))
-        encoder = InputEncoder(self.relay, spec.observation_size)
+        encoder = InputEncoder(self.relay, spec.observation_size, absolute_positions)
         sizes = (encoder.size, spec.action_size, hidden_size, hidden_layers)
         self.policy = RelayPolicy(encoder, Actor(*sizes), spec.action_size)
         self.critic = Critic(*sizes, members=critics, layer_norm=critic_layer_norm)

@@ -353,8 +353,43 @@ def test_normalizer_ignores_masked_numbers_and_bounds_the_deviation():
     assert normalizer(torch.tensor([[1.005, 8.0]])).tolist() == [[pytest.approx(0.5, abs=1e-3), 0]]
 
 
-def test_padding_is_unmistakable_after_normalisation(module):
+def random_states(count: int, generator: torch.Generator) -> TensorDict:
+    """States as FetchPush has them: the observation begins with the positions."""
+    home = torch.tensor([1.34, 0.75, 0.42])
+    spread = torch.tensor([0.1, 0.1, 0.02])
+    achieved = home + spread * torch.randn(count, 2, 3, generator=generator)
+    rest = torch.randn(count, 19, generator=generator)
+    return TensorDict(
+        {
+            "observation": torch.cat([achieved.flatten(1), rest], dim=1),
+            "achieved_goals": achieved,
+            "desired_goals": home + spread * torch.randn(count, 1, 3, generator=generator),
+        },
+        batch_size=[count],
+    )
+
+
+def test_the_same_scene_elsewhere_on_the_table_gives_the_same_action(module):
+    states = random_states(16, torch.Generator().manual_seed(0))
+    elsewhere = states.clone()
+    shift = torch.tensor([0.25, -0.5, 0.0])
+    elsewhere["achieved_goals"] += shift
+    elsewhere["desired_goals"] += shift
+    elsewhere["observation"][:, :6] += shift.repeat(2)
+    placed = RHERModule("FetchPush-v4", hidden_size=32, absolute_positions=True)
+    for subtask in range(2):
+        index = torch.full((16,), subtask)
+        here, there = module.policy(states, index), module.policy(elsewhere, index)
+        assert torch.allclose(here, there, atol=1e-5)
+        assert not torch.allclose(placed.policy(states, index), placed.policy(elsewhere, index))
+    lifted = elsewhere.clone()
+    lifted["observation"][:, 5] += 0.1
+    assert not torch.allclose(module.policy(lifted, index), there), "heights are seen"
+
+
+def test_padding_is_unmistakable_after_normalisation():
     """0 before normalisation must end up far from every real goal."""
+    module = RHERModule("FetchPush-v4", hidden_size=32, absolute_positions=True)
     generator = torch.Generator().manual_seed(0)
     home = torch.tensor([1.34, 0.75, 0.42])
     spread = torch.tensor([0.1, 0.1, 0.02])
