@@ -7,7 +7,7 @@ at random for each update, and the actor ascends the mean of all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -79,7 +79,7 @@ class TD3:
         self, sample: TensorDictBase, number: int, apply_critic: Apply, apply_actor: Apply
     ) -> dict[str, Tensor]:
         """Update number ``number`` (from 1) on a batch [B]; returns metrics."""
-        gradients, critic_loss, q = self._critic_gradients(*_critic_inputs(sample))
+        gradients, critic_loss, q = self._critic_gradients(**_critic_inputs(sample))
         apply_critic(gradients)
         metrics = {"critic_loss": critic_loss, "q": q}
         if number % self.policy_delay == 0:
@@ -162,7 +162,7 @@ class TD3:
         )
         if self.ensemble:
             sample["subset"] = zeros(SUBSET).long()
-        self._critic_gradients(*_critic_inputs(sample))
+        self._critic_gradients(**_critic_inputs(sample))
         self._actor_gradients(sample["inputs"])
 
 
@@ -172,9 +172,10 @@ def draw_subsets(members: int, updates: int, batch_size: int) -> Tensor:
     return drawn.unsqueeze(1).expand(-1, batch_size, -1)
 
 
-def _critic_inputs(sample: TensorDictBase) -> Sequence[Tensor | None]:
-    keys = ("inputs", "action", "next_inputs", "noise", "reward", "terminated")
-    return [*(sample[key] for key in keys), sample.get("subset", None)]
+def _critic_inputs(sample: TensorDictBase) -> dict[str, Tensor]:
+    """The arguments of :meth:`TD3.critic_gradients`; only ensembles come with subsets."""
+    keys = ("inputs", "action", "next_inputs", "noise", "reward", "terminated", "subset")
+    return {key: sample[key] for key in keys if key in sample.keys()}
 
 
 def _compiler() -> Callable[[Callable], Callable]:
