@@ -135,6 +135,7 @@ class RelayDataModule(pl.LightningDataModule):
 
     def _make_loader(self, env: EnvBase) -> RelayLoader:
         hp, module = self.hparams, self.trainer.lightning_module  # type: ignore[union-attr]
+        device = self.trainer.strategy.root_device  # type: ignore[union-attr]
         assert isinstance(module, RHERModule)
         behavior_policy = BehaviorPolicy(
             module.policy,
@@ -162,7 +163,7 @@ class RelayDataModule(pl.LightningDataModule):
                 1, round(hp["eval_every_env_steps"] / (hp["num_envs"] * env.max_episode_steps))
             ),
             # Apart from exploration's, which may run beside it.
-            generator=torch.Generator().manual_seed(SAMPLING_SEED + hp["seed"]),
+            generator=torch.Generator(device).manual_seed(SAMPLING_SEED + hp["seed"]),
         )
 
     def state_dict(self) -> dict[str, Any]:

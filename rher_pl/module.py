@@ -178,20 +178,24 @@ class RHERModule(pl.LightningModule):
     def encode(self, samples: TensorDict) -> TensorDict:
         """Network inputs of all U batches at once; the normaliser stands still meanwhile."""
         encoder, following = self.policy.encoder, samples["next"]
+        # Drawn on the CPU, whose generator's state is what a checkpoint holds.
+        noise = torch.randn(samples["action"].shape) * self.policy_noise
         subtask = samples["subtask"].squeeze(-1)
         encoded = TensorDict(
             {
                 "inputs": encoder(samples["observation"], samples["goal"], subtask),
                 "next_inputs": encoder(following["observation"], following["goal"], subtask),
                 "action": samples["action"],
-                "noise": torch.randn_like(samples["action"]) * self.policy_noise,
+                "noise": noise.to(samples["action"].device),
                 "reward": following["reward"].squeeze(-1),
                 "terminated": following["terminated"].squeeze(-1),
             },
             batch_size=samples.batch_size,
         )
         if self.td3.ensemble:
-            encoded["subset"] = draw_subsets(self.critic.members, *samples.batch_size)
+            encoded["subset"] = draw_subsets(self.critic.members, *samples.batch_size).to(
+                self.device
+            )
         return encoded
 
     def update(self, sample: TensorDict) -> dict[str, Tensor]:

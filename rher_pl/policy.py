@@ -75,8 +75,8 @@ class InputEncoder(nn.Module):
         desired = episodes["desired_goals"].unsqueeze(1).expand(-1, achieved.shape[1], -1, -1)
         later = achieved[:, -1:].expand_as(achieved)
         for index in range(self.relay.num_subtasks):
-            subtask = torch.full(achieved.shape[:2], index)
-            active = self.relay.active_numbers[index]
+            subtask = torch.full(achieved.shape[:2], index, device=achieved.device)
+            active = self.relay.active_numbers[index].to(achieved.device)
             for goals in (
                 self.relay.goals(achieved, desired, subtask),
                 self.relay.hindsight_goals(achieved, later, subtask),
