@@ -9,6 +9,7 @@ from tensordict import TensorDict
 from torch import Tensor
 from torchrl.envs import EnvBase
 
+from rher_pl.envs.checks import STATE_KEYS, check_finite, check_states
 from rher_pl.policy import RelayPolicy
 from rher_pl.relay import Relay
 
@@ -66,8 +67,10 @@ def _rollout(
         state = env.step(state)["next"]
         states.append(state)
         action = policy(state.to(device), index)
-    achieved = torch.stack([s["achieved_goals"] for s in states], dim=1)  # [N, T+1, P, 3]
-    desired = torch.stack([s["desired_goals"] for s in states], dim=1)
+    visited: TensorDict = torch.stack([s.select(*STATE_KEYS, strict=False) for s in states], dim=1)
+    check_states(visited, env)
+    check_finite(visited)
+    achieved, desired = visited["achieved_goals"], visited["desired_goals"]  # [N, T+1, P, 3]
     solved = policy.relay.solved(achieved, desired)[..., subtask]
     return _summarise(solved, achieved, q, gamma, contact_distance(policy.relay))
 

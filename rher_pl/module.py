@@ -19,6 +19,7 @@ from rher_pl.chains import shorten
 from rher_pl.choices import Algorithm, Mixing, RelayMode, plain
 from rher_pl.errors import require
 from rher_pl.evaluation import evaluate
+from rher_pl.limits import require_memory
 from rher_pl.networks import Actor, Critic
 from rher_pl.policy import InputEncoder, RelayPolicy
 from rher_pl.progress import RelayProgress
@@ -107,6 +108,15 @@ class RHERModule(pl.LightningModule):
             relative_goals or absolute_positions,
             "relative_goals and absolute_positions are both false: the networks would see no goal",
         )
+        for name, value in (
+            ("policy_noise", policy_noise),
+            ("noise_clip", noise_clip),
+            ("action_l2", action_l2),
+        ):
+            require(0.0 <= value < math.inf, f"{name} must be at least 0, got {value}")
+        require(hidden_layers <= 1_000, f"hidden_layers must be at most 1000, got {hidden_layers}")
+        # Three networks, each with gradient, two Adam moments, target and average; float32.
+        require_memory(4 * 3 * 6 * hidden_layers * hidden_size**2, "hidden_size and hidden_layers")
         self.save_hyperparameters()
         self.hparams.update(plain(self.hparams))
         self.automatic_optimization = False
@@ -258,12 +268,15 @@ class RHERModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["rher_pl"] = {
             "task": self.hparams["task"],
+            "relay": self.relay.description,
             "env_steps": self.env_steps,
             "updates": self.updates,
             "episodes": self.episodes,
             "progress": self.progress.state_dict(),
             "rng_state": torch.get_rng_state(),
         }
+        # The data module saves the loader; the loop's copy would hold the replay a second time.
+        checkpoint["loops"]["fit_loop"]["state_dict"].pop("combined_loader", None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["rher_pl"]

@@ -19,7 +19,7 @@ from gymnasium.utils import seeding
 from gymnasium_robotics.utils import rotations
 from numpy.typing import NDArray
 
-from rher_pl.errors import ConfigError
+from rher_pl.errors import ConfigError, TrainingError, fault
 
 gymnasium.register_envs(gymnasium_robotics)
 
@@ -170,8 +170,13 @@ class FetchSimulator:
         if self._pool is None:
             self._step_rows(self._chunks[0], moves, grips)
         else:
-            for job in [self._pool.submit(self._step_rows, c, moves, grips) for c in self._chunks]:
-                job.result()
+            jobs = [self._pool.submit(self._step_rows, c, moves, grips) for c in self._chunks]
+            for thread, (chunk, job) in enumerate(zip(self._chunks, jobs, strict=True)):
+                try:
+                    job.result()
+                except Exception as error:
+                    rows = f"environments {chunk[0]} to {chunk[-1]}"
+                    raise TrainingError(f"thread {thread} of {rows}: {fault(error)}") from error
         self._observe()
         reward: NDArray[np.float32] = self._template.compute_reward(
             self._positions[:, -1], self.goal, {}
