@@ -36,7 +36,7 @@ options (default):
   --trainer.precision NAME         32-true, or bf16-mixed (where the CPU has bfloat16)
   --data.task NAME                 task (FetchPush-v4)
   --data.num_envs INT              environments stepped side by side (5)
-  --data.updates_per_episode INT   TD3 updates for each episode (40)
+  --data.updates_per_episode INT   TD3 updates for each episode (80)
   --data.batch_size INT            samples from each subtask in a mixed batch (256)
   --data.relabel_ratio FLOAT       share of samples with a hindsight goal (0.8)
   --data.eval_every_env_steps INT  env steps in an epoch (2500)
