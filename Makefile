@@ -9,12 +9,13 @@ PORT ?= 5000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reach push pick ui test lint clean
+.PHONY: help setup reach push pick ui test soak lint clean
 
 help:
 	@echo "make reach|push|pick   train on FetchReach, FetchPush or FetchPickAndPlace (ARGS=...)"
 	@echo "make ui                open MLflow on what was recorded (PORT=$(PORT))"
 	@echo "make test              format, lint, types and tests"
+	@echo "make soak              kills, broken input and a long run (45 minutes; ARGS=...)"
 	@echo "make lint              format, lint and types only"
 	@echo "make setup             build $(VENV) with PYTHON=$(PYTHON) (3.10 to 3.12)"
 	@echo "make clean             remove $(VENV) and caches; runs in $(RUNS) stay"
@@ -38,8 +39,11 @@ pick: $(STAMP)
 	$(BIN)/python -m rher_pl.fit --config configs/pick_and_place.yaml $(ARGS)
 
 ui: $(STAMP)
-	mkdir -p $(RUNS)
+	$(BIN)/python -m rher_pl.store sqlite:///$(RUNS)/mlflow.db
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(RUNS)/mlflow.db --workers 1 --port $(PORT)
+
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks.reliability $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check

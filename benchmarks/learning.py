@@ -12,11 +12,15 @@ import re
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from benchmarks.records import Records
 from rher_pl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from benchmarks.learning_runs import Runs
 
 _EXAMPLE = """\
 Every setting of the trainer can be overridden, as in python -m rher_pl.fit:
@@ -62,7 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def fail(message: str, status: int = 2) -> NoReturn:
     """End with one line on stderr."""
-    print(f"benchmarks.learning: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)
 
 
@@ -121,33 +125,31 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def train(options: argparse.Namespace, overrides: list[str], records: Records) -> None:
-    """Bring every seed to its budget; exits with status 1 if one fails, 130 if interrupted."""
+    """Bring every seed to its budget."""
     from benchmarks.learning_runs import Runs
-    from benchmarks.learning_settings import differing, resolve
+    from benchmarks.learning_settings import keep, resolve
 
     try:
         settings = resolve(options.config, overrides)
-        options.results.mkdir(parents=True, exist_ok=True)
         scratch = options.scratch / options.name
+        if options.fresh:
+            records.drop(lambda record: True)
+            shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True, exist_ok=True)
+        keep(records, settings)
     except (ConfigError, OSError) as error:
         fail(str(error))
-    if options.fresh:
-        records.drop(lambda record: True)
-        shutil.rmtree(scratch)
-        scratch.mkdir()
-    kept = records.path.with_suffix(".yaml")
-    if records.read() and (changed := differing(kept, settings)):
-        fail(
-            f"{records.path} was recorded with other settings ({', '.join(changed)}): "
-            "choose another --name, or start over with --fresh"
-        )
-    kept.write_text(settings)
+    runs = Runs(options.name, records, scratch, options.env_steps)
+    bring_to_budget([(runs, seed) for seed in options.seeds], options.jobs)
+
+
+def bring_to_budget(queue: Sequence[tuple[Runs, int]], jobs: int) -> None:
+    """Train (benchmark, seed) pairs; exits with status 1 if one fails, 130 if interrupted."""
+    from benchmarks.learning_runs import train_all
+
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        failed = Runs(options.name, records, scratch, options.env_steps).train(
-            options.seeds, options.jobs
-        )
+        failed = train_all(queue, jobs)
     except KeyboardInterrupt:
         fail("interrupted; the same command continues", status=130)
     finally:

@@ -19,7 +19,7 @@ matplotlib.use("Agg")
 # Okabe and Ito's colours, told apart with any colour vision.
 _OURS, _RHER, _HER = "#0072B2", "#D55E00", "#555555"
 _SUBTASKS = (("#009E73", "-"), ("#CC79A7", "--"), ("#E69F00", "-."), ("#56B4E9", ":"))
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -43,7 +43,7 @@ def bootstrap_band(
 
 def plot(data: Curves, path: Path) -> None:
     """Draw success against env steps on the left, each subtask's on the right."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10, 4.8), dpi=110, layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(2.4, 1))
         _draw_success(left, data)

@@ -36,6 +36,7 @@ class Curves:
         success: [S, E] share of episodes solved at their last step.
         unsolved: [S, E] the same among episodes that did not start solved.
         subtasks: of each subtask by name, [S, E].
+        metrics: all metrics by name, [S, E]; NaN where there was none.
         seconds: [S] wall-clock to the last of these evaluations.
     """
 
@@ -46,6 +47,7 @@ class Curves:
     unsolved: Array
     subtasks: dict[str, Array]
     seconds: Array
+    metrics: dict[str, Array]
 
     def last_five(self, values: Array) -> Array:
         """Mean of each seed's last five evaluations, [S]; of fewer where there are fewer."""
@@ -81,6 +83,12 @@ def curves(records: Sequence[Record]) -> Curves | None:
             for name in names
         },
         seconds=array("seconds")[:, -1],
+        metrics={
+            name: np.array([[r["metrics"].get(name) for r in row] for row in rows], dtype=float)
+            for name in sorted(
+                {name for row in rows for record in row for name in record["metrics"]}
+            )
+        },
     )
 
 

@@ -11,6 +11,8 @@ from tensordict import TensorDict, TensorDictBase
 from torchrl.collectors import Collector
 from torchrl.envs import EnvBase
 
+from rher_pl.envs.checks import check_states
+from rher_pl.errors import TrainingError, fault
 from rher_pl.exploration import BehaviorPolicy
 
 
@@ -59,7 +61,14 @@ class EpisodeCollector:
     def _roll_out(self) -> TensorDict:
         if self._collector is None:
             self._start()
-        batch = next(self._batches)  # [N, T]
+        try:
+            batch = next(self._batches)  # [N, T]
+        except TrainingError:
+            raise
+        except Exception as error:  # an environment may fail in any way
+            raise TrainingError(f"collecting episodes failed: {fault(error)}") from error
+        check_states(batch, self.env)
+        check_states(batch["next"], self.env)
         return TensorDict(
             {
                 "observation": _states(batch, "observation"),

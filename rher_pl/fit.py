@@ -6,6 +6,7 @@ Nothing heavy is imported before the arguments are known to need it, so that hel
 from __future__ import annotations
 
 import difflib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -14,7 +15,7 @@ from rher_pl.errors import ConfigError, TrainingError
 SUBCOMMANDS = ("fit", "validate", "test")
 EXIT_FAULT = 1
 EXIT_CONFIG = 2
-EXIT_TERMINATED = 128 + 15  # what a shell reports for SIGTERM
+EXIT_SIGNAL = 128  # plus the signal's number, as a shell reports it
 
 HELP = """\
 usage: python -m rher_pl.fit [fit|validate|test] --config FILE [options]
@@ -27,14 +28,15 @@ commands:
 
 options (default):
   --config FILE                    YAML with any of these options; later ones win
-  --ckpt_path FILE                 continue from, or evaluate, this checkpoint
+  --ckpt_path FILE                 continue from, or evaluate, this checkpoint; `last` and
+                                   `best` find the newest whole one in the recorder's folder
   --print_config                   print the resolved config and stop
   --seed_everything INT            seed of everything (0)
   --trainer.max_epochs INT         epochs to train, one evaluation each (set by the config)
   --trainer.precision NAME         32-true, or bf16-mixed (where the CPU has bfloat16)
   --data.task NAME                 task (FetchPush-v4)
   --data.num_envs INT              environments stepped side by side (5)
-  --data.updates_per_episode INT   TD3 updates for each episode (40)
+  --data.updates_per_episode INT   TD3 updates for each episode (80)
   --data.batch_size INT            samples from each subtask in a mixed batch (256)
   --data.relabel_ratio FLOAT       share of samples with a hindsight goal (0.8)
   --data.eval_every_env_steps INT  env steps in an epoch (2500)
@@ -76,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 on success, 1 for a fault during training, 2 for a mistake in the arguments or the
-        config (one line on stderr says what to write instead), 143 when terminated.
+        config (one line on stderr says what to write instead), 130 when interrupted and 143 when
+        terminated.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments in (["-h"], ["--help"]):
@@ -90,6 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, TrainingError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAULT
+    except KeyboardInterrupt:  # before anything was begun
+        return EXIT_SIGNAL + signal.SIGINT
 
 
 if __name__ == "__main__":

@@ -15,9 +15,12 @@ from tensordict import TensorDict
 from torch import Tensor
 from torchrl.envs import EnvBase
 
+from rher_pl.chains import shorten
+from rher_pl.choices import Algorithm, Mixing, RelayMode, plain
 from rher_pl.errors import require
 from rher_pl.evaluation import evaluate
-from rher_pl.networks import Actor, TwinCritic
+from rher_pl.limits import require_memory
+from rher_pl.networks import Actor, Critic
 from rher_pl.policy import InputEncoder, RelayPolicy
 from rher_pl.progress import RelayProgress
 from rher_pl.statistics import (
@@ -27,27 +30,37 @@ from rher_pl.statistics import (
     update_statistics,
 )
 from rher_pl.tasks import get_task
-from rher_pl.td3 import TD3
+from rher_pl.td3 import TD3, draw_subsets
 
 
 class RHERModule(pl.LightningModule):
     """TD3 (arXiv 1802.09477) conditioned on the goals of a relay (arXiv 2208.00843).
 
-    One actor and one pair of critics serve all subtasks. Optimisation is manual: one
+    One actor and one set of critics serve all subtasks. Optimisation is manual: one
     ``training_step`` takes one iteration's episodes and does U updates.
 
     Args:
         task: registered task name; the data module's task is used by the command line.
+        relay: how much of the task's relay is trained; the data module's is used as well.
+        mixing: joint updates on all subtasks at once; sequential goes through an iteration's
+            updates once for each subtask, which are then counted as so many more.
+        algorithm: td3; or ddpg, which is the same with one critic, no noise and no delay.
         gamma: discount, in (0, 1). RHER uses 1 - 1/T = 0.98; a shorter horizon learns sooner.
         tau: share by which the targets move towards the networks after every update, in (0, 1].
         learning_rate: of both Adam optimizers.
-        policy_noise: standard deviation of the target policy smoothing noise.
+        policy_noise: standard deviation of the target policy smoothing noise; td3 only.
         noise_clip: bound of that noise.
-        policy_delay: critic updates per actor update, at least 1.
+        policy_delay: critic updates per actor update, at least 1; td3 only.
+        critics: Q functions, td3 only. With more than two, targets take the smallest of a random
+            two and the actor ascends the mean of all (REDQ, arXiv 2101.05982).
+        critic_layer_norm: layer normalisation in the critics.
+        bounded_target: clip targets to the returns that are possible, [-1 / (1 - gamma), 0].
         action_l2: weight of the mean squared action in the actor's loss.
         hidden_size: width of the hidden layers of actor and critics.
         hidden_layers: number of hidden layers.
         relative_goals: let the networks also see goal minus current position.
+        absolute_positions: let the networks also see where on the table things are, beside where
+            they are relative to each other; needed only where the place matters.
         average_rate: share by which the evaluated actor moves towards the trained one after every
             update, in (0, 1]; 1 evaluates the trained one itself.
         learned_threshold: moving success from which a subtask counts as learned, in [0, 1].
@@ -58,16 +71,23 @@ class RHERModule(pl.LightningModule):
     def __init__(
         self,
         task: str = "FetchPush-v4",
+        relay: RelayMode = RelayMode.full,
+        mixing: Mixing = Mixing.joint,
+        algorithm: Algorithm = Algorithm.td3,
         gamma: float = 0.95,
         tau: float = 0.01,
         learning_rate: float = 2e-3,
         policy_noise: float = 0.1,
         noise_clip: float = 0.5,
         policy_delay: int = 2,
+        critics: int = 2,
+        critic_layer_norm: bool = False,
+        bounded_target: bool = True,
         action_l2: float = 0.5,
         hidden_size: int = 256,
         hidden_layers: int = 3,
         relative_goals: bool = True,
+        absolute_positions: bool = False,
         average_rate: float = 0.001,
         learned_threshold: float = 0.8,
         compiled: bool = False,
@@ -77,20 +97,39 @@ class RHERModule(pl.LightningModule):
         require(0.0 < tau <= 1.0, f"tau must be in (0, 1], got {tau}")
         require(0.0 < average_rate <= 1.0, f"average_rate must be in (0, 1], got {average_rate}")
         require(policy_delay >= 1, f"policy_delay must be at least 1, got {policy_delay}")
+        require(critics >= 1, f"critics must be at least 1, got {critics}")
         require(hidden_size >= 1, f"hidden_size must be at least 1, got {hidden_size}")
         require(hidden_layers >= 1, f"hidden_layers must be at least 1, got {hidden_layers}")
         require(
             math.isfinite(learning_rate) and learning_rate > 0,
             f"learning_rate must be above 0, got {learning_rate}",
         )
+        require(
+            relative_goals or absolute_positions,
+            "relative_goals and absolute_positions are both false: the networks would see no goal",
+        )
+        for name, value in (
+            ("policy_noise", policy_noise),
+            ("noise_clip", noise_clip),
+            ("action_l2", action_l2),
+        ):
+            require(0.0 <= value < math.inf, f"{name} must be at least 0, got {value}")
+        require(hidden_layers <= 1_000, f"hidden_layers must be at most 1000, got {hidden_layers}")
+        # Three networks, each with gradient, two Adam moments, target and average; float32.
+        require_memory(4 * 3 * 6 * hidden_layers * hidden_size**2, "hidden_size and hidden_layers")
         self.save_hyperparameters()
+        self.hparams.update(plain(self.hparams))
         self.automatic_optimization = False
+        if Algorithm(algorithm) == Algorithm.ddpg:
+            critics, policy_noise, policy_delay = 1, 0.0, 1
+        self.policy_noise = policy_noise
+        self.mixing = Mixing(mixing)
         spec = get_task(task)
-        self.relay = spec.make_relay(relative_goals=relative_goals)
-        encoder = InputEncoder(self.relay, spec.observation_size)
+        self.relay = shorten(spec.make_relay(relative_goals=relative_goals), RelayMode(relay))
+        encoder = InputEncoder(self.relay, spec.observation_size, absolute_positions)
         sizes = (encoder.size, spec.action_size, hidden_size, hidden_layers)
         self.policy = RelayPolicy(encoder, Actor(*sizes), spec.action_size)
-        self.critic = TwinCritic(*sizes)
+        self.critic = Critic(*sizes, members=critics, layer_norm=critic_layer_norm)
         self.target_actor = copy.deepcopy(self.policy.actor).requires_grad_(False)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.averaged_actor = copy.deepcopy(self.policy.actor).requires_grad_(False)
@@ -106,6 +145,7 @@ class RHERModule(pl.LightningModule):
             policy_delay=policy_delay,
             action_l2=action_l2,
             average_rate=average_rate,
+            bounded_target=bounded_target,
             compiled=compiled,
         )
         self.progress = RelayProgress(self.relay.num_subtasks, learned_threshold)
@@ -138,36 +178,47 @@ class RHERModule(pl.LightningModule):
         if samples is None:
             return
         self.metrics |= sample_statistics(samples, self.relay)
+        rounds = split_rounds(samples, self.mixing)
         with torch.autocast(self.device.type, enabled=False):  # dtypes are explicit in networks.py
-            update_metrics = [self.update(sample) for sample in self.encode(samples).unbind(0)]
-        self.metrics |= update_statistics(update_metrics, samples, self.relay)
+            update_metrics = [self.update(s) for r in rounds for s in self.encode(r).unbind(0)]
+        subtask = torch.cat([r["subtask"].flatten() for r in rounds])
+        self.metrics |= update_statistics(update_metrics, subtask, self.relay)
 
     @torch.no_grad()
     def encode(self, samples: TensorDict) -> TensorDict:
         """Network inputs of all U batches at once; the normaliser stands still meanwhile."""
         encoder, following = self.policy.encoder, samples["next"]
+        # Drawn on the CPU, whose generator's state is what a checkpoint holds.
+        noise = torch.randn(samples["action"].shape) * self.policy_noise
         subtask = samples["subtask"].squeeze(-1)
-        return TensorDict(
+        encoded = TensorDict(
             {
                 "inputs": encoder(samples["observation"], samples["goal"], subtask),
                 "next_inputs": encoder(following["observation"], following["goal"], subtask),
                 "action": samples["action"],
-                "noise": torch.randn_like(samples["action"]) * self.hparams["policy_noise"],
+                "noise": noise.to(samples["action"].device),
                 "reward": following["reward"].squeeze(-1),
                 "terminated": following["terminated"].squeeze(-1),
             },
             batch_size=samples.batch_size,
         )
+        if self.td3.ensemble:
+            encoded["subset"] = draw_subsets(self.critic.members, *samples.batch_size).to(
+                self.device
+            )
+        return encoded
 
     def update(self, sample: TensorDict) -> dict[str, Tensor]:
         """One TD3 update on a mixed batch [B] of encoded samples."""
         self.updates += 1
         return self.td3.update(sample, self.updates, self._apply_critic, self._apply_actor)
 
-    def warm_up(self, batch_size: int) -> None:
-        """Compile the update for mixed batches of ``batch_size`` ahead of its first use."""
+    def warm_up(self, batch_sizes: Sequence[int]) -> None:
+        """Compile the update ahead of its first use, for so many samples of each subtask."""
+        sizes = [sum(batch_sizes)] if self.mixing == Mixing.joint else sorted({*batch_sizes})
         with torch.autocast(self.device.type, enabled=False):
-            self.td3.warm_up(batch_size, self.policy.encoder.size, self.policy.action_size)
+            for size in sizes:
+                self.td3.warm_up(size, self.policy.encoder.size, self.policy.action_size)
 
     def _apply_critic(self, gradients: Sequence[Tensor]) -> None:
         # The wrapped optimizer: its step is what Lightning counts as global_step.
@@ -217,12 +268,15 @@ class RHERModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["rher_pl"] = {
             "task": self.hparams["task"],
+            "relay": self.relay.description,
             "env_steps": self.env_steps,
             "updates": self.updates,
             "episodes": self.episodes,
             "progress": self.progress.state_dict(),
             "rng_state": torch.get_rng_state(),
         }
+        # The data module saves the loader; the loop's copy would hold the replay a second time.
+        checkpoint["loops"]["fit_loop"]["state_dict"].pop("combined_loader", None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["rher_pl"]
@@ -231,6 +285,17 @@ class RHERModule(pl.LightningModule):
         self.episodes = state["episodes"]
         self.progress.load_state_dict(state["progress"])
         torch.set_rng_state(state["rng_state"])
+
+
+def split_rounds(samples: TensorDict, mixing: Mixing) -> list[TensorDict]:
+    """Mixed batches [U, B] in the order in which they are learned from.
+
+    Joint: as they are. Sequential: one round [U, B_s] for each subtask s, first to last.
+    """
+    if mixing == Mixing.joint:
+        return [samples]
+    columns = samples["subtask"][0, :, 0]  # every batch holds its subtasks in the same order
+    return [samples[:, columns == subtask] for subtask in columns.unique()]
 
 
 def _apply(optimizer: Any, gradients: Sequence[Tensor]) -> None:

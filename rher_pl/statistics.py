@@ -36,12 +36,12 @@ def sample_statistics(samples: TensorDictBase, relay: Relay) -> Metrics:
     return metrics
 
 
-def update_statistics(updates: list[Metrics], samples: TensorDictBase, relay: Relay) -> Metrics:
+def update_statistics(updates: list[Metrics], subtask: Tensor, relay: Relay) -> Metrics:
     """Of U updates: mean losses, and mean Q over the samples of each subtask.
 
     Args:
         updates: what each update returned: losses, and ``q`` [B].
-        samples: the mixed batches, [U, B].
+        subtask: of all their samples, one update after the other, [U B].
         relay: gives the names.
     """
     metrics: Metrics = {}
@@ -49,9 +49,9 @@ def update_statistics(updates: list[Metrics], samples: TensorDictBase, relay: Re
         values = [update[name] for update in updates if name in update]
         if values:
             metrics[f"train/{name}"] = torch.stack(values).mean()
-    q = torch.stack([update["q"] for update in updates])  # [U, B]
+    q = torch.cat([update["q"] for update in updates])  # [U B]
     for index, name in enumerate(relay.names):
-        metrics[f"train/q/{name}"] = q[samples["subtask"].squeeze(-1) == index].mean()
+        metrics[f"train/q/{name}"] = q[subtask == index].mean()
     return metrics
 
 

@@ -1,8 +1,13 @@
-"""One TD3 update on an encoded mixed batch (Fujimoto et al., arXiv 1802.09477)."""
+"""One TD3 update on an encoded mixed batch (Fujimoto et al., arXiv 1802.09477).
+
+With one critic, no noise and no delay it is DDPG (arXiv 1509.02971). With more than two critics it
+is an ensemble as in REDQ (arXiv 2101.05982): targets take the smallest of ``SUBSET`` of them, drawn
+at random for each update, and the actor ascends the mean of all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -10,23 +15,27 @@ from torch import Tensor
 
 from rher_pl import losses
 from rher_pl.errors import ConfigError
-from rher_pl.networks import Actor, TwinCritic
+from rher_pl.networks import Actor, Critic
 
 Gradients = tuple[Tensor, ...]
 Apply = Callable[[Gradients], None]
+
+SUBSET = 2
+"""Critics whose smallest value is the target."""
 
 
 class TD3:
     """Losses and gradients of actor and critics; who applies them is told to :meth:`update`.
 
-    Both gradient functions are pure: they change no weight and draw no random number (the noise
-    comes with the sample). That is what lets ``compiled`` turn each into one graph.
+    Both gradient functions are pure: they change no weight and draw no random number (noise and
+    subsets come with the sample). That is what lets ``compiled`` turn each into one graph.
 
     Args:
         actor, critic: the networks that are trained.
         target_actor, target_critic: their slow copies, which give the targets.
         averaged_actor: an even slower copy of the actor, the one that is evaluated.
-        gamma, tau, noise_clip, policy_delay, action_l2, average_rate: see ``RHERModule``.
+        gamma, tau, noise_clip, policy_delay, action_l2, average_rate, bounded_target: see
+            ``RHERModule``.
         compiled: compile forward and backward passes with ``torch.compile``.
 
     Raises:
@@ -36,9 +45,9 @@ class TD3:
     def __init__(
         self,
         actor: Actor,
-        critic: TwinCritic,
+        critic: Critic,
         target_actor: Actor,
-        target_critic: TwinCritic,
+        target_critic: Critic,
         averaged_actor: Actor,
         *,
         gamma: float,
@@ -47,11 +56,14 @@ class TD3:
         policy_delay: int,
         action_l2: float,
         average_rate: float,
+        bounded_target: bool = True,
         compiled: bool = False,
     ) -> None:
         self.actor, self.critic = actor, critic
         self.target_actor, self.target_critic = target_actor, target_critic
+        self.ensemble = critic.members > SUBSET
         self.gamma, self.tau, self.noise_clip = gamma, tau, noise_clip
+        self.bounded_target = bounded_target
         self.policy_delay, self.action_l2, self.average_rate = policy_delay, action_l2, average_rate
         self.actor_parameters = list(actor.parameters())
         self.critic_parameters = list(critic.parameters())
@@ -67,7 +79,7 @@ class TD3:
         self, sample: TensorDictBase, number: int, apply_critic: Apply, apply_actor: Apply
     ) -> dict[str, Tensor]:
         """Update number ``number`` (from 1) on a batch [B]; returns metrics."""
-        gradients, critic_loss, q = self._critic_gradients(*_critic_inputs(sample))
+        gradients, critic_loss, q = self._critic_gradients(**_critic_inputs(sample))
         apply_critic(gradients)
         metrics = {"critic_loss": critic_loss, "q": q}
         if number % self.policy_delay == 0:
@@ -86,37 +98,47 @@ class TD3:
         noise: Tensor,
         reward: Tensor,
         terminated: Tensor,
+        subset: Tensor | None = None,
     ) -> tuple[Gradients, Tensor, Tensor]:
-        """Regress both critics on the target.
+        """Regress all critics on the target.
 
         Args:
             inputs, next_inputs: of the networks, [B, I].
             action: [B, A].
             noise: target policy smoothing noise, [B, A].
             reward, terminated: [B].
+            subset: members that give the target, [B, SUBSET] int64; None is all of them.
 
         Returns:
             Gradients of the critics' parameters, their summed loss, and mean Q [B].
         """
-        target = self.target_q(next_inputs, noise, reward, terminated)
-        q = self.critic(inputs, action)  # [2, B]
+        target = self.target_q(next_inputs, noise, reward, terminated, subset)
+        q = self.critic(inputs, action)  # [E, B]
         loss = losses.critic_loss(q, target)
         gradients = torch.autograd.grad(loss, self.critic_parameters)
         return gradients, loss.detach(), q.detach().mean(0)
 
     @torch.no_grad()
     def target_q(
-        self, next_inputs: Tensor, noise: Tensor, reward: Tensor, terminated: Tensor
+        self,
+        next_inputs: Tensor,
+        noise: Tensor,
+        reward: Tensor,
+        terminated: Tensor,
+        subset: Tensor | None = None,
     ) -> Tensor:
         """Clipped, bounded double-Q target [B] with target policy smoothing."""
         action = losses.smoothed_action(self.target_actor(next_inputs), noise, self.noise_clip)
         next_q = self.target_critic(next_inputs, action)
-        return losses.target_q(reward, terminated, next_q, self.gamma)
+        if subset is not None:
+            next_q = next_q.gather(0, subset.T)
+        return losses.target_q(reward, terminated, next_q, self.gamma, self.bounded_target)
 
     def actor_gradients(self, inputs: Tensor) -> tuple[Gradients, Tensor]:
-        """Ascend the first critic's value of the actor's own actions at ``inputs`` [B, I]."""
+        """Ascend the value of the actor's own actions at ``inputs`` [B, I]."""
         action = self.actor(inputs)
-        q = self.critic.first(inputs, action)
+        critic = self.critic
+        q = critic(inputs, action).mean(0) if self.ensemble else critic.first(inputs, action)
         loss = losses.actor_loss(q, action, self.action_l2)
         return torch.autograd.grad(loss, self.actor_parameters), loss.detach()
 
@@ -138,13 +160,22 @@ class TD3:
             },
             batch_size=[batch_size],
         )
-        self._critic_gradients(*_critic_inputs(sample))
+        if self.ensemble:
+            sample["subset"] = zeros(SUBSET).long()
+        self._critic_gradients(**_critic_inputs(sample))
         self._actor_gradients(sample["inputs"])
 
 
-def _critic_inputs(sample: TensorDictBase) -> Sequence[Tensor]:
-    keys = ("inputs", "action", "next_inputs", "noise", "reward", "terminated")
-    return [sample[key] for key in keys]
+def draw_subsets(members: int, updates: int, batch_size: int) -> Tensor:
+    """For each update, ``SUBSET`` different ones of ``members``: [updates, batch_size, SUBSET]."""
+    drawn = torch.rand(updates, members).argsort(-1)[:, :SUBSET]
+    return drawn.unsqueeze(1).expand(-1, batch_size, -1)
+
+
+def _critic_inputs(sample: TensorDictBase) -> dict[str, Tensor]:
+    """The arguments of :meth:`TD3.critic_gradients`; only ensembles come with subsets."""
+    keys = ("inputs", "action", "next_inputs", "noise", "reward", "terminated", "subset")
+    return {key: sample[key] for key in keys if key in sample.keys()}
 
 
 def _compiler() -> Callable[[Callable], Callable]:

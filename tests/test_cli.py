@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import pytest
-import torch
 import yaml
 from cli_config import write_config
 
+from rher_pl.checkpoint_io import write_checkpoint
 from rher_pl.cli import Parser
 from rher_pl.fit import HELP, main
 from rher_pl.usage import explain
@@ -89,6 +90,16 @@ def test_print_config_round_trip(
     assert resolve(str(tmp_path / "printed.yaml")) == first
 
 
+def test_a_choice_is_one_line_of_a_config(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = "data: {relay: none, hindsight: final}\nmodel: {algorithm: ddpg, mixing: sequential}\n"
+    Path("choices.yaml").write_text(lines + "trainer: {max_epochs: 1}\n")
+    with pytest.raises(SystemExit):
+        main(["--config", "choices.yaml", "--print_config"])
+    values = yaml.safe_load(capsys.readouterr().out)
+    assert (values["data"]["relay"], values["data"]["hindsight"]) == ("none", "final")
+    assert (values["model"]["algorithm"], values["model"]["mixing"]) == ("ddpg", "sequential")
+
+
 @pytest.mark.parametrize("name", ["reach", "push", "pick_and_place"])
 def test_shipped_configs_parse(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = PACKAGE_ROOT / "configs" / f"{name}.yaml"
@@ -145,6 +156,14 @@ def test_mistakes_without_a_config(
         (["--data.num_envs", "three"], ("data.num_envs", "three", "int")),
         (["--trainer.precision", "17"], ("trainer.precision", "bf16-mixed")),
         (["--data.seed", "3"], ("data.seed", "seed_everything")),
+        (["--data.relay", "off"], ("data.relay cannot be off", "one of full, none")),
+        (["--model.relay", "none"], ("model.relay", "data.relay")),
+        (["--data.relay", "none", "--data.batch_size", "[8, 24]"], ("--data.batch_size 32",)),
+        (["--data.hindsight", "past"], ("data.hindsight", "one of future, final, episode")),
+        (["--data.prioritize_motion", "2"], ("prioritize_motion", "[0, 1]")),
+        (["--model.algorithm", "sac"], ("model.algorithm", "one of td3, ddpg")),
+        (["--model.mixing", "both"], ("model.mixing", "one of joint, sequential")),
+        (["--model.critics", "0"], ("critics", "at least 1")),
         (["--seed_everything", "-1"], ("seed_everything", "[0, ")),
         (["--data.task", "FetchPsuh-v4"], ("FetchPsuh-v4", "FetchPush-v4", "FetchReach-v4")),
         (["--data.relabel_ratio", "1.5"], ("relabel_ratio", "[0, 1]")),
@@ -177,6 +196,7 @@ def test_mistakes_in_options(
         ("modle: {gamma: 0.9}", ("modle.gamma", "model.gamma")),
         ("data: {num_envs: three}", ("data.num_envs", "int")),
         ("data: {seed: 3}", ("data.seed", "seed_everything")),
+        ("model: {relay: none}", ("model.relay", "data.relay")),
         ("data: [1,", ("config",)),
         ("- 1", ("configs/push.yaml",)),
     ],
@@ -218,31 +238,28 @@ def test_password_of_a_tracking_uri_is_not_printed(
     [
         (None, "damaged"),
         ({"state_dict": {}}, "not written by rher_pl"),
-        ([1, 2], "not written by rher_pl"),
-        ({"rher_pl": {"task": "FetchPush-v4"}}, "of task FetchPush-v4"),
+        ({"rher_pl": [1, 2], "state_dict": {}}, "not written by rher_pl"),
+        ({"rher_pl": {"task": "FetchPush-v4", "relay": []}, "state_dict": {}}, "of task FetchPush"),
+        ({"rher_pl": {"task": "PointPush-v0", "relay": []}, "state_dict": {}}, "another relay"),
     ],
 )
 def test_checkpoint_that_cannot_be_used_is_refused(
-    content: object, hint: str, config: str, capsys: pytest.CaptureFixture[str]
+    content: dict[str, Any] | None, hint: str, config: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if content is None:
         Path("some.ckpt").write_bytes(b"no checkpoint")
     else:
-        torch.save(content, "some.ckpt")
+        write_checkpoint(content, Path("some.ckpt"))
     arguments = ["--config", config, "--ckpt_path", "some.ckpt"]
     assert_refused(arguments, ("some.ckpt", hint), capsys)
 
 
-def test_checkpoint_with_code_in_it_is_refused_unrun(
-    config: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("keyword", ["last", "best"])
+def test_keyword_without_a_checkpoint(
+    keyword: str, config: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Trap:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return Path.touch, (Path("sprung"),)  # type: ignore[return-value]
-
-    torch.save({"rher_pl": {"task": "PointPush-v0"}, "trap": Trap()}, "trap.ckpt")
-    assert_refused(["--config", config, "--ckpt_path", "trap.ckpt"], ("damaged",), capsys)
-    assert not Path("sprung").exists()
+    arguments = ["--config", config, "--ckpt_path", keyword]
+    assert_refused(arguments, (f"no {keyword} checkpoint", "PointPush-v0"), capsys)
 
 
 def test_status_and_line_reach_the_shell(config: str) -> None:

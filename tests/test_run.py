@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from pathlib import Path
@@ -12,13 +13,22 @@ import torch
 import yaml
 from cli_config import EVALUATIONS, ITERATIONS, write_config
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from rher_pl.callbacks.mlflow_run import absolute_uri
+from rher_pl.callbacks.mlflow_run import MLflowRun
+from rher_pl.callbacks.recording import mark_abandoned_runs
+from rher_pl.callbacks.run_lock import RUNNING, RunLock
+from rher_pl.callbacks.stopping import StopOnSignal
 from rher_pl.callbacks.summary import interval_cells
+from rher_pl.checkpoint_io import read_checkpoint_file, write_checkpoint
 from rher_pl.collect import EpisodeCollector
+from rher_pl.envs.point_push import PointPushEnv
 from rher_pl.fit import main
 from rher_pl.module import RHERModule
+from rher_pl.store import absolute_uri
+
+BEYOND_EVALUATION = ("optimizer_states", "RelayDataModule", "callbacks", "loops", "numerics")
 
 
 def the_run() -> tuple[MlflowClient, Run]:
@@ -117,6 +127,8 @@ def test_a_checkpoint_of_other_networks_is_refused(
     (last,) = Path("mlruns/checkpoints").glob("*/last.ckpt")
     assert main(["test", "--ckpt_path", str(last), "--model.hidden_size", "32"]) == 2
     assert "use --model.hidden_size 16" in capsys.readouterr().err
+    assert main(["test", "--ckpt_path", str(last), "--data.relay", "none"]) == 2
+    assert "use --data.relay full" in capsys.readouterr().err
 
 
 def test_continuing_goes_on_in_the_same_run(
@@ -182,7 +194,7 @@ def test_nan_in_an_observation_stops_the_run_before_it_is_learned_from(
 
 
 @pytest.mark.parametrize(
-    ("number", "exit_status"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)], ids=str
+    ("number", "exit_status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=str
 )
 def test_a_stopped_run_is_recorded_as_killed(
     number: signal.Signals, exit_status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -195,13 +207,9 @@ def test_a_stopped_run_is_recorded_as_killed(
         os.kill(os.getpid(), number)
 
     monkeypatch.setattr(RHERModule, "validation_step", stop)
-    try:
-        status = main(["--config", write_config(tmp_path)])
-    except SystemExit as stopped:  # Lightning's own end after SIGINT
-        status = int(stopped.code or 0)
-    finally:
-        signal.signal(number, handler)
-    assert status == exit_status
+    monkeypatch.setattr(StopOnSignal, "patience", 120.0)  # its end would be this process's
+    assert main(["--config", write_config(tmp_path)]) == exit_status
+    assert signal.getsignal(number) == handler
     client, run = the_run()
     assert run.info.status == "KILLED"
     assert steps(client, run, "train/critic_loss") == ITERATIONS[:2]
@@ -210,3 +218,142 @@ def test_a_stopped_run_is_recorded_as_killed(
 def test_wilson_interval() -> None:
     assert interval_cells(0, 0) == ("0", "0", "-", "-")
     assert interval_cells(95, 100) == ("95", "100", "0.950", "[0.888, 0.978]")
+
+
+# --- a store or a disk that is away ---------------------------------------------------------------
+
+
+def content_of(name: str) -> tuple[Path, dict[str, Any]]:
+    (path,) = Path("mlruns/checkpoints").glob(f"*/{name}.ckpt")
+    return path, read_checkpoint_file(path)
+
+
+def test_metrics_of_a_run_whose_store_is_away_at_the_end_arrive_on_continuing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rher_pl.callbacks.mlflow_run.PATIENCE", 0.2)
+
+    def away(*_: Any, **__: Any) -> None:
+        raise MlflowException("nobody there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MLflowRun, "_send", away)
+        assert main(["--config", write_config(tmp_path)]) == 0
+    err = capsys.readouterr().err
+    assert err.count("nobody there") == 1 and "--ckpt_path last" in err
+    client, run = the_run()
+    assert run.info.status == "RUNNING"  # it could not be told
+    assert main(["--config", "tiny.yaml", "--ckpt_path", "last"]) == 0
+    client, run = the_run()
+    assert run.info.status == "FINISHED"
+    assert steps(client, run, "train/critic_loss") == ITERATIONS
+    assert steps(client, run, "eval/success") == EVALUATIONS
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    original = write_checkpoint
+
+    def fills_up(content: dict[str, Any], path: Path) -> None:
+        if content["rher_pl"]["env_steps"] > EVALUATIONS[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(content, path)
+
+    monkeypatch.setattr("rher_pl.checkpoint_io.write_checkpoint", fills_up)
+    assert main(["--config", write_config(tmp_path)]) == 0
+    assert "No space left on device" in capsys.readouterr().err
+    assert content_of("last")[1]["rher_pl"]["env_steps"] == EVALUATIONS[0]
+    assert the_run()[1].info.status == "FINISHED"
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["--config", write_config(tmp_path)]) == 0
+    path, whole = content_of("last")
+    path.unlink()
+    path.with_name("best.ckpt").unlink()
+    path.write_bytes(b"PK torn")
+    Path("mlruns/checkpoints/other").mkdir()  # a run that was killed, in another store
+    Path("mlruns/checkpoints/other/running.lock").write_text("RUNNING")
+    assert main(["--config", "tiny.yaml", "--ckpt_path", "last"]) == 0
+    assert "damaged: looking further" in capsys.readouterr().err
+    again = content_of("last")[1]
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(again["state_dict"][name], value), name
+    client, run = the_run()
+    assert steps(client, run, "train/critic_loss") == ITERATIONS  # none twice
+
+
+def test_evaluating_needs_neither_replay_nor_optimizers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    content = content_of("last")[1]
+    bare = {key: content[key] for key in content if key not in BEYOND_EVALUATION}
+    bare["header"]["versions"]["mujoco"] = "2.0.0"
+    write_checkpoint(bare, Path("bare.ckpt"))
+    assert main(["test", "--ckpt_path", "bare.ckpt"]) == 0
+    assert "mujoco 2.0.0 (here" in capsys.readouterr().err
+    assert main(["--config", "tiny.yaml", "--ckpt_path", "bare.ckpt"]) == 2
+    assert "can be evaluated, not continued" in capsys.readouterr().err
+
+
+def test_a_run_that_was_killed_is_marked_and_a_living_one_is_not_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    client, run = the_run()
+    path, _ = content_of("last")
+    client.update_run(run.info.run_id, status="RUNNING")
+    lock = RunLock(path.parent)
+    assert lock.take()
+    lock.write(RUNNING)
+    mark_abandoned_runs(client, path.parents[1])
+    assert the_run()[1].info.status == "RUNNING"
+    assert main(["--config", "tiny.yaml", "--ckpt_path", str(path), "--seed_everything", "3"]) == 2
+    assert "being trained by another process" in capsys.readouterr().err
+    lock.close()
+    mark_abandoned_runs(client, path.parents[1])
+    assert the_run()[1].info.status == "KILLED"
+
+
+def test_other_options_begin_a_run_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = write_config(tmp_path)
+    assert main(["--config", config, "--trainer.max_epochs", "1"]) == 0
+    assert main(["--config", config, "--ckpt_path", "last", "--model.gamma", "0.9"]) == 0
+    assert "other options than before (model.gamma)" in capsys.readouterr().out
+    client = MlflowClient(absolute_uri("sqlite:///mlruns/mlflow.db"))
+    experiment = client.get_experiment_by_name("PointPush-v0")
+    assert experiment is not None
+    second, first = client.search_runs([experiment.experiment_id])
+    assert second.data.tags["continued_from"] == first.info.run_id
+    assert steps(client, first, "eval/success") == EVALUATIONS[:1]
+    assert steps(client, second, "eval/success") == EVALUATIONS[1:]
+
+
+def test_an_environment_that_fails_is_named_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    original = PointPushEnv._step
+
+    def fails(self: PointPushEnv, tensordict: Any) -> Any:
+        if self.num_envs == 2 and int(self._steps[0]) == 7:
+            raise ZeroDivisionError("in the simulator")
+        return original(self, tensordict)
+
+    monkeypatch.setattr(PointPushEnv, "_step", fails)
+    assert main(["--config", write_config(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "collecting episodes failed: ZeroDivisionError: in the simulator" in line
+    (saved,) = Path("mlruns/checkpoints").glob("*/traceback.txt")
+    assert "in fails" in saved.read_text()
+    assert the_run()[1].info.status == "FAILED"

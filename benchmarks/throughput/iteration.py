@@ -18,12 +18,14 @@ from tensordict import TensorDict
 
 from benchmarks.learning_settings import build
 from benchmarks.throughput.updates import ours, random_samples
-from rher_pl.callbacks.checkpoint import BestCheckpoint, LastCheckpoint
+from rher_pl.callbacks.checkpoint import Checkpoints
 from rher_pl.callbacks.guard import FiniteGuard
 from rher_pl.callbacks.progress import ProgressLine
 from rher_pl.callbacks.recording import RunRecorder
+from rher_pl.callbacks.stopping import StopOnSignal
 from rher_pl.callbacks.throughput import Throughput
 from rher_pl.callbacks.warm_up import WarmUp
+from rher_pl.checkpoint_io import SealedCheckpointIO
 from rher_pl.cli import default_precision
 from rher_pl.tasks import get_task
 
@@ -84,9 +86,10 @@ def measure_iteration(
             WarmUp(),
             ProgressLine(silent),
             stopwatch,
-            BestCheckpoint(),
-            LastCheckpoint(),
+            Checkpoints(),
+            StopOnSignal(),
         ],
+        plugins=[SealedCheckpointIO()],
     )
     trainer.fit(cli.model, cli.datamodule)
     return stopwatch.result()

@@ -132,7 +132,7 @@ def loss_agreement(model: Mapping[str, Any], batch_size: int, batches: int) -> d
         found = []
         for td3 in (plain.td3, reduced.td3):
             keys = ("inputs", "action", "next_inputs", "noise", "reward", "terminated")
-            _, critic_loss, _ = td3.critic_gradients(*(sample[key] for key in keys))
+            _, critic_loss, _ = td3.critic_gradients(**{key: sample[key] for key in keys})
             _, actor_loss = td3.actor_gradients(sample["inputs"])
             found.append({"critic_loss": critic_loss.item(), "actor_loss": actor_loss.item()})
         for name in worst:

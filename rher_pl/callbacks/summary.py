@@ -11,7 +11,7 @@ from rich.table import Table
 from scipy.stats import binomtest
 from tensordict import TensorDictBase
 
-from rher_pl.callbacks.checkpoint import BestCheckpoint, LastCheckpoint
+from rher_pl.callbacks.checkpoint import Checkpoints
 from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.callbacks.throughput import Throughput
 from rher_pl.module import RHERModule
@@ -86,11 +86,9 @@ def run_facts(trainer: pl.Trainer, module: RHERModule) -> list[tuple[str, str]]:
         if isinstance(callback, Throughput):
             seconds = round(callback.seconds)
             facts.append(("wall-clock", f"{seconds // 60} min {seconds % 60} s"))
-        elif isinstance(callback, (BestCheckpoint, LastCheckpoint)):
-            path = callback.best_model_path
-            name = "best" if isinstance(callback, BestCheckpoint) else "last"
-            if path:
-                facts.append((f"{name} state", _short(path)))
+        elif isinstance(callback, Checkpoints):
+            kept = [("best state", callback.best), ("last state", callback.last)]
+            facts += [(name, _short(path)) for name, path in kept if path.is_file()]
         elif isinstance(callback, RunRecorder) and callback.run_id:
             facts.append(("run", callback.run_id))
             facts.append(("open it", open_command(callback.tracking_uri)))
@@ -106,7 +104,7 @@ def open_command(tracking_uri: str) -> str:
     return f"mlflow ui --workers 1 --backend-store-uri {tracking_uri}"
 
 
-def _short(path: str) -> str:
+def _short(path: Path) -> str:
     """Relative to where the user is, if it lies below."""
-    full = Path(path).resolve()
-    return str(full.relative_to(Path.cwd())) if full.is_relative_to(Path.cwd()) else path
+    full = path.resolve()
+    return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else path)

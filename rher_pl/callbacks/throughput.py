@@ -24,6 +24,11 @@ class Throughput(pl.Callback):
         self._earlier = 0.0
         self._begin: float | None = None
 
+    @property
+    def began(self) -> bool:
+        """Whether training has begun."""
+        return self._begin is not None
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._earlier, self._begin = self.seconds, time.perf_counter()
         self._start_iteration(pl_module)

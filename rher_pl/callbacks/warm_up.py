@@ -22,5 +22,5 @@ class WarmUp(pl.Callback):
             return
         console, begin = Console(), time.perf_counter()
         with console.status("compiling the update (kept in a cache for the next run)"):
-            pl_module.warm_up(sum(trainer.datamodule.batch_sizes))  # type: ignore[attr-defined]
+            pl_module.warm_up(trainer.datamodule.batch_sizes)  # type: ignore[attr-defined]
         console.print(f"update compiled in {time.perf_counter() - begin:.0f} s")

@@ -9,7 +9,7 @@ environment is lent the state and generator of a row.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import gymnasium
@@ -21,6 +21,7 @@ from gymnasium_robotics.utils import mujoco_utils, rotations
 from numpy.typing import NDArray
 
 from rher_pl.envs.mujoco_versions import check_mujoco_version, mend_joint_comparisons
+from rher_pl.errors import TrainingError, fault
 
 gymnasium.register_envs(gymnasium_robotics)
 mend_joint_comparisons(mujoco_utils)
@@ -184,10 +185,13 @@ class FetchSimulator:
         moves = (clipped[:, :3] * MAX_STEP).astype(np.float64)
         grips = clipped[:, 3].astype(np.float64)
         # Each thread takes the next row when it is done with one: rows with contacts take longer.
-        todo = iter(list(zip(self._rows, moves, grips)))
+        todo = iter(list(zip(range(self.num_envs), self._rows, moves, grips)))
         helpers, pool = range(self._helpers), self._pool
         jobs = [pool.submit(self._advance, todo) for _ in helpers] if pool else []
-        self._advance(todo)
+        try:
+            self._advance(todo)
+        finally:
+            wait(jobs)
         for job in jobs:
             job.result()
         self._observe()
@@ -196,24 +200,28 @@ class FetchSimulator:
         )
         return reward
 
-    def _advance(self, todo: Iterator[tuple[_Row, FloatArray, np.float64]]) -> None:
-        """Step the rows that are left in ``todo``, each with its move and its grip."""
-        model, substeps = self._model, self._template.n_substeps
-        blocked, ctrl_adr = self._template.block_gripper, self._ctrl_adr
-        add, mj_step = np.add, mujoco.mj_step
-        for row, move, grip in todo:
-            if ctrl_adr is not None:
-                add(row.qpos[ctrl_adr], 0.0 if blocked else grip, out=row.ctrl)
-            add(row.body_pos, move, out=row.mocap_pos)
-            add(row.body_quat, GRIPPER_TURN, out=row.mocap_quat)
-            mj_step(model, row.data, nstep=substeps)
-            if blocked:
-                row.fingers[:] = 0.0
-                # gymnasium-robotics calls mj_forward here. Only its kinematics can be seen: the
-                # next mj_step starts with a forward pass of its own, from the same warm start.
-                mujoco.mj_kinematics(model, row.data)
-                mujoco.mj_comPos(model, row.data)
-            self._differentiate(row)
+    def _advance(self, todo: Iterator[tuple[int, _Row, FloatArray, np.float64]]) -> None:
+        """Step the rows that are left in ``todo``: number, row, move and grip of each."""
+        for i, row, move, grip in todo:
+            try:
+                self._advance_row(row, move, grip)
+            except Exception as error:
+                raise TrainingError(f"environment {i}: {fault(error)}") from error
+
+    def _advance_row(self, row: _Row, move: FloatArray, grip: np.float64) -> None:
+        blocked = self._template.block_gripper
+        if self._ctrl_adr is not None:
+            np.add(row.qpos[self._ctrl_adr], 0.0 if blocked else grip, out=row.ctrl)
+        np.add(row.body_pos, move, out=row.mocap_pos)
+        np.add(row.body_quat, GRIPPER_TURN, out=row.mocap_quat)
+        mujoco.mj_step(self._model, row.data, nstep=self._template.n_substeps)
+        if blocked:
+            row.fingers[:] = 0.0
+            # gymnasium-robotics calls mj_forward here. Only its kinematics can be seen: the next
+            # mj_step starts with a forward pass of its own, from the same warm start.
+            mujoco.mj_kinematics(self._model, row.data)
+            mujoco.mj_comPos(self._model, row.data)
+        self._differentiate(row)
 
     def _differentiate(self, row: _Row) -> None:
         """Compute the Jacobians of a row's sites, which turn its velocities into theirs."""
