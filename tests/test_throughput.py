@@ -119,7 +119,8 @@ def test_losses_in_reduced_precision_agree() -> None:
 @pytest.mark.parametrize("pipelined", ["false", "true"])
 def test_an_iteration_is_taken_apart(tmp_path: Path, pipelined: str) -> None:
     config = Path(write_config(tmp_path))
-    found = measure_iteration(config, tmp_path / "runs", 3, (f"--data.pipelined={pipelined}",))
+    overrides = (f"--data.pipelined={pipelined}", "--data.task=FetchReach-v4")
+    found = measure_iteration(config, tmp_path / "runs", 3, overrides)
     names = {"collecting", "sampling and relabelling", "encoding", "updating", "recording"}
     assert found.parts.keys() == names | {"evaluation", "checkpoints"}
     assert found.loop > found.updates > 0 and found.over_parts > 0.5

@@ -128,7 +128,8 @@ class Stopwatch(pl.Callback):
             if isinstance(callback, RunRecorder):
                 self._time(callback, "on_train_batch_end", "recording")
                 self._time(callback, "on_validation_end", "recording")
-        self.env = get_task(hp["task"]).make_env(hp["num_envs"], 0, hp["num_threads"])
+        threads = hp["num_threads"] or torch.get_num_threads()
+        self.env = get_task(hp["task"]).make_env(hp["num_envs"], 0, threads)
         self.twin = ours(dict(pl_module.hparams), default_precision(), pl_module.hparams.compiled)
         self.samples = random_samples(self.twin, sum(data.batch_sizes), self.loader.updates)
 
