@@ -28,6 +28,7 @@ from rher_pl.callbacks.throughput import Throughput
 from rher_pl.callbacks.warm_up import WarmUp
 from rher_pl.chains import shorten
 from rher_pl.checkpoint_io import SealedCheckpointIO
+from rher_pl.choices import RelayMode
 from rher_pl.datamodule import RelayDataModule
 from rher_pl.errors import ConfigError, Stopped, TrainingError, fault
 from rher_pl.fit import EXIT_SIGNAL, SUBCOMMANDS
@@ -102,7 +103,8 @@ class FitCLI(LightningCLI):
             self.config = parser.parse_args(args)
             config = self.config[command]
             config.ckpt_path = path
-            relay = shorten(get_task(config.data.task).make_relay(), config.data.relay)
+            mode = RelayMode(self.made_with.options.get("data.relay", RelayMode.full))
+            relay = shorten(get_task(config.data.task).make_relay(), mode)
             task, fit = config.data.task, command == "fit"
             preflight.check_made_with(self.made_with, task, relay.description, fit)
         preflight.check_seed(config.seed_everything)

@@ -166,13 +166,13 @@ def test_nan_in_a_loss_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    original = RHERModule.update_critic
+    original = RHERModule.update
 
     def diverge(self: RHERModule, sample: Any) -> dict[str, torch.Tensor]:
         metrics = original(self, sample)
         return metrics | {"critic_loss": metrics["critic_loss"] * torch.nan}
 
-    monkeypatch.setattr(RHERModule, "update_critic", diverge)
+    monkeypatch.setattr(RHERModule, "update", diverge)
     assert main(["--config", write_config(tmp_path)]) == 1
     assert_stopped_with_checkpoint("train/critic_loss", capsys)
 
