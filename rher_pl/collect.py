@@ -111,7 +111,9 @@ class PipelinedCollector(EpisodeCollector):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="collector")
+        # A second pool of OpenMP threads would outnumber the cores and slow every operation down
+        # threefold, so PyTorch gets one thread here; the updates keep theirs.
+        self._thread = ThreadPoolExecutor(1, "collector", torch.set_num_threads, (1,))
         self._next: Future[TensorDict] | None = None
 
     def collect(self) -> TensorDict:

@@ -217,12 +217,12 @@ def test_unreachable_server_is_refused_within_seconds(
     assert time.perf_counter() - begin < 10.0
 
 
-def test_broken_mujoco_is_refused(
+def test_untried_mujoco_is_refused(
     config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(mujoco, "__version__", "3.12.0")
+    monkeypatch.setattr(mujoco, "__version__", "5.0.0")
     arguments = ["--config", config, "--data.task", "FetchReach-v4"]
-    assert_refused(arguments, ("mujoco 3.12.0", "mujoco>=3.7,<3.12"), capsys)
+    assert_refused(arguments, ("mujoco 5.0.0", "mujoco>=3.7,<5"), capsys)
 
 
 def test_password_of_a_tracking_uri_is_not_printed(
