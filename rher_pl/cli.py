@@ -20,6 +20,7 @@ from rher_pl.callbacks.progress import ProgressLine
 from rher_pl.callbacks.recording import RecordConfig, RunRecorder
 from rher_pl.callbacks.summary import Summary
 from rher_pl.callbacks.throughput import Throughput
+from rher_pl.callbacks.video import VideoRecorder
 from rher_pl.datamodule import RelayDataModule
 from rher_pl.errors import ConfigError
 from rher_pl.fit import EXIT_TERMINATED, SUBCOMMANDS
@@ -66,6 +67,7 @@ class FitCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(RunRecorder, "recorder")
+        parser.add_lightning_class_args(VideoRecorder, "video")
         for target, source in LINKED.items():
             parser.link_arguments(source, target)
 

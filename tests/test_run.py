@@ -84,7 +84,8 @@ def test_artifacts(finished: tuple[MlflowClient, Run], tmp_path: Path) -> None:
     root = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
     found = {str(path.relative_to(root)) for path in root.rglob("*.*") if path.is_file()}
     figures = {f"figures/{name}.png" for name in ("success", "q", "innr")}
-    assert found == figures | {
+    videos = {f"video/{ITERATIONS[-1]:09d}{end}" for end in (".mp4", ".png")}
+    assert found == figures | videos | {
         "config.yaml",
         "versions.json",
         "checkpoints/best.ckpt",
