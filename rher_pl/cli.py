@@ -20,6 +20,7 @@ from rher_pl.callbacks.progress import ProgressLine
 from rher_pl.callbacks.recording import RecordConfig, RunRecorder
 from rher_pl.callbacks.summary import Summary
 from rher_pl.callbacks.throughput import Throughput
+from rher_pl.callbacks.trained_model import ModelRecorder
 from rher_pl.callbacks.video import VideoRecorder
 from rher_pl.datamodule import RelayDataModule
 from rher_pl.errors import ConfigError
@@ -31,6 +32,7 @@ NOISE = (
     (r".*does not have many workers.*", UserWarning),  # one batch of seeds needs no workers
     (r".*isinstance\(treespec, LeafSpec\).*", Warning),  # Lightning's use of a torch internal
     (r".*Checkpoint directory .* exists and is not empty.*", UserWarning),  # as when resuming
+    (r".*type hints to the `predict` method.*", UserWarning),  # ours takes tensors, by signature
     (r".*The dirpath has changed from.*", UserWarning),  # evaluating needs no folder
 )
 
@@ -130,6 +132,7 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Printed when gymnasium-robotics is imported, about hand environments that are not used here.
     notifications.setdefault("gymnasium_robotics", {}).clear()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # read when mlflow is imported,
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # and where it is already
 
@@ -171,6 +174,7 @@ def make_cli(arguments: list[str]) -> FitCLI:
                 Summary(),
                 BestCheckpoint(),
                 LastCheckpoint(),
+                ModelRecorder(),
             ],
         },
         auto_configure_optimizers=False,

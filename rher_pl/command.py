@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from rher_pl.errors import ConfigError
 
+EXIT_FAULT = 1
 EXIT_CONFIG = 2
 UNKNOWN = re.compile(r"unrecognized arguments: (?P<option>\S+)")
 
@@ -46,3 +47,15 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"write a whole number of at least 1, not {text!r}")
     return value
+
+
+def add_policy_options(parser: argparse.ArgumentParser) -> None:
+    """The three ways to say which policy is meant."""
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--ckpt", metavar="FILE", help="a checkpoint")
+    which.add_argument("--run", metavar="RUN_ID", help="the best checkpoint of a run")
+    which.add_argument("--pretrained", metavar="NAME", help="one that comes with the package: push")
+    parser.add_argument("--folder", default="mlruns", help="where runs are (mlruns)")
+    parser.add_argument(
+        "--tracking_uri", metavar="URI", help="MLflow store (sqlite:///<folder>/mlflow.db)"
+    )

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rher_pl.command import Parser, positive, run_command
+from rher_pl.command import Parser, add_policy_options, positive, run_command
 
 if TYPE_CHECKING:
     from rher_pl.loading import TrainedPolicy
@@ -47,18 +47,6 @@ def make_parser() -> argparse.ArgumentParser:
         help="act in the video as in training: guide, learner, random actions and noise",
     )
     return parser
-
-
-def add_policy_options(parser: argparse.ArgumentParser) -> None:
-    """The three ways to say which policy is meant."""
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--ckpt", metavar="FILE", help="a checkpoint")
-    which.add_argument("--run", metavar="RUN_ID", help="the best checkpoint of a run")
-    which.add_argument("--pretrained", metavar="NAME", help="one that comes with the package: push")
-    parser.add_argument("--folder", default="mlruns", help="where runs are (mlruns)")
-    parser.add_argument(
-        "--tracking_uri", metavar="URI", help="MLflow store (sqlite:///<folder>/mlflow.db)"
-    )
 
 
 def chosen_policy(options: argparse.Namespace) -> TrainedPolicy:

@@ -103,16 +103,20 @@ class PortablePolicy(nn.Module):
         Returns:
             Actions [*, A] in [-1, 1].
         """
-        points = torch.cat([observation[..., :3], achieved_goal], dim=-1)
-        points = points if self._gripper_apart else achieved_goal
-        points = points.unflatten(-1, (self.num_points, 3))
         desired = desired_goal.unflatten(-1, (self.num_desired, 3))
-        hidden = self._inputs(observation, points, desired)
+        hidden = self._inputs(observation, self.points(observation, achieved_goal), desired)
         for index in range(self.depth):
             weight, bias = self.get_buffer(f"weight_{index}"), self.get_buffer(f"bias_{index}")
             hidden = hidden @ weight + bias
             hidden = hidden.tanh() if index == self.depth - 1 else hidden.relu()
         return hidden
+
+    def points(self, observation: Tensor, achieved_goal: Tensor) -> Tensor:
+        """Positions of all points, gripper first, [*, P, 3] (metres)."""
+        points = achieved_goal
+        if self._gripper_apart:
+            points = torch.cat([observation[..., :3], achieved_goal], dim=-1)
+        return points.unflatten(-1, (self.num_points, 3))
 
     def _inputs(self, observation: Tensor, points: Tensor, desired: Tensor) -> Tensor:
         """What the actor sees, [*, I]; see ``Relay.encode`` and ``InputEncoder``."""

@@ -141,8 +141,8 @@ def check_limits(trainer: Any) -> None:
     require(epochs is None or epochs >= 1, f"trainer.max_epochs must be at least 1, got {epochs}")
 
 
-def check_writable(folder: str) -> None:
-    """Make the output folder, and a file in it."""
+def check_writable(folder: str, option: str = "--recorder.folder") -> None:
+    """Make the output folder that ``option`` names, and a file in it."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -150,7 +150,7 @@ def check_writable(folder: str) -> None:
     except OSError as error:
         raise ConfigError(
             f"cannot write to the output folder {folder} ({error.strerror}): "
-            "choose another with --recorder.folder"
+            f"choose another with {option}"
         ) from error
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from tensordict import TensorDict
-from trained import tiny_checkpoint
 
 from rher_pl.chains import object_relay, reach_relay
 from rher_pl.loading import load_policy, policy_content
@@ -17,11 +16,6 @@ from rher_pl.networks import Actor
 from rher_pl.policy import InputEncoder, RelayPolicy
 from rher_pl.portable import PortablePolicy, load_portable, save_portable
 from rher_pl.relay import Relay
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_checkpoint(tmp_path_factory.mktemp("trained"))
 
 
 def random_policy(relay: Relay, observation_size: int = 12) -> RelayPolicy:

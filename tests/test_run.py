@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import torch
 import yaml
@@ -18,7 +19,10 @@ from rher_pl.callbacks.mlflow_run import absolute_uri
 from rher_pl.callbacks.summary import interval_cells
 from rher_pl.collect import EpisodeCollector
 from rher_pl.fit import main
+from rher_pl.formats import example_inputs
+from rher_pl.loading import load_policy
 from rher_pl.module import RHERModule
+from rher_pl.portable import INPUTS
 
 
 def the_run() -> tuple[MlflowClient, Run]:
@@ -109,6 +113,24 @@ def test_a_checkpoint_is_evaluated_without_a_config(
     assert "PointPush-v0: success on 10 evaluation episodes" in out
     assert "task, not solved at reset" in out
     the_run()  # evaluating begins no run
+
+
+def test_the_policy_is_logged_as_a_model(finished: tuple[MlflowClient, Run]) -> None:
+    client, run = finished
+    (last,) = Path("mlruns/checkpoints").glob("*/last.ckpt")
+    trained = load_policy(last)
+    (output,) = run.outputs.model_outputs
+    assert output.step == ITERATIONS[-1]
+    folder = client.get_logged_model(output.model_id).artifact_location
+    model = mlflow.pyfunc.load_model(folder)
+    inputs = example_inputs(trained.portable, 5)
+    actions = model.predict({k: v.double().numpy() for k, v in zip(INPUTS, inputs, strict=True)})
+    assert torch.equal(torch.from_numpy(actions), trained.portable(*inputs))
+    assert list(model.metadata.signature.inputs.input_names()) == list(INPUTS)
+    files = [path for path in Path(folder.removeprefix("file://")).rglob("*") if path.is_file()]
+    assert not [path for path in files if path.suffix in (".pkl", ".pickle")]
+    card = next(path for path in files if path.name == "README.md").read_text()
+    assert "# Policy for PointPush-v0" in card and f"{ITERATIONS[-1]:,} env steps" in card
 
 
 def test_a_checkpoint_of_other_networks_is_refused(

@@ -15,7 +15,6 @@ import torch
 from cli_config import EVALUATIONS, write_config
 from mlflow.tracking import MlflowClient
 from tensordict import TensorDict
-from trained import tiny_checkpoint
 
 from rher_pl.callbacks.mlflow_run import absolute_uri
 from rher_pl.callbacks.video import VideoRecorder
@@ -29,11 +28,6 @@ from rher_pl.report import report, wilson_interval
 from rher_pl.scenes import make_scene
 from rher_pl.tasks import get_task
 from rher_pl.video import TaskPolicy, make_gauges, play
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_checkpoint(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture(scope="module")

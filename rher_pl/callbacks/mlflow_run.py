@@ -90,6 +90,16 @@ class MLflowRun:
     def log_file(self, path: str, folder: str) -> None:
         self.client.log_artifact(self.run_id, path, folder)
 
+    def log_model(self, folder: Path, name: str, step: int) -> None:
+        """Log a saved model: ``models:/<its id>`` and ``runs:/<run id>/<name>`` then load it."""
+        from mlflow.entities import LoggedModelOutput
+
+        experiment = self.client.get_run(self.run_id).info.experiment_id
+        model = self.client.create_logged_model(experiment, name=name, source_run_id=self.run_id)
+        self.client.log_model_artifacts(model.model_id, str(folder))
+        self.client.finalize_logged_model(model.model_id, "READY")
+        self.client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])
+
     def flush(self) -> int:
         """Wait for queued metrics, queue again those that failed; returns how many batches did."""
         failed = [metrics for metrics, operation in self._pending if not _succeeded(operation)]
