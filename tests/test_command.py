@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("evaluate",)
+COMMANDS = ("doctor", "evaluate", "export", "inspect")
 MISTAKES = [
     ("evaluate", [], "--ckpt"),
     ("evaluate", ["--ckpt", "missing.ckpt"], "missing.ckpt"),
@@ -23,6 +23,12 @@ MISTAKES = [
     ("evaluate", ["--ckpt", "a", "--video", "a.avi"], ".mp4"),
     ("evaluate", ["--ckpt", "a", "--video", "none/a.mp4"], "no folder none"),
     ("evaluate", ["--ckpt", "broken.ckpt"], "damaged"),
+    ("export", ["--ckpt", "a"], "--to"),
+    ("export", ["--ckpt", "a", "--to", "onx"], "onnx"),
+    ("export", ["--ckpt", "broken.ckpt", "--to", "onnx"], "damaged"),
+    ("inspect", ["--ckpt", "broken.ckpt"], "damaged"),
+    ("inspect", ["--ckpt", "broken.ckpt", "--out", "a.txt"], ".png"),
+    ("doctor", ["--folder"], "--folder"),
 ]
 
 
