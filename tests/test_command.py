@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -36,7 +36,7 @@ MISTAKES = [
 def test_help_is_quick_and_imports_no_torch(command: str) -> None:
     code = f"import sys; from rher_pl.{command} import main\n"
     code += "try: main(['--help'])\nfinally: print('torch' in sys.modules, file=sys.stderr)"
-    begin = time.perf_counter()
+    begin = os.times()
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -44,7 +44,8 @@ def test_help_is_quick_and_imports_no_torch(command: str) -> None:
         cwd=Path(__file__).parents[1],
         check=False,
     )
-    assert time.perf_counter() - begin < 2.0
+    end = os.times()  # of the processor, so that a busy machine makes no difference
+    assert end.children_user - begin.children_user < 2.0
     assert done.returncode == 0 and done.stderr == "False\n"
     assert done.stdout.startswith(f"usage: python -m rher_pl.{command}")
 
