@@ -25,6 +25,8 @@ from rher_pl.callbacks.recording import RecordConfig, RunRecorder
 from rher_pl.callbacks.stopping import StopOnSignal, signals_stop
 from rher_pl.callbacks.summary import Summary
 from rher_pl.callbacks.throughput import Throughput
+from rher_pl.callbacks.trained_model import ModelRecorder
+from rher_pl.callbacks.video import VideoRecorder
 from rher_pl.callbacks.warm_up import WarmUp
 from rher_pl.chains import shorten
 from rher_pl.checkpoint_io import SealedCheckpointIO
@@ -40,6 +42,7 @@ NOISE = (
     (r".*does not have many workers.*", UserWarning),  # one batch of seeds needs no workers
     (r".*isinstance\(treespec, LeafSpec\).*", Warning),  # Lightning's use of a torch internal
     (r".*Checkpoint directory .* exists and is not empty.*", UserWarning),  # as when resuming
+    (r".*type hints to the `predict` method.*", UserWarning),  # ours takes tensors, by signature
     (r".*The dirpath has changed from.*", UserWarning),  # evaluating needs no folder
 )
 PROBES: tuple[dict[str, Any], ...] = (
@@ -81,6 +84,7 @@ class FitCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(RunRecorder, "recorder")
+        parser.add_lightning_class_args(VideoRecorder, "video")
         for target, source in LINKED.items():
             parser.link_arguments(source, target)
 
@@ -212,6 +216,7 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Printed when gymnasium-robotics is imported, about hand environments that are not used here.
     notifications.setdefault("gymnasium_robotics", {}).clear()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # read when mlflow is imported,
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # and where it is already
 
@@ -257,6 +262,7 @@ def make_cli(arguments: list[str]) -> FitCLI:
                 ProgressLine(),
                 Summary(),
                 Checkpoints(),
+                ModelRecorder(),
             ],
         },
         auto_configure_optimizers=False,

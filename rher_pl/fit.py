@@ -44,6 +44,7 @@ options (default):
   --model.learning_rate FLOAT      of both Adam optimizers (0.002)
   --recorder.folder DIR            where runs and checkpoints go (mlruns)
   --recorder.tracking_uri URI      MLflow store (sqlite:///<folder>/mlflow.db)
+  --video.every_evaluations INT    evaluations between two videos, 0 for none (8)
 
 examples:
   python -m rher_pl.fit --config configs/push.yaml

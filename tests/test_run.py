@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import torch
 import yaml
@@ -25,7 +26,10 @@ from rher_pl.checkpoint_io import read_checkpoint_file, write_checkpoint
 from rher_pl.collect import EpisodeCollector
 from rher_pl.envs.point_push import PointPushEnv
 from rher_pl.fit import main
+from rher_pl.formats import example_inputs
+from rher_pl.loading import load_policy
 from rher_pl.module import RHERModule
+from rher_pl.portable import INPUTS
 from rher_pl.store import absolute_uri
 
 BEYOND_EVALUATION = ("optimizer_states", "RelayDataModule", "callbacks", "loops", "numerics")
@@ -94,7 +98,8 @@ def test_artifacts(finished: tuple[MlflowClient, Run], tmp_path: Path) -> None:
     root = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
     found = {str(path.relative_to(root)) for path in root.rglob("*.*") if path.is_file()}
     figures = {f"figures/{name}.png" for name in ("success", "q", "innr")}
-    assert found == figures | {
+    videos = {f"video/{ITERATIONS[-1]:09d}{end}" for end in (".mp4", ".png")}
+    assert found == figures | videos | {
         "config.yaml",
         "versions.json",
         "checkpoints/best.ckpt",
@@ -118,6 +123,24 @@ def test_a_checkpoint_is_evaluated_without_a_config(
     assert "PointPush-v0: success on 10 evaluation episodes" in out
     assert "task, not solved at reset" in out
     the_run()  # evaluating begins no run
+
+
+def test_the_policy_is_logged_as_a_model(finished: tuple[MlflowClient, Run]) -> None:
+    client, run = finished
+    (last,) = Path("mlruns/checkpoints").glob("*/last.ckpt")
+    trained = load_policy(last)
+    (output,) = run.outputs.model_outputs
+    assert output.step == ITERATIONS[-1]
+    folder = client.get_logged_model(output.model_id).artifact_location
+    model = mlflow.pyfunc.load_model(folder)
+    inputs = example_inputs(trained.portable, 5)
+    actions = model.predict({k: v.double().numpy() for k, v in zip(INPUTS, inputs, strict=True)})
+    assert torch.equal(torch.from_numpy(actions), trained.portable(*inputs))
+    assert list(model.metadata.signature.inputs.input_names()) == list(INPUTS)
+    files = [path for path in Path(folder.removeprefix("file://")).rglob("*") if path.is_file()]
+    assert not [path for path in files if path.suffix in (".pkl", ".pickle")]
+    card = next(path for path in files if path.name == "README.md").read_text()
+    assert "# Policy for PointPush-v0" in card and f"{ITERATIONS[-1]:,} env steps" in card
 
 
 def test_a_checkpoint_of_other_networks_is_refused(

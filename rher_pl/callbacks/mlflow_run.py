@@ -121,6 +121,19 @@ class MLflowRun:
             reason = str(error).partition("\n")[0][:200]
             print(f"warning: MLflow did not take {what}: {reason}", file=sys.stderr, flush=True)
 
+    def log_model(self, folder: Path, name: str, step: int) -> None:
+        """Log a saved model: ``models:/<its id>`` and ``runs:/<run id>/<name>`` then load it."""
+        self._attempt(name, lambda: self._log_model(folder, name, step))
+
+    def _log_model(self, folder: Path, name: str, step: int) -> None:
+        from mlflow.entities import LoggedModelOutput
+
+        experiment = self.client.get_run(self.run_id).info.experiment_id
+        model = self.client.create_logged_model(experiment, name=name, source_run_id=self.run_id)
+        self.client.log_model_artifacts(model.model_id, str(folder))
+        self.client.finalize_logged_model(model.model_id, "READY")
+        self.client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])
+
     def end(self, status: str, tags: Mapping[str, str]) -> bool:
         """Send what is queued, then set the run's status: FINISHED, FAILED or KILLED.
 

@@ -232,6 +232,14 @@ def final_status(written: str) -> tuple[str, dict[str, str]]:
     return ("KILLED", {"ended_by": "SIGKILL or crash"}) if written == RUNNING else (written, {})
 
 
+def find_recorder(trainer: pl.Trainer) -> RunRecorder | None:
+    """The recorder among the trainer's callbacks, if there is one."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, RunRecorder):
+            return callback
+    return None
+
+
 def default_run_name(last_subtask: str, seed: int) -> str:
     """Such as ``push-seed0-0131-0930``: last subtask, seed, month and day, hour and minute."""
     return f"{last_subtask}-seed{seed}-{time.strftime('%m%d-%H%M')}"
@@ -251,6 +259,6 @@ class RecordConfig(SaveConfigCallback):
     """Puts the full resolved config beside the run, as ``config.yaml``."""
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, RunRecorder) and callback.run is not None:
-                callback.run.log_text(self.parser.dump(self.config), "config.yaml")
+        recorder = find_recorder(trainer)
+        if recorder is not None and recorder.run is not None:
+            recorder.run.log_text(self.parser.dump(self.config), "config.yaml")

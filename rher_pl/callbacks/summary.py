@@ -8,13 +8,13 @@ from pathlib import Path
 import lightning.pytorch as pl
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import binomtest
 from tensordict import TensorDictBase
 
 from rher_pl.callbacks.checkpoint import Checkpoints
 from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.callbacks.throughput import Throughput
 from rher_pl.module import RHERModule
+from rher_pl.report import wilson_interval
 
 
 class Summary(pl.Callback):
@@ -75,7 +75,7 @@ def interval_cells(solved: int, episodes: int) -> tuple[str, str, str, str]:
     """Count, episodes, share and its 95% Wilson interval; dashes for no episodes."""
     if episodes == 0:
         return "0", "0", "-", "-"
-    low, high = binomtest(solved, episodes).proportion_ci(0.95, method="wilson")
+    low, high = wilson_interval(solved, episodes)
     return str(solved), str(episodes), f"{solved / episodes:.3f}", f"[{low:.3f}, {high:.3f}]"
 
 
