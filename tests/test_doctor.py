@@ -42,9 +42,9 @@ def test_broken_things_are_red_with_a_fix(
 
 
 def test_the_known_bad_mujoco_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_checks, "_version", lambda name: "3.12.0")
+    monkeypatch.setattr(doctor_checks, "_version", lambda name: "5.0.0")
     (finding,) = doctor_checks.check_simulator()
-    assert finding.level is Level.BROKEN and 'pip install "mujoco>=3.7,<3.12"' in finding.fix
+    assert finding.level is Level.BROKEN and 'pip install "mujoco>=3.7,<5"' in finding.fix
 
 
 def test_a_folder_that_cannot_be_written_is_red() -> None:

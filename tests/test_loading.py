@@ -10,6 +10,7 @@ import torch
 from tensordict import TensorDict
 
 from rher_pl.chains import object_relay, reach_relay
+from rher_pl.checkpoint_io import write_checkpoint
 from rher_pl.loading import load_policy, policy_content
 from rher_pl.module import RHERModule
 from rher_pl.networks import Actor
@@ -21,7 +22,7 @@ from rher_pl.relay import Relay
 def random_policy(relay: Relay, observation_size: int = 12) -> RelayPolicy:
     """Untrained, with normalisers that are not the identity."""
     torch.manual_seed(0)
-    encoder = InputEncoder(relay, observation_size)
+    encoder = InputEncoder(relay, observation_size, absolute_positions=not relay.relative_goals)
     for normalizer in (encoder.observations, encoder.goals):
         normalizer.shift.uniform_(-1.0, 1.0)
         normalizer.scale.uniform_(0.5, 3.0)
@@ -96,7 +97,7 @@ def test_the_loaded_policy_is_the_evaluated_one(checkpoint: Path) -> None:
 
 def test_a_policy_cut_out_of_a_checkpoint_is_the_same(checkpoint: Path, tmp_path: Path) -> None:
     trained = load_policy(checkpoint)
-    torch.save(policy_content(trained.content), tmp_path / "small.ckpt")
+    write_checkpoint(policy_content(trained.content), tmp_path / "small.ckpt")
     assert (tmp_path / "small.ckpt").stat().st_size < checkpoint.stat().st_size / 4
     small = load_policy(tmp_path / "small.ckpt")
     observation = {
@@ -113,5 +114,5 @@ def test_a_policy_cut_out_of_a_checkpoint_is_the_same(checkpoint: Path, tmp_path
 def test_what_a_file_names_is_never_called(checkpoint: Path, tmp_path: Path) -> None:
     content = torch.load(checkpoint, weights_only=True)
     content["hyper_parameters"]["_instantiator"] = "os.abort"
-    torch.save(content, tmp_path / "odd.ckpt")
+    write_checkpoint(content, tmp_path / "odd.ckpt")
     assert load_policy(tmp_path / "odd.ckpt").task.name == "PointPush-v0"

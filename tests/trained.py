@@ -7,6 +7,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 
+from rher_pl.checkpoint_io import SealedCheckpointIO
 from rher_pl.datamodule import RelayDataModule
 from rher_pl.module import RHERModule
 
@@ -33,6 +34,7 @@ def tiny_checkpoint(folder: Path) -> Path:
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        plugins=[SealedCheckpointIO()],
     )
     trainer.fit(module, datamodule)
     path = folder / "tiny.ckpt"
