@@ -48,9 +48,11 @@ def example_inputs(policy: PortablePolicy, count: int, seed: int = 0) -> tuple[T
     def normal(size: int) -> Tensor:
         return torch.randn(count, size, generator=generator)
 
-    _, achieved_size, desired_size = policy.sizes.values()
+    observation_size, achieved_size, desired_size = policy.sizes.values()
     shift = policy.get_buffer("observation_shift")
-    observation = shift + normal(len(shift)) / policy.get_buffer("observation_scale")
+    observation = 0.1 * normal(observation_size)
+    seen = policy.get_buffer("observation_columns")
+    observation[:, seen] = shift + normal(len(shift)) / policy.get_buffer("observation_scale")
     gripper = observation[:, :3]
     achieved = gripper.repeat(1, achieved_size // 3) + 0.1 * normal(achieved_size)
     desired = gripper.repeat(1, desired_size // 3) + 0.1 * normal(desired_size)

@@ -57,10 +57,9 @@ class Exploring:
         behavior, names = self.behavior_policy, self.behavior_policy.policy.relay.names
         choice = behavior(state.clone())
         who = Actor(int(choice["actor"]))
-        progress = behavior.progress
-        if who is Actor.GUIDE and progress.guide_subtask is not None:
-            return choice["action"], f"guide: {names[progress.guide_subtask]} policy"
-        learner = f"learner: {names[progress.learner_subtask]} policy"
+        if who is Actor.GUIDE and behavior.guide_subtask is not None:
+            return choice["action"], f"guide: {names[behavior.guide_subtask]} policy"
+        learner = f"learner: {names[behavior.learner_subtask]} policy"
         return choice["action"], "random action" if who is Actor.RANDOM else learner
 
 
