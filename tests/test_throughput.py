@@ -101,11 +101,14 @@ def test_environments_are_all_measured() -> None:
     assert 0.2 < rates["ours_3x1"].median / rates["floor"].median < 1.5
 
 
-def test_updates_are_measured_with_each_number_of_threads() -> None:
+@pytest.mark.parametrize(("threads", "compiled"), [((1, 2), False), ((1,), True)])
+def test_updates_are_measured_with_each_number_of_threads(
+    threads: tuple[int, ...], compiled: bool
+) -> None:
     before = torch.get_num_threads()
-    rates = measure_updates(MODEL, 16, (1, 2), updates=2, rounds=1, compiled=False, track=track)
-    names = {"eager_fp32", "ours", "td3loss"}
-    assert {n: set(found) for n, found in rates.items()} == {1: names, 2: names}
+    rates = measure_updates(MODEL, 16, threads, 2, rounds=1, compiled=compiled, track=track)
+    names = {"eager_fp32", "ours", "td3loss"} | ({"ours_compiled"} if compiled else set())
+    assert {n: set(found) for n, found in rates.items()} == dict.fromkeys(threads, names)
     assert torch.get_num_threads() == before
 
 

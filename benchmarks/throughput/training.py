@@ -39,7 +39,7 @@ def train_ours(
         enable_model_summary=False,
     )
     if cli.model.hparams.compiled:
-        cli.model.warm_up(sum(cli.datamodule.batch_sizes))
+        cli.model.warm_up(cli.datamodule.batch_sizes)
     begin = time.perf_counter()
     trainer.fit(cli.model, cli.datamodule)
     return time.perf_counter() - begin, cli.model.updates

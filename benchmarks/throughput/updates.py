@@ -88,7 +88,7 @@ def measure_updates(
         }
         if compiled:
             fast = ours(model, precision, compiled=True)
-            fast.warm_up(batch_size)
+            fast.warm_up([batch_size])
             found["ours_compiled"] = (_update(fast), samples)
         for name, (update, batches) in found.items():
             contestants[f"{name} {count}"] = _round(update, batches, count)
