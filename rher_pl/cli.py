@@ -15,6 +15,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 
 from rher_pl import preflight
 from rher_pl.callbacks.checkpoint import BestCheckpoint, LastCheckpoint
+from rher_pl.callbacks.description import RunDescription
 from rher_pl.callbacks.guard import FiniteGuard
 from rher_pl.callbacks.progress import ProgressLine
 from rher_pl.callbacks.recording import RecordConfig, RunRecorder
@@ -167,6 +168,7 @@ def make_cli(arguments: list[str]) -> FitCLI:
                 FiniteGuard(),
                 ProgressLine(),
                 Summary(),
+                RunDescription(),
                 BestCheckpoint(),
                 LastCheckpoint(),
             ],

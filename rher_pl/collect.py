@@ -12,6 +12,9 @@ from torchrl.envs import EnvBase
 
 from rher_pl.exploration import BehaviorPolicy
 
+COMMENTARY = ("actor", "first_unsolved")
+"""Who chose each action, and the subtask to work on there: for statistics only."""
+
 
 class EpisodeCollector:
     """Collects N whole episodes at a time.
@@ -40,7 +43,7 @@ class EpisodeCollector:
         self._batches = iter(self._collector)
 
     def collect(self) -> TensorDict:
-        """Storage rows [N], plus ``actor`` [N, T, 1]: who chose each action."""
+        """Storage rows [N], plus ``COMMENTARY`` [N, T, 1]: what is told of them but not stored."""
         if self._collector is None:
             self._start()
         batch = next(self._batches)  # [N, T]
@@ -50,7 +53,7 @@ class EpisodeCollector:
                 "achieved_goals": _states(batch, "achieved_goals"),
                 "desired_goals": batch["desired_goals"][:, 0],
                 "action": batch["action"],
-                "actor": batch["actor"],
+                **{key: batch[key] for key in COMMENTARY},
             },
             batch_size=batch.batch_size[:1],
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from rher_pl.callbacks.figures import draw_figures
 from rher_pl.callbacks.mlflow_run import MLflowRun
 from rher_pl.module import RHERModule
 
+CLOCKS = ("perf/seconds", "perf/updates")
+"""Metrics that only ever go up."""
+
 
 class RunRecorder(pl.Callback):
     """Records a run in MLflow; metrics are logged against ``env_steps``.
@@ -28,7 +31,7 @@ class RunRecorder(pl.Callback):
         folder: output folder; holds the default store, its artifacts and the checkpoints.
         tracking_uri: MLflow store, by default ``sqlite:///<folder>/mlflow.db``.
         experiment: MLflow experiment, by default the task.
-        run_name: by default task, seed and time, such as ``push-seed0-0131-0930``.
+        run_name: by default task, algorithm, seed and time: ``push-td3-seed0-0131-0930``.
         run_id: an existing run to continue; a checkpoint gives its own.
         figures_every_evaluations: evaluations between two drawings of the pictures; they are
             always drawn at the end.
@@ -51,6 +54,7 @@ class RunRecorder(pl.Callback):
         self.figures_every_evaluations = figures_every_evaluations
         self.history: list[dict[str, float]] = []
         self.run: MLflowRun | None = None
+        self._since: list[dict[str, float]] = []
 
     @property
     def checkpoint_folder(self) -> str:
@@ -66,16 +70,18 @@ class RunRecorder(pl.Callback):
         task = pl_module.hparams["task"]
         data = trainer.datamodule.hparams  # type: ignore[attr-defined]
         seed = data["seed"]
+        algorithm = str(pl_module.hparams.get("algorithm", "td3"))
         self.run = MLflowRun.begin(
             self.tracking_uri,
             artifacts=Path(self.folder) / "artifacts",
             experiment=self.experiment or task,
-            name=self.run_name or default_run_name(pl_module.relay.names[-1], seed),
+            name=self.run_name or default_run_name(pl_module.relay.names[-1], algorithm, seed),
             run_id=self.run_id,
         )
         self.run_id = self.run.run_id
         versions = provenance.versions()
-        self.run.set_tags({"task": task, "seed": str(seed)} | provenance.git_state())
+        filters = {"task": task, "algorithm": algorithm, "seed": str(seed)}
+        self.run.set_tags(filters | provenance.git_state())
         self.run.set_tags(provenance.hardware() | {f"version.{k}": v for k, v in versions.items()})
         self.run.log_dict(versions, "versions.json")
         self.run.log_params(parameters(trainer, pl_module.hparams, data))
@@ -97,8 +103,9 @@ class RunRecorder(pl.Callback):
         batch_idx: int,
     ) -> None:
         assert isinstance(pl_module, RHERModule) and self.run is not None
-        self._latest = {name: float(value) for name, value in pl_module.metrics.items()}
-        self._log(trainer, self._latest, pl_module.env_steps)
+        metrics = {name: float(value) for name, value in pl_module.metrics.items()}
+        self._since.append(metrics)
+        self._log(trainer, metrics, pl_module.env_steps)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.run is None or trainer.state.fn != TrainerFn.FITTING:
@@ -106,7 +113,8 @@ class RunRecorder(pl.Callback):
         assert isinstance(pl_module, RHERModule)
         metrics = {name: float(value) for name, value in pl_module.metrics_eval.items()}
         self._log(trainer, metrics, pl_module.env_steps)
-        self.history.append({"env_steps": pl_module.env_steps, **self._latest, **metrics})
+        self.history.append({"env_steps": pl_module.env_steps, **mean(self._since), **metrics})
+        self._since = []
         self.run.flush()
         if len(self.history) % self.figures_every_evaluations == 1:
             self._draw(pl_module)
@@ -150,9 +158,17 @@ class RunRecorder(pl.Callback):
             self.run.end(status)
 
 
-def default_run_name(last_subtask: str, seed: int) -> str:
-    """Such as ``push-seed0-0131-0930``: last subtask, seed, month and day, hour and minute."""
-    return f"{last_subtask}-seed{seed}-{time.strftime('%m%d-%H%M')}"
+def default_run_name(last_subtask: str, algorithm: str, seed: int) -> str:
+    """Such as ``push-td3-seed0-0131-0930``: last subtask, algorithm, seed, date and time."""
+    return f"{last_subtask}-{algorithm}-seed{seed}-{time.strftime('%m%d-%H%M')}"
+
+
+def mean(iterations: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Each metric over the iterations that have it; of clocks, the last value."""
+    names = {name: None for metrics in iterations for name in metrics}
+    values = {name: [m[name] for m in iterations if name in m] for name in names}
+    means = {name: sum(found) / len(found) for name, found in values.items()}
+    return means | {name: values[name][-1] for name in names if name in CLOCKS}
 
 
 def parameters(
