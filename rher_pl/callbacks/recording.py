@@ -70,7 +70,8 @@ class RunRecorder(pl.Callback):
         task = pl_module.hparams["task"]
         data = trainer.datamodule.hparams  # type: ignore[attr-defined]
         seed = data["seed"]
-        algorithm = str(pl_module.hparams.get("algorithm", "td3"))
+        algorithm = pl_module.hparams.get("algorithm", "td3")
+        algorithm = str(getattr(algorithm, "value", algorithm))  # of an enum, its value
         self.run = MLflowRun.begin(
             self.tracking_uri,
             artifacts=Path(self.folder) / "artifacts",
