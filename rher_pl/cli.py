@@ -19,6 +19,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from rher_pl import preflight
 from rher_pl.callbacks.checkpoint import Checkpoints
+from rher_pl.callbacks.description import RunDescription
 from rher_pl.callbacks.guard import FiniteGuard
 from rher_pl.callbacks.progress import ProgressLine
 from rher_pl.callbacks.recording import RecordConfig, RunRecorder
@@ -261,6 +262,7 @@ def make_cli(arguments: list[str]) -> FitCLI:
                 WarmUp(),
                 ProgressLine(),
                 Summary(),
+                RunDescription(),
                 Checkpoints(),
                 ModelRecorder(),
             ],

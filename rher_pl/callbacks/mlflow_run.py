@@ -99,6 +99,19 @@ class MLflowRun:
         ]
         self.client.log_batch(self.run_id, metrics=metrics)
 
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the run."""
+        for key, value in tags.items():
+            self._attempt(key, lambda k=key, v=value: self.client.set_tag(self.run_id, k, v))
+
+    def set_experiment_tags(self, experiment_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of the experiment that the run belongs to."""
+        for key, value in tags.items():
+            self._attempt(
+                key,
+                lambda k=key, v=value: self.client.set_experiment_tag(experiment_id, k, v),
+            )
+
     def log_text(self, text: str, file: str) -> None:
         self._attempt(file, lambda: self.client.log_text(self.run_id, text, file))
 
