@@ -43,8 +43,7 @@ class RunDescription(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for run in recorded_runs(trainer):
-            experiment_id = run.client.get_run(run.run_id).info.experiment_id
-            run.set_experiment_tags(experiment_id, experiment_tags(experiment_id))
+            run.set_experiment_tags(experiment_tags(run.experiment_id))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:

@@ -114,8 +114,7 @@ def open_command(tracking_uri: str) -> str:
 def page(tracking_uri: str, run: MLflowRun) -> str:
     """Address of a run, once the server that :func:`open_command` starts is up."""
     server = tracking_uri.rstrip("/") if tracking_uri.startswith("http") else DEFAULT_SERVER
-    experiment_id = run.client.get_run(run.run_id).info.experiment_id
-    return f"{server}/#/experiments/{experiment_id}/runs/{run.run_id}?{TRAINING_PAGES}"
+    return f"{server}/#/experiments/{run.experiment_id}/runs/{run.run_id}?{TRAINING_PAGES}"
 
 
 def _short(path: Path) -> str:
