@@ -89,15 +89,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     runs = [(0, "0.95", 0.9), (1, "0.95", 0.7), (0, "0.98", 0.2), (9, "0.95", None)]
     for seed, gamma, success in runs:
         name = f"push-td3-seed{seed}-{gamma}"
-        run = MLflowRun.begin(uri, folder / "artifacts", "FetchPush-v4", name, None)
-        run.set_tags({"task": "FetchPush-v4", "seed": str(seed)})
-        run.log_params({"model.gamma": gamma, "data.seed": str(seed)})
+        tags = {"task": "FetchPush-v4", "seed": str(seed)}
+        params = {"model.gamma": gamma, "data.seed": str(seed)}
+        place = folder / "artifacts"
+        run = MLflowRun.begin(uri, place, "FetchPush-v4", name, None, tags, params)
         if success is not None:
             run.log_metrics({"perf/seconds": 3.0, "perf/updates": 80.0}, 50)
             run.log_metrics({"eval/success": success}, 50)
             run.log_metrics({"perf/seconds": 7.0, "perf/updates": 160.0}, 100)
             run.log_metrics({"eval/success": 1.0}, 100)
-        run.end("FINISHED")
+        run.end("FINISHED", {})
     return uri
 
 
