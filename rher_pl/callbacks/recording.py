@@ -202,11 +202,11 @@ class RunRecorder(pl.Callback):
             told = self.run.end(status, {} if reason is None else {"ended_by": reason})
             self.lock.write("" if told else status)
             self.lock.close()
-            self.run = None
+            self.lock = None
 
     def mark_killed(self, reason: str) -> None:
         """Tell the store, within a second, that this process ends now; safe in any thread."""
-        if self.run is not None:
+        if self.run is not None and self.lock is not None:
             arguments = (self.run.client, self.run.run_id, "KILLED", {"ended_by": reason})
             teller = threading.Thread(target=end_run, args=arguments, daemon=True)
             teller.start()
