@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from benchmarks import suite
-from benchmarks.learning import bring_to_budget, fail
+from benchmarks.learning import base_parser, bring_to_budget, fail
 from benchmarks.records import Records
 from benchmarks.suite import Suite
 from rher_pl.errors import ConfigError
@@ -26,14 +26,7 @@ _EXAMPLE = """\
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.ablation",
-        description=__doc__,
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.error = fail  # type: ignore[method-assign]
+    parser = base_parser("ablation", __doc__ or "", _EXAMPLE, Path("mlruns/benchmarks/ablation"))
     known = ", ".join(suite.known_suites())
     parser.add_argument("--suite", default="push", help=f"{known}, or a YAML file (default push)")
     parser.add_argument("--rows", nargs="+", help="only these rows of the suite")
@@ -41,23 +34,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--env_steps", type=int, help="budget of each seed, in place of the suite's"
     )
-    parser.add_argument("--jobs", type=int, default=2, help="trainings side by side (default 2)")
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=Path("benchmarks/results/ablation"),
-        help="folder of records and picture (default %(default)s)",
-    )
-    parser.add_argument(
-        "--scratch",
-        type=Path,
-        default=Path("mlruns/benchmarks/ablation"),
-        help="folder of checkpoints and logs (default %(default)s)",
-    )
-    parser.add_argument(
-        "--fresh", action="store_true", help="forget what the chosen rows hold and start over"
-    )
-    parser.add_argument("--plot_only", action="store_true", help="draw and tabulate, train nothing")
     return parser
 
 

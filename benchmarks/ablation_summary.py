@@ -25,10 +25,16 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class RowCurves:
-    """A row and its recorded evaluations."""
+    """A row, its recorded evaluations, and the file that holds them."""
 
     row: Row
     curves: Curves
+    records: Records
+
+    @property
+    def success(self) -> Array:
+        """Share of episodes solved at their last step, [S, E]."""
+        return self.curves.success
 
     @property
     def last(self) -> str:
@@ -37,7 +43,7 @@ class RowCurves:
 
     def metric(self, name: str) -> Array:
         """[S, E]; NaN where it was not recorded."""
-        missing = np.full_like(self.curves.success, np.nan)
+        missing = np.full_like(self.success, np.nan)
         return self.curves.metrics.get(name, missing)
 
     @property
@@ -65,13 +71,13 @@ class RowCurves:
 
     def reaching(self, level: float) -> int | None:
         """Env steps at which the trailing mean over five evaluations first is ``level``."""
-        mean = self.curves.success.mean(axis=0)
+        mean = self.success.mean(axis=0)
         return first_reaching(self.curves.env_steps, mean, level, WINDOW)
 
     @property
     def best(self) -> float:
         """Highest trailing mean; NaN before there are five evaluations."""
-        mean = self.curves.success.mean(axis=0)
+        mean = self.success.mean(axis=0)
         trailing = np.convolve(mean, np.ones(WINDOW) / WINDOW, "valid")
         return float(trailing.max()) if len(mean) >= WINDOW else float("nan")
 
@@ -81,10 +87,11 @@ def read(suite: Suite, results: Path) -> list[RowCurves]:
     found = []
     for row in suite.rows:
         own = Records(results / f"{row.name}.jsonl")
-        records = (reused(row, own) or own).read()
-        data = curves([record for record in records if record["env_steps"] <= row.env_steps])
+        records = reused(row, own) or own
+        within = [record for record in records.read() if record["env_steps"] <= row.env_steps]
+        data = curves(within)
         if data is not None:
-            found.append(RowCurves(row, data))
+            found.append(RowCurves(row, data, records))
     return found
 
 
@@ -92,7 +99,7 @@ def cells(data: RowCurves) -> list[str]:
     """One line of the table, without its label."""
     count, env_steps = len(data.curves.seeds), data.curves.env_steps[-1]
     reached = [data.reaching(level) for level in LEVELS]
-    success = data.curves.last_five(data.curves.success)
+    success = data.curves.last_five(data.success)
     spread = f" ± {success.std(ddof=1):.3f}" if count > 1 else ""
     return [
         str(count),

@@ -32,34 +32,40 @@ Every setting of the trainer can be overridden, as in python -m rher_pl.fit:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.learning",
-        description=__doc__,
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.error = fail  # type: ignore[method-assign]
+    parser = base_parser("learning", __doc__ or "", _EXAMPLE, Path("mlruns/benchmarks"))
     parser.add_argument("--name", required=True, help="names the files of this benchmark")
     parser.add_argument("--config", type=Path, help="YAML of the trainer, as configs/push.yaml")
     parser.add_argument("--seeds", type=int, nargs="+", help="one training each")
     parser.add_argument("--env_steps", type=int, help="budget of each seed")
-    parser.add_argument("--jobs", type=int, default=2, help="seeds side by side (default 2)")
+    return parser
+
+
+def base_parser(
+    name: str, description: str, example: str, scratch: Path
+) -> argparse.ArgumentParser:
+    """What the benchmark of learning curves and that of variants have in common."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{name}",
+        description=description,
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.error = fail  # type: ignore[method-assign]
+    parser.add_argument("--jobs", type=int, default=2, help="trainings side by side (default 2)")
     parser.add_argument(
         "--results",
         type=Path,
-        default=Path("benchmarks/results/learning"),
+        default=Path("benchmarks/results") / name,
         help="folder of records and picture (default %(default)s)",
     )
     parser.add_argument(
         "--scratch",
         type=Path,
-        default=Path("mlruns/benchmarks"),
+        default=scratch,
         help="folder of checkpoints and logs (default %(default)s)",
     )
-    parser.add_argument(
-        "--fresh", action="store_true", help="forget what NAME holds and start over"
-    )
+    parser.add_argument("--fresh", action="store_true", help="forget what is there and start over")
     parser.add_argument("--plot_only", action="store_true", help="draw and tabulate, train nothing")
     return parser
 
@@ -94,9 +100,9 @@ def show(options: argparse.Namespace, records: Records) -> None:
     """Draw and tabulate what is recorded so far."""
     from rich.console import Console
 
-    from benchmarks import published
     from benchmarks.plot_learning import plot
     from benchmarks.summary import LEGEND, curves, table
+    from rher_pl.compare import published
 
     data = curves(records.read())
     if data is None:

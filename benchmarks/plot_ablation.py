@@ -39,8 +39,7 @@ def plot(rows: Sequence[RowCurves], path: Path) -> None:
         ]
         for axes, name, title in panels:
             for number, data in enumerate(rows):
-                values = data.curves.success if name == "success" else getattr(data, name)
-                _draw(axes, data, values, number)
+                _draw(axes, data, getattr(data, name), number)
             _finish(axes, title, share=name != "q_gap")
         gap.axhline(0.0, color="#555555", linewidth=0.8)
         figure.legend(*main.get_legend_handles_labels(), loc="outside lower left", ncols=3)

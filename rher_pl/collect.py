@@ -15,6 +15,9 @@ from rher_pl.envs.checks import check_states
 from rher_pl.errors import TrainingError, fault
 from rher_pl.exploration import BehaviorPolicy
 
+COMMENTARY = ("actor", "first_unsolved")
+"""Who chose each action, and the subtask to work on there: for statistics only."""
+
 
 class EpisodeCollector:
     """Collects N whole episodes at a time, with the policy as it is when collection begins.
@@ -49,7 +52,7 @@ class EpisodeCollector:
         self._batches = iter(self._collector)
 
     def collect(self) -> TensorDict:
-        """Storage rows [N], plus ``actor`` [N, T, 1]: who chose each action."""
+        """Storage rows [N], plus ``COMMENTARY`` [N, T, 1]: what is told of them but not stored."""
         self._synchronize()
         return self._roll_out()
 
@@ -75,7 +78,7 @@ class EpisodeCollector:
                 "achieved_goals": _states(batch, "achieved_goals"),
                 "desired_goals": batch["desired_goals"][:, 0],
                 "action": batch["action"],
-                "actor": batch["actor"],
+                **{key: batch[key] for key in COMMENTARY},
             },
             batch_size=batch.batch_size[:1],
         )

@@ -9,7 +9,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torchrl.data import TensorDictReplayBuffer
 
-from rher_pl.collect import EpisodeCollector
+from rher_pl.collect import COMMENTARY, EpisodeCollector
 from rher_pl.relay import Relay
 from rher_pl.replay import EpisodeStorage
 from rher_pl.sampling import SamplingRule, make_replay_buffers
@@ -71,7 +71,7 @@ class RelayLoader:
         storage = (
             self.storage
             if self.storage is not None
-            else self._allocate(episodes.exclude("actor")[0])
+            else self._allocate(episodes.exclude(*COMMENTARY)[0])
         )
         storage.extend(episodes.to(self.generator.device))
         self.episodes += len(episodes)

@@ -43,6 +43,7 @@ class InputEncoder(nn.Module):
     def __init__(self, relay: Relay, observation_size: int, absolute_positions: bool) -> None:
         super().__init__()
         self.relay = relay
+        self.observation_size = observation_size
         for name, size in (("_observed", observation_size), ("_goal", relay.goal_size)):
             columns = _kept(size, relay.num_points, absolute_positions)
             self.register_buffer(name, torch.tensor(columns), persistent=False)

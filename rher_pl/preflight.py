@@ -223,8 +223,8 @@ def check_limits(trainer: Any) -> None:
     require(epochs is None or epochs >= 1, f"trainer.max_epochs must be at least 1, got {epochs}")
 
 
-def check_writable(folder: str) -> None:
-    """Make the output folder, and a file in it."""
+def check_writable(folder: str, option: str = "--recorder.folder") -> None:
+    """Make the output folder that ``option`` names, and a file in it."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -232,8 +232,7 @@ def check_writable(folder: str) -> None:
     except (OSError, ValueError) as error:  # a ValueError for a name that no file can have
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"cannot write to the output folder {folder!r} ({reason}): "
-            "choose another with --recorder.folder"
+            f"cannot write to the output folder {folder!r} ({reason}): choose another with {option}"
         ) from error
 
 
