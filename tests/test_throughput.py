@@ -116,14 +116,16 @@ def test_losses_in_reduced_precision_agree() -> None:
     assert all(0 <= worst < 0.05 for worst in loss_agreement(MODEL, 64, 3).values())
 
 
-@pytest.mark.parametrize("pipelined", ["false", "true"])
+@pytest.mark.parametrize("pipelined", ["pipelined=false", "pipelined=true"])
 def test_an_iteration_is_taken_apart(tmp_path: Path, pipelined: str) -> None:
     config = Path(write_config(tmp_path))
-    overrides = (f"--data.pipelined={pipelined}", "--data.task=FetchReach-v4")
-    found = measure_iteration(config, tmp_path / "runs", 3, overrides)
+    overrides = ("--data.task=FetchReach-v4", "--data.eval_episodes=2", f"--data.{pipelined}")
+    found = measure_iteration(config, tmp_path / "runs", 4, overrides)
     names = {"collecting", "sampling and relabelling", "encoding", "updating", "recording"}
     assert found.parts.keys() == names | {"evaluation", "checkpoints"}
-    assert found.loop > found.updates > 0 and found.over_parts > 0.5
+    assert found.loop > found.updates > 0
+    # Collection that is not waited for can make it less than its parts; it stays one of them.
+    assert found.over_parts > (0.5 if pipelined.endswith("false") else 0.0)
     assert found.whole > sum(found.parts.values()) * 0.9
 
 
