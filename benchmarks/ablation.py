@@ -37,8 +37,9 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def check(options: argparse.Namespace) -> Suite:
-    """The chosen part of the suite; refuses what cannot work before anything is loaded."""
+def check(options: argparse.Namespace) -> tuple[Suite, Suite]:
+    """The whole suite and its chosen part, with the budget that was asked for; refuses what
+    cannot work before anything is loaded."""
     seeds = options.seeds
     if seeds is not None and (min(seeds) < 0 or len({*seeds}) < len(seeds)):
         fail(f"--seeds wants different whole numbers from 0, as --seeds 0 1 2; got {seeds}")
@@ -47,7 +48,8 @@ def check(options: argparse.Namespace) -> Suite:
     if options.jobs < 1:
         fail(f"--jobs must be at least 1, got {options.jobs}")
     try:
-        return suite.load(options.suite).select(options.rows, seeds, options.env_steps)
+        whole = suite.load(options.suite).select(None, seeds, options.env_steps)
+        return whole, whole.select(options.rows, None, None)
     except ConfigError as error:
         fail(str(error))
 
@@ -55,10 +57,10 @@ def check(options: argparse.Namespace) -> Suite:
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see ``--help``."""
     options = make_parser().parse_args(arguments)
-    chosen = check(options)
+    whole, chosen = check(options)
     if not options.plot_only:
         train(options, chosen)
-    show(options, chosen)
+    show(options, whole)
 
 
 def train(options: argparse.Namespace, chosen: Suite) -> None:
@@ -91,22 +93,22 @@ def train(options: argparse.Namespace, chosen: Suite) -> None:
     bring_to_budget([(runs, seed) for _, runs, seed in queue], options.jobs)
 
 
-def show(options: argparse.Namespace, chosen: Suite) -> None:
-    """Draw and tabulate what is recorded so far."""
+def show(options: argparse.Namespace, whole: Suite) -> None:
+    """Draw and tabulate what is recorded so far of all rows."""
     from rich.console import Console
 
     from benchmarks.ablation_summary import LEGEND, read, table
     from benchmarks.plot_ablation import plot
 
-    data = read(chosen, options.results)
+    data = read(whole, options.results)
     if not data:
-        fail(f"nothing to show: {options.results} holds no evaluation of {chosen.name}'s rows")
-    picture = options.results / f"{chosen.name}.png"
+        fail(f"nothing to show: {options.results} holds no evaluation of {whole.name}'s rows")
+    picture = options.results / f"{whole.name}.png"
     plot(data, picture)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 140  # a log file has no width of its own
-    console.print(table(chosen.name, data))
+    console.print(table(whole.name, data))
     console.print(f"{LEGEND}\nrecords {options.results}\npicture {picture}", soft_wrap=True)
 
 

@@ -25,9 +25,10 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class RowCurves:
-    """A row, its recorded evaluations, and the file that holds them."""
+    """A row, its place in the suite, its recorded evaluations, and the file that holds them."""
 
     row: Row
+    place: int
     curves: Curves
     records: Records
 
@@ -85,13 +86,13 @@ class RowCurves:
 def read(suite: Suite, results: Path) -> list[RowCurves]:
     """Rows with at least one evaluation that all their seeds share, up to the row's budget."""
     found = []
-    for row in suite.rows:
+    for place, row in enumerate(suite.rows):
         own = Records(results / f"{row.name}.jsonl")
         records = reused(row, own) or own
         within = [record for record in records.read() if record["env_steps"] <= row.env_steps]
         data = curves(within)
         if data is not None:
-            found.append(RowCurves(row, data, records))
+            found.append(RowCurves(row, place, data, records))
     return found
 
 

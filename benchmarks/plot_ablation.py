@@ -24,7 +24,7 @@ _LINES = ("-", "--", "-.", ":")
 
 def plot(rows: Sequence[RowCurves], path: Path) -> None:
     """Draw success on the left and four panels on the right, all against env steps."""
-    names = list(rows[0].curves.subtasks)
+    names = max((list(data.curves.subtasks) for data in rows), key=len)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(13, 5.6), dpi=110, layout="constrained")
         grid = figure.add_gridspec(2, 3, width_ratios=(2.0, 1, 1))
@@ -38,8 +38,8 @@ def plot(rows: Sequence[RowCurves], path: Path) -> None:
             (reach, "reach", f"success of {names[0]} on its own"),
         ]
         for axes, name, title in panels:
-            for number, data in enumerate(rows):
-                _draw(axes, data, getattr(data, name), number)
+            for data in rows:
+                _draw(axes, data, getattr(data, name))
             _finish(axes, title, share=name != "q_gap")
         gap.axhline(0.0, color="#555555", linewidth=0.8)
         figure.legend(*main.get_legend_handles_labels(), loc="outside lower left", ncols=3)
@@ -48,12 +48,12 @@ def plot(rows: Sequence[RowCurves], path: Path) -> None:
         draft.replace(path)
 
 
-def _draw(axes: Any, data: RowCurves, values: Array, number: int) -> None:
+def _draw(axes: Any, data: RowCurves, values: Array) -> None:
     """Mean over seeds [S, E] with its 95% bootstrap interval; gaps where nothing was recorded."""
     if np.isnan(values).all():
         return
-    color = _COLORS[number % len(_COLORS)]
-    line = _LINES[number // len(_COLORS) % len(_LINES)]
+    color = _COLORS[data.place % len(_COLORS)]
+    line = _LINES[data.place // len(_COLORS) % len(_LINES)]
     count, steps = len(data.curves.seeds), data.curves.env_steps
     if count > 1:
         axes.fill_between(steps, *bootstrap_band(values), color=color, alpha=0.15, lw=0)

@@ -12,9 +12,10 @@ import yaml
 from matplotlib.image import imread
 from test_benchmarks import TINY, record
 
-from benchmarks import suite
+from benchmarks import ablation
 from benchmarks.ablation import main
 from benchmarks.ablation_summary import HEADINGS, RowCurves, cells, read, table
+from benchmarks.learning_runs import Runs
 from benchmarks.learning_settings import resolve
 from benchmarks.plot_ablation import plot
 from benchmarks.records import Records
@@ -129,7 +130,7 @@ def test_a_learning_benchmark_stands_for_a_row_with_the_same_settings_only(tmp_p
 # --- figures -----------------------------------------------------------------------------------
 
 
-def made(*success: float, seeds: int = 2, **metrics: float) -> RowCurves:
+def made(*success: float, seeds: int = 2, place: int = 0, **metrics: float) -> RowCurves:
     records = [
         measured(seed, 10 * (i + 1), value + 0.1 * seed, **metrics)
         for seed in range(seeds)
@@ -137,7 +138,7 @@ def made(*success: float, seeds: int = 2, **metrics: float) -> RowCurves:
     ]
     data = curves(records)
     assert data is not None
-    return RowCurves(ROW, data, Records(Path()))
+    return RowCurves(ROW, place, data, Records(Path()))
 
 
 def test_a_line_of_the_table_on_a_worked_example():
@@ -156,14 +157,14 @@ def test_what_was_not_recorded_is_a_dash():
     lone = record(0, 10, success_per_subtask={"push": 0.5})
     data = curves([lone])
     assert data is not None
-    row = RowCurves(ROW, data, Records(Path()))
+    row = RowCurves(ROW, 0, data, Records(Path()))
     assert np.isnan(row.reach).all(), "a chain of one has no first subtask of its own"
     assert cells(row)[-4:] == ["0.500", "-", "-", "-"]
     assert table("made", [row]).row_count == 1
 
 
 def test_the_picture_shows_every_row_and_panel(tmp_path):
-    rows = [made(0.1, 0.5), made(0.3, 0.2, seeds=1)]
+    rows = [made(0.1, 0.5), made(0.3, 0.2, seeds=1, place=1)]
     plot(rows, tmp_path / "both.png")
     plot(rows[:1], tmp_path / "one.png")
     both, one = imread(tmp_path / "both.png"), imread(tmp_path / "one.png")
@@ -176,17 +177,43 @@ def test_the_picture_shows_every_row_and_panel(tmp_path):
             assert inside.any() == present
 
 
-def test_two_rows_are_trained_recorded_and_not_trained_again(tmp_path, capsys, monkeypatch):
+def test_first_seeds_of_all_rows_are_trained_before_any_second_one(tmp_path, monkeypatch, capsys):
+    """A row that a learning benchmark stands for is not trained at all."""
+    queue: list[tuple[str, int, int]] = []
+
+    def note(pairs: list[tuple[Runs, int]], jobs: int) -> None:
+        queue.extend((runs.name, seed, runs.env_steps) for runs, seed in pairs)
+
+    monkeypatch.setattr(ablation, "bring_to_budget", note)
+    rows = {"joint": {"reuse": str(tmp_path / "old.jsonl")}, "one": {}, "two": {"env_steps": 70}}
+    name = write_suite(tmp_path, rows)
+    arguments = ["--suite", name, "--seeds", "4", "5", "--results", str(tmp_path / "res")]
+    arguments += ["--scratch", str(tmp_path / "scratch")]
+    old = Records(tmp_path / "old.jsonl")
+    for seed in (4, 5):
+        old.append(record(seed, 50))
+    settings = resolve(tmp_path / "tiny.yaml", [])
+    old.path.with_suffix(".yaml").write_text(settings)
+    main(arguments)
+    assert "joint" in capsys.readouterr().out
+    assert queue == [("one", 4, 50), ("two", 4, 70), ("one", 5, 50), ("two", 5, 70)]
+    old.path.with_suffix(".yaml").write_text(settings.replace("hidden_size: 8", "hidden_size: 9"))
+    queue.clear()
+    with pytest.raises(SystemExit):  # nothing is recorded, so there is nothing to show
+        main([*arguments, "--rows", "joint"])
+    assert [entry[:2] for entry in queue] == [("joint", 4), ("joint", 5)]
+
+
+def test_a_row_is_trained_recorded_and_not_trained_again(tmp_path, capsys):
     rows = {"joint": {}, "in_turn": {"options": {"model.mixing": "sequential"}}}
     arguments = ["--suite", write_suite(tmp_path, rows), "--jobs", "1"]
     arguments += ["--results", str(tmp_path / "res"), "--scratch", str(tmp_path / "scratch")]
-    main(arguments)
+    main([*arguments, "--rows", "in_turn"])
     capsys.readouterr()
-    joint, in_turn = (Records(tmp_path / "res" / f"{name}.jsonl").read() for name in rows)
-    assert [r["name"] for r in joint + in_turn] == ["joint", "in_turn"] * 1
+    (recorded,) = Records(tmp_path / "res" / "in_turn.jsonl").read()
+    assert recorded["name"] == "in_turn"
     assert (tmp_path / "res" / "some.png").exists()
-    main([*arguments, "--rows", "joint"])
-    assert "joint seed 3: complete" in capsys.readouterr().out
+    main([*arguments, "--rows", "in_turn"])
+    assert "in_turn seed 3: complete" in capsys.readouterr().out
     main([*arguments, "--plot_only"])
     assert "in_turn" in capsys.readouterr().out
-    assert suite.known_suites() == sorted(["push", "push_ideas"])

@@ -32,7 +32,7 @@ def row(name: str, *seeds: list[float], **metrics: float) -> RowCurves:
     ]
     data = curves(records)
     assert data is not None
-    return RowCurves(Row(name, name.upper(), {}, (0, 1), 100, None), data, Records(Path()))
+    return RowCurves(Row(name, name.upper(), {}, (0, 1), 100, None), 0, data, Records(Path()))
 
 
 def test_the_page_is_what_the_records_give():
