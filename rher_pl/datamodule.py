@@ -67,7 +67,7 @@ class RelayDataModule(pl.LightningDataModule):
         seed: int = 0,
         num_envs: int = 5,
         num_threads: int | None = None,
-        updates_per_episode: int = 80,
+        updates_per_episode: int = 40,
         batch_size: int | list[int] = 256,
         replay_capacity: int = 1_000_000,
         relabel_ratio: float = 0.8,

@@ -37,7 +37,7 @@ options (default):
   --data.task NAME                 task (FetchPush-v4)
   --data.relay NAME                full is RHER; none is plain HER (full)
   --data.num_envs INT              environments stepped side by side (5)
-  --data.updates_per_episode INT   TD3 updates for each episode (80)
+  --data.updates_per_episode INT   TD3 updates for each episode (40)
   --data.batch_size INT            samples from each subtask in a mixed batch (256)
   --data.relabel_ratio FLOAT       share of samples with a hindsight goal (0.8)
   --data.eval_every_env_steps INT  env steps in an epoch (2500)
