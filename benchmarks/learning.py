@@ -100,9 +100,9 @@ def show(options: argparse.Namespace, records: Records) -> None:
     """Draw and tabulate what is recorded so far."""
     from rich.console import Console
 
-    from benchmarks import published
     from benchmarks.plot_learning import plot
     from benchmarks.summary import LEGEND, curves, table
+    from rher_pl.compare import published
 
     data = curves(records.read())
     if data is None:

@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from benchmarks.learning_worker import can_resume
 from benchmarks.records import Record, Records
+from rher_pl.checkpoint_io import read_checkpoint_file
 
 
 def make_progress() -> Progress:
@@ -88,8 +88,7 @@ class Runs:
         if recorded >= self.env_steps:
             return "complete"
         if recorded and can_resume(checkpoint):
-            state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-            reached = state["rher_pl"]["env_steps"]
+            reached = read_checkpoint_file(checkpoint)["rher_pl"]["env_steps"]
             if reached <= recorded:
                 self._drop(seed, after=reached)
                 return f"resumes at {reached:,} env steps"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,9 @@ import torch
 from benchmarks.learning_settings import build
 from benchmarks.records import KEYS, Record, Records
 from rher_pl.callbacks.provenance import commit_label, versions
+from rher_pl.checkpoint_io import SealedCheckpointIO, read_checkpoint_file
 from rher_pl.datamodule import RelayDataModule
+from rher_pl.errors import ConfigError
 
 
 def can_resume(checkpoint: Path) -> bool:
@@ -30,10 +31,8 @@ def can_resume(checkpoint: Path) -> bool:
     weights and counters alone continue a different run.
     """
     try:
-        content = torch.load(checkpoint, weights_only=True, map_location="cpu")
-        loops = content["loops"]["fit_loop"]["state_dict"]
-        return bool(loops.get("combined_loader")) or bool(content.get(RelayDataModule.__name__))
-    except Exception:  # missing, cut short, another program's: every reason means "no"
+        return bool(read_checkpoint_file(checkpoint).get(RelayDataModule.__name__))
+    except ConfigError:  # missing, cut short, another program's: every reason means "no"
         return False
 
 
@@ -88,9 +87,7 @@ class Recorder(pl.Callback):
         return dict(zip(KEYS, values, strict=True))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        draft = self.checkpoint.with_suffix(".draft")
-        trainer.save_checkpoint(draft)
-        os.replace(draft, self.checkpoint)
+        trainer.save_checkpoint(self.checkpoint, weights_only=False)
         trainer.should_stop = int(pl_module.env_steps) >= self.budget  # type: ignore[arg-type]
 
 
@@ -113,6 +110,7 @@ def main() -> None:
     cli = build(["--config", options.config], seed)
     recorder = Recorder(records, options.name, seed, budget, checkpoint, spent)
     trainer: Any = cli.trainer
+    trainer.strategy.checkpoint_io = SealedCheckpointIO()
     trainer.callbacks.append(recorder)
     trainer.fit(cli.model, cli.datamodule, ckpt_path=resume, weights_only=True)
 

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from benchmarks.ablation_summary import RowCurves
-from benchmarks.plot_learning import STYLE, bootstrap_band
+from benchmarks.plot_learning import bootstrap_band
 from benchmarks.summary import Array
+from rher_pl.palette import STYLE
 
 matplotlib.use("Agg")
 

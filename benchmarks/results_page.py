@@ -12,9 +12,10 @@ from typing import Any
 import yaml
 from rich.table import Table
 
-from benchmarks import ablation_summary, claims, published, summary
+from benchmarks import ablation_summary, claims, summary
 from benchmarks.records import Record, Records
 from benchmarks.suite import Suite, known_suites, load
+from rher_pl.compare import published
 
 RESULTS = Path("benchmarks/results")
 PAGE = Path("docs/results.md")

@@ -92,7 +92,8 @@ def load(name: str) -> Suite:
     try:
         content = yaml.safe_load(path.read_text())
         shared = {key: content[key] for key in ("seeds", "env_steps")}
-        rows = [_row(key, shared | (row or {})) for key, row in content["rows"].items()]
+        common = content.get("options") or {}
+        rows = [_row(key, shared | (row or {}), common) for key, row in content["rows"].items()]
         return Suite(path.stem, Path(content["config"]), tuple(rows))
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
@@ -116,7 +117,8 @@ def covers(records: Records, row: Row) -> bool:
     return all(records.env_steps(seed) >= row.env_steps for seed in row.seeds)
 
 
-def _row(name: str, content: dict[str, Any]) -> Row:
+def _row(name: str, content: dict[str, Any], common: dict[str, Any]) -> Row:
+    """A row from its part of the file; ``common`` are the options of all rows."""
     known = {"label", "options", "seeds", "env_steps", "reuse"}
     if unknown := sorted(content.keys() - known):
         raise KeyError(f"{name} has {', '.join(unknown)}, known are {', '.join(sorted(known))}")
@@ -124,7 +126,7 @@ def _row(name: str, content: dict[str, Any]) -> Row:
     return Row(
         name=name,
         label=content.get("label", name),
-        options=dict(content.get("options") or {}),
+        options=common | (content.get("options") or {}),
         seeds=tuple(content["seeds"]),
         env_steps=int(content["env_steps"]),
         reuse=None if reuse is None else Path(reuse),

@@ -11,7 +11,12 @@ from tensordict import TensorDict, TensorDictBase
 from torchrl.collectors import Collector
 from torchrl.envs import EnvBase
 
+from rher_pl.envs.checks import check_states
+from rher_pl.errors import TrainingError, fault
 from rher_pl.exploration import BehaviorPolicy
+
+COMMENTARY = ("actor", "first_unsolved")
+"""Who chose each action, and the subtask to work on there: for statistics only."""
 
 
 class EpisodeCollector:
@@ -47,7 +52,7 @@ class EpisodeCollector:
         self._batches = iter(self._collector)
 
     def collect(self) -> TensorDict:
-        """Storage rows [N], plus ``actor`` [N, T, 1]: who chose each action."""
+        """Storage rows [N], plus ``COMMENTARY`` [N, T, 1]: what is told of them but not stored."""
         self._synchronize()
         return self._roll_out()
 
@@ -59,14 +64,21 @@ class EpisodeCollector:
     def _roll_out(self) -> TensorDict:
         if self._collector is None:
             self._start()
-        batch = next(self._batches)  # [N, T]
+        try:
+            batch = next(self._batches)  # [N, T]
+        except TrainingError:
+            raise
+        except Exception as error:  # an environment may fail in any way
+            raise TrainingError(f"collecting episodes failed: {fault(error)}") from error
+        check_states(batch, self.env)
+        check_states(batch["next"], self.env)
         return TensorDict(
             {
                 "observation": _states(batch, "observation"),
                 "achieved_goals": _states(batch, "achieved_goals"),
                 "desired_goals": batch["desired_goals"][:, 0],
                 "action": batch["action"],
-                "actor": batch["actor"],
+                **{key: batch[key] for key in COMMENTARY},
             },
             batch_size=batch.batch_size[:1],
         )
@@ -102,7 +114,9 @@ class PipelinedCollector(EpisodeCollector):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="collector")
+        # A second pool of OpenMP threads would outnumber the cores and slow every operation down
+        # threefold, so PyTorch gets one thread here; the updates keep theirs.
+        self._thread = ThreadPoolExecutor(1, "collector", torch.set_num_threads, (1,))
         self._next: Future[TensorDict] | None = None
 
     def collect(self) -> TensorDict:

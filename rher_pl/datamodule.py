@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import lightning.pytorch as pl
@@ -14,6 +15,7 @@ from rher_pl.choices import Hindsight, RelayMode, plain
 from rher_pl.collect import EpisodeCollector, PipelinedCollector
 from rher_pl.errors import require
 from rher_pl.exploration import BehaviorPolicy
+from rher_pl.limits import MAX_ENVS, MAX_EVAL_EPISODES, require_memory
 from rher_pl.loader import RelayLoader
 from rher_pl.module import RHERModule
 from rher_pl.sampling import SamplingRule
@@ -88,6 +90,22 @@ class RelayDataModule(pl.LightningDataModule):
         for name in ("num_envs", "num_threads", "eval_episodes", "eval_envs"):
             value = self.hparams[name]
             require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
+        for name in ("num_envs", "eval_envs"):
+            count = self.hparams[name]
+            require(count <= MAX_ENVS, f"{name} must be at most {MAX_ENVS}, got {count}")
+        require(
+            eval_episodes <= MAX_EVAL_EPISODES,
+            f"eval_episodes must be at most {MAX_EVAL_EPISODES}, got {eval_episodes}",
+        )
+        require(
+            eval_every_env_steps >= 1,
+            f"eval_every_env_steps must be at least 1, got {eval_every_env_steps}",
+        )
+        for name in ("exploration_noise", "reached_distance"):
+            noise = self.hparams[name]
+            require(
+                noise is None or 0.0 <= noise < math.inf, f"{name} must be at least 0, got {noise}"
+            )
         require(
             updates_per_episode >= 0,
             f"updates_per_episode must be at least 0, got {updates_per_episode}",
@@ -131,10 +149,20 @@ class RelayDataModule(pl.LightningDataModule):
                 f"replay_capacity must hold at least one episode of {length} env steps, "
                 f"got {hp['replay_capacity']}",
             )
+            self._check_memory(length)
             self.loader = self._make_loader(self.env)
+
+    def _check_memory(self, length: int) -> None:
+        """Replay and the mixed batches of one iteration must fit, bytes of float32."""
+        hp, spec = self.hparams, self.env.observation_spec
+        state = sum(spec[key].shape[1:].numel() for key in ("observation", "achieved_goals"))
+        require_memory(4.0 * hp["replay_capacity"] * state, "replay_capacity")
+        samples = hp["updates_per_episode"] * hp["num_envs"] * sum(self.batch_sizes)
+        require_memory(4.0 * samples * 4 * state, "updates_per_episode, num_envs and batch_size")
 
     def _make_loader(self, env: EnvBase) -> RelayLoader:
         hp, module = self.hparams, self.trainer.lightning_module  # type: ignore[union-attr]
+        device = self.trainer.strategy.root_device  # type: ignore[union-attr]
         assert isinstance(module, RHERModule)
         behavior_policy = BehaviorPolicy(
             module.policy,
@@ -162,7 +190,7 @@ class RelayDataModule(pl.LightningDataModule):
                 1, round(hp["eval_every_env_steps"] / (hp["num_envs"] * env.max_episode_steps))
             ),
             # Apart from exploration's, which may run beside it.
-            generator=torch.Generator().manual_seed(SAMPLING_SEED + hp["seed"]),
+            generator=torch.Generator(device).manual_seed(SAMPLING_SEED + hp["seed"]),
         )
 
     def state_dict(self) -> dict[str, Any]:

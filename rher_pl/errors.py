@@ -1,4 +1,7 @@
-"""The one exception type that means "the user can fix this by writing something else"."""
+"""Exceptions that end a command with one line, and that line for all others."""
+
+import traceback
+from pathlib import Path
 
 
 class ConfigError(ValueError):
@@ -16,8 +19,27 @@ def require(condition: bool, message: str) -> None:
 
 
 class TrainingError(RuntimeError):
-    """A fault during training that was met with a saved checkpoint.
+    """A fault during training.
 
-    The message is one line with the iteration and the checkpoint's path. Commands print it and
-    exit with status 1.
+    The message is one line. Commands print it and exit with status 1; the last good checkpoint
+    stays.
     """
+
+
+def fault(error: BaseException) -> str:
+    """An unforeseen exception in one line: type, message, and the place that raised it."""
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in place)
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{where}"
+
+
+class Stopped(Exception):
+    """A signal asked for the end of a run, which was saved and recorded.
+
+    Args:
+        number: the signal; commands exit with 128 plus it, as a shell reports it.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by signal {int(number)}")
+        self.number = int(number)

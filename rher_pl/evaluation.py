@@ -9,6 +9,7 @@ from tensordict import TensorDict
 from torch import Tensor
 from torchrl.envs import EnvBase
 
+from rher_pl.envs.checks import STATE_KEYS, check_finite, check_states
 from rher_pl.policy import RelayPolicy
 from rher_pl.relay import Relay
 
@@ -55,18 +56,21 @@ def _rollout(
 ) -> TensorDict:
     env.set_seeds(seeds)
     state = env.reset()
-    index = torch.full((env.num_envs,), subtask)
-    inputs = policy.inputs(state, index)
+    device = policy.encoder.goals.shift.device  # of the networks; the environment is on the CPU
+    index = torch.full((env.num_envs,), subtask, device=device)
+    inputs = policy.inputs(state.to(device), index)
     action = policy.actor(inputs)
-    q = q_function(inputs, action)
+    q = q_function(inputs, action).cpu()
     states = [state]
     for _ in range(env.max_episode_steps):
-        state["action"] = action
+        state["action"] = action.cpu()
         state = env.step(state)["next"]
         states.append(state)
-        action = policy(state, index)
-    achieved = torch.stack([s["achieved_goals"] for s in states], dim=1)  # [N, T+1, P, 3]
-    desired = torch.stack([s["desired_goals"] for s in states], dim=1)
+        action = policy(state.to(device), index)
+    visited: TensorDict = torch.stack([s.select(*STATE_KEYS, strict=False) for s in states], dim=1)
+    check_states(visited, env)
+    check_finite(visited)
+    achieved, desired = visited["achieved_goals"], visited["desired_goals"]  # [N, T+1, P, 3]
     solved = policy.relay.solved(achieved, desired)[..., subtask]
     return _summarise(solved, achieved, q, gamma, contact_distance(policy.relay))
 

@@ -47,7 +47,7 @@ class BehaviorPolicy(TensorDictModuleBase):
     """
 
     in_keys = ("observation", "achieved_goals", "desired_goals")
-    out_keys = ("action", "actor")
+    out_keys = ("action", "actor", "first_unsolved")
 
     def __init__(
         self,
@@ -81,22 +81,25 @@ class BehaviorPolicy(TensorDictModuleBase):
 
     @torch.no_grad()
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """Add ``action`` [N, A] and ``actor`` [N, 1] to the states in ``tensordict`` [N]."""
+        """Add to the states in ``tensordict`` [N] an ``action`` [N, A], the ``actor`` [N, 1] that
+        chose it, and the ``first_unsolved`` subtask [N, 1] there.
+        """
         size = (tensordict.shape[0], self.policy.action_size)
         random_action = torch.rand(size, generator=self.generator) * 2.0 - 1.0
+        unsolved = self.policy.relay.first_unsolved(
+            tensordict["achieved_goals"], tensordict["desired_goals"], self.reached_distance
+        )
         if self.only_random:
             actor = torch.full(size[:1], int(Actor.RANDOM))
             action = random_action
         else:
-            unsolved = self.policy.relay.first_unsolved(
-                tensordict["achieved_goals"], tensordict["desired_goals"], self.reached_distance
-            )
             actor, subtask = self.choose(unsolved)
             noise = torch.randn(size, generator=self.generator) * self.exploration_noise
             action = (self.policy(tensordict, subtask) + noise).clamp(-1.0, 1.0)
             action = torch.where((actor == Actor.RANDOM).unsqueeze(-1), random_action, action)
         tensordict["action"] = action
         tensordict["actor"] = actor.unsqueeze(-1)
+        tensordict["first_unsolved"] = unsolved.unsqueeze(-1)
         return tensordict
 
     def choose(self, unsolved: Tensor) -> tuple[Tensor, Tensor]:

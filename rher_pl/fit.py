@@ -6,6 +6,7 @@ Nothing heavy is imported before the arguments are known to need it, so that hel
 from __future__ import annotations
 
 import difflib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -14,7 +15,7 @@ from rher_pl.errors import ConfigError, TrainingError
 SUBCOMMANDS = ("fit", "validate", "test")
 EXIT_FAULT = 1
 EXIT_CONFIG = 2
-EXIT_TERMINATED = 128 + 15  # what a shell reports for SIGTERM
+EXIT_SIGNAL = 128  # plus the signal's number, as a shell reports it
 
 HELP = """\
 usage: python -m rher_pl.fit [fit|validate|test] --config FILE [options]
@@ -27,7 +28,8 @@ commands:
 
 options (default):
   --config FILE                    YAML with any of these options; later ones win
-  --ckpt_path FILE                 continue from, or evaluate, this checkpoint
+  --ckpt_path FILE                 continue from, or evaluate, this checkpoint; `last` and
+                                   `best` find the newest whole one in the recorder's folder
   --print_config                   print the resolved config and stop
   --seed_everything INT            seed of everything (0)
   --trainer.max_epochs INT         epochs to train, one evaluation each (set by the config)
@@ -44,6 +46,7 @@ options (default):
   --model.learning_rate FLOAT      of both Adam optimizers (0.002)
   --recorder.folder DIR            where runs and checkpoints go (mlruns)
   --recorder.tracking_uri URI      MLflow store (sqlite:///<folder>/mlflow.db)
+  --video.every_evaluations INT    evaluations between two videos, 0 for none (8)
 
 examples:
   python -m rher_pl.fit --config configs/push.yaml
@@ -78,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 on success, 1 for a fault during training, 2 for a mistake in the arguments or the
-        config (one line on stderr says what to write instead), 143 when terminated.
+        config (one line on stderr says what to write instead), 130 when interrupted and 143 when
+        terminated.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments in (["-h"], ["--help"]):
@@ -92,6 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, TrainingError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAULT
+    except KeyboardInterrupt:  # before anything was begun
+        return EXIT_SIGNAL + signal.SIGINT
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torchrl.data import TensorDictReplayBuffer
 
-from rher_pl.collect import EpisodeCollector
+from rher_pl.collect import COMMENTARY, EpisodeCollector
 from rher_pl.relay import Relay
 from rher_pl.replay import EpisodeStorage
 from rher_pl.sampling import SamplingRule, make_replay_buffers
@@ -29,7 +29,7 @@ class RelayLoader:
         rule: what is sampled.
         updates: U, updates in an iteration.
         iterations: iterations in an epoch.
-        generator: randomness of sampling.
+        generator: randomness of sampling; storage and batches are on its device.
     """
 
     def __init__(
@@ -71,14 +71,16 @@ class RelayLoader:
         storage = (
             self.storage
             if self.storage is not None
-            else self._allocate(episodes.exclude("actor")[0])
+            else self._allocate(episodes.exclude(*COMMENTARY)[0])
         )
-        storage.extend(episodes)
+        storage.extend(episodes.to(self.generator.device))
         self.episodes += len(episodes)
 
     def _allocate(self, episode: TensorDictBase) -> EpisodeStorage:
         """Make storage and buffers for episodes shaped like ``episode``."""
-        self.storage = EpisodeStorage(self.capacity, episode, self.relay.subtasks[-1].epsilon)
+        self.storage = EpisodeStorage(
+            self.capacity, episode.to(self.generator.device), self.relay.subtasks[-1].epsilon
+        )
         self.buffers = make_replay_buffers(self.storage, self.relay, self.rule, self.generator)
         return self.storage
 
@@ -95,7 +97,7 @@ class RelayLoader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.collector.load_state_dict(state["collector"])
         self.episodes = state["episodes"]
-        self.generator.set_state(state["sampling"])
+        self.generator.set_state(state["sampling"].cpu())
         if state["storage"] is not None:
             stored = state["storage"]["episodes"]
             episode = {key: value[0] for key, value in stored.items()}

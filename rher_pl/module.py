@@ -19,6 +19,7 @@ from rher_pl.chains import shorten
 from rher_pl.choices import Algorithm, Mixing, RelayMode, plain
 from rher_pl.errors import require
 from rher_pl.evaluation import evaluate
+from rher_pl.limits import require_memory
 from rher_pl.networks import Actor, Critic
 from rher_pl.policy import InputEncoder, RelayPolicy
 from rher_pl.progress import RelayProgress
@@ -107,6 +108,15 @@ class RHERModule(pl.LightningModule):
             relative_goals or absolute_positions,
             "relative_goals and absolute_positions are both false: the networks would see no goal",
         )
+        for name, value in (
+            ("policy_noise", policy_noise),
+            ("noise_clip", noise_clip),
+            ("action_l2", action_l2),
+        ):
+            require(0.0 <= value < math.inf, f"{name} must be at least 0, got {value}")
+        require(hidden_layers <= 1_000, f"hidden_layers must be at most 1000, got {hidden_layers}")
+        # Three networks, each with gradient, two Adam moments, target and average; float32.
+        require_memory(4 * 3 * 6 * hidden_layers * hidden_size**2, "hidden_size and hidden_layers")
         self.save_hyperparameters()
         self.hparams.update(plain(self.hparams))
         self.automatic_optimization = False
@@ -178,20 +188,24 @@ class RHERModule(pl.LightningModule):
     def encode(self, samples: TensorDict) -> TensorDict:
         """Network inputs of all U batches at once; the normaliser stands still meanwhile."""
         encoder, following = self.policy.encoder, samples["next"]
+        # Drawn on the CPU, whose generator's state is what a checkpoint holds.
+        noise = torch.randn(samples["action"].shape) * self.policy_noise
         subtask = samples["subtask"].squeeze(-1)
         encoded = TensorDict(
             {
                 "inputs": encoder(samples["observation"], samples["goal"], subtask),
                 "next_inputs": encoder(following["observation"], following["goal"], subtask),
                 "action": samples["action"],
-                "noise": torch.randn_like(samples["action"]) * self.policy_noise,
+                "noise": noise.to(samples["action"].device),
                 "reward": following["reward"].squeeze(-1),
                 "terminated": following["terminated"].squeeze(-1),
             },
             batch_size=samples.batch_size,
         )
         if self.td3.ensemble:
-            encoded["subset"] = draw_subsets(self.critic.members, *samples.batch_size)
+            encoded["subset"] = draw_subsets(self.critic.members, *samples.batch_size).to(
+                self.device
+            )
         return encoded
 
     def update(self, sample: TensorDict) -> dict[str, Tensor]:
@@ -254,12 +268,15 @@ class RHERModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["rher_pl"] = {
             "task": self.hparams["task"],
+            "relay": self.relay.description,
             "env_steps": self.env_steps,
             "updates": self.updates,
             "episodes": self.episodes,
             "progress": self.progress.state_dict(),
             "rng_state": torch.get_rng_state(),
         }
+        # The data module saves the loader; the loop's copy would hold the replay a second time.
+        checkpoint["loops"]["fit_loop"]["state_dict"].pop("combined_loader", None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["rher_pl"]

@@ -43,6 +43,7 @@ class InputEncoder(nn.Module):
     def __init__(self, relay: Relay, observation_size: int, absolute_positions: bool) -> None:
         super().__init__()
         self.relay = relay
+        self.observation_size = observation_size
         for name, size in (("_observed", observation_size), ("_goal", relay.goal_size)):
             columns = _kept(size, relay.num_points, absolute_positions)
             self.register_buffer(name, torch.tensor(columns), persistent=False)
@@ -75,8 +76,8 @@ class InputEncoder(nn.Module):
         desired = episodes["desired_goals"].unsqueeze(1).expand(-1, achieved.shape[1], -1, -1)
         later = achieved[:, -1:].expand_as(achieved)
         for index in range(self.relay.num_subtasks):
-            subtask = torch.full(achieved.shape[:2], index)
-            active = self.relay.active_numbers[index]
+            subtask = torch.full(achieved.shape[:2], index, device=achieved.device)
+            active = self.relay.active_numbers[index].to(achieved.device)
             for goals in (
                 self.relay.goals(achieved, desired, subtask),
                 self.relay.hindsight_goals(achieved, later, subtask),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -19,11 +20,15 @@ from urllib.parse import urlsplit
 import torch
 import yaml
 
+from rher_pl.checkpoint_io import is_whole, read_checkpoint_file, versions
+from rher_pl.datamodule import RelayDataModule
 from rher_pl.errors import ConfigError, require
 from rher_pl.usage import LINKED
 
-LIGHTNING_KEYWORDS = ("last", "best", "hpc", "registry")
-"""Values of ``--ckpt_path`` that Lightning resolves itself."""
+KEYWORDS = ("last", "best")
+"""Values of ``--ckpt_path`` that stand for the newest whole checkpoint of that name."""
+HARMLESS = ("data.num_threads",)
+"""Options of which no result depends."""
 CONNECT_SECONDS = 5.0
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 EXAMPLE_URI = "sqlite:///mlruns/mlflow.db or http://<host>:<port>"
@@ -36,61 +41,136 @@ class MadeWith:
     Args:
         path: of the checkpoint.
         task: name of its task.
+        relay: its relay, as ``Relay.description`` gives it.
         options: command line options by dotted name, with the values it was made with.
         shapes: of the module's tensors, by name.
         run_id: MLflow run that it belongs to, or None.
+        versions: of the packages that wrote it, by name.
+        resumable: whether replay and optimizers are in it; evaluating needs neither.
     """
 
     path: str
     task: str
+    relay: list[list[Any]]
     options: dict[str, Any]
     shapes: dict[str, torch.Size]
     run_id: str | None
+    versions: dict[str, str]
+    resumable: bool
+
+    @property
+    def all_options(self) -> dict[str, Any]:
+        return {"data.task": self.task, **self.options}
+
+    def changed(self, options: Mapping[str, Any]) -> list[str]:
+        """Names of options that are not those it was made with, if that can change a result."""
+        before = self.options
+        return [k for k in before if k not in HARMLESS and options.get(k, before[k]) != before[k]]
 
 
-def read_checkpoint(path: str | None) -> MadeWith | None:
-    """Look into a checkpoint, without running code from it or copying its tensors.
+def find_checkpoint(keyword: str, folder: str, wanted: Mapping[str, Any]) -> str:
+    """Path of the newest whole checkpoint in an output folder.
 
-    Returns:
-        None for no path, and for a keyword that Lightning turns into a path.
+    Args:
+        keyword: ``last`` takes any checkpoint that can be continued, so that the one before stands
+            in for one that is damaged; ``best`` only takes ``best.ckpt``.
+        folder: output folder of the runs.
+        wanted: options, such as ``data.task``, that it must have been made with.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    names = ("last.ckpt", "previous.ckpt", "best.ckpt") if keyword == "last" else ("best.ckpt",)
+    found = [path for name in names for path in Path(folder).glob(f"checkpoints/*/{name}")]
+    others: list[str] = []
+    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+        if not is_whole(path):
+            print(f"warning: checkpoint {path} is damaged: looking further", file=sys.stderr)
+            continue
+        options = read_checkpoint(str(path)).all_options
+        if all(options.get(name) == value for name, value in wanted.items()):
+            return str(path)
+        others.append(str(path))
+    asked = " and ".join(f"{name} {value}" for name, value in wanted.items())
+    raise ConfigError(
+        f"no {keyword} checkpoint{' with ' + asked if asked else ''} in {folder}/checkpoints: "
+        + (f"there is {others[0]}, made otherwise" if others else "give --ckpt_path a .ckpt file")
+    )
+
+
+def read_checkpoint(path: str) -> MadeWith:
+    """Look into a checkpoint, without running code from it.
 
     Raises:
         ConfigError: if there is none, if it is damaged, or if another program wrote it.
     """
-    if not path or path.split(":")[0] in LIGHTNING_KEYWORDS:
-        return None
     require(Path(path).is_file(), f"no checkpoint {path}: --ckpt_path must name a .ckpt file")
+    content = read_checkpoint_file(Path(path))
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises many types for a damaged file
-        raise ConfigError(
-            f"checkpoint {path} is damaged or no checkpoint: give --ckpt_path another file"
-        ) from error
-    ours = content.get("rher_pl") if isinstance(content, dict) else None
-    if not isinstance(ours, dict) or "task" not in ours:
+        return _made_with(path, content)
+    except (AttributeError, KeyError, TypeError) as error:
         raise ConfigError(
             f"checkpoint {path} was not written by rher_pl: give --ckpt_path one of its .ckpt files"
-        )
+        ) from error
+
+
+def _made_with(path: str, content: Mapping[str, Any]) -> MadeWith:
+    ours = content["rher_pl"]
     model, data = (
         dict(content.get(key, {})) for key in ("hyper_parameters", "datamodule_hyper_parameters")
     )
     options = {f"model.{key}": value for key, value in model.items()}
     options |= {f"data.{key}": value for key, value in data.items()}
     options = {key: value for key, value in options.items() if key not in LINKED}
+    if precision := content.get("numerics", {}).get("precision"):
+        options["trainer.precision"] = precision
     if "seed" in data:
         options["seed_everything"] = data["seed"]
-    shapes = {name: value.shape for name, value in content.get("state_dict", {}).items()}
+    shapes = {name: value.shape for name, value in content["state_dict"].items()}
     recorder = content.get("callbacks", {}).get("RunRecorder", {})
-    return MadeWith(path, ours["task"], options, shapes, recorder.get("run_id"))
+    return MadeWith(
+        path,
+        str(ours["task"]),
+        ours["relay"],
+        options,
+        shapes,
+        recorder.get("run_id"),
+        dict(content["header"]["versions"]),
+        "optimizer_states" in content and RelayDataModule.__name__ in content,
+    )
 
 
-def check_task(made_with: MadeWith, task: str) -> None:
-    """A checkpoint continues or is evaluated on its own task only."""
+def check_made_with(made_with: MadeWith, task: str, relay: list[list[Any]], fit: bool) -> None:
+    """A checkpoint continues or is evaluated on its own task only.
+
+    Args:
+        made_with: of the checkpoint.
+        task: that the config says.
+        relay: of that task, here.
+        fit: whether training is to go on from it.
+    """
+    path = made_with.path
     require(
         made_with.task == task,
-        f"checkpoint {made_with.path} is of task {made_with.task}, but the config says {task}: "
+        f"checkpoint {path} is of task {made_with.task}, but the config says {task}: "
         f"use a config with data.task {made_with.task}, or another checkpoint",
     )
+    require(
+        made_with.relay == relay,
+        f"checkpoint {path} has another relay than {task} has here: "
+        "use the version of rher_pl that wrote it",
+    )
+    require(
+        made_with.resumable or not fit,
+        f"checkpoint {path} holds no replay or optimizers: it can be evaluated, not continued",
+    )
+    here = versions()
+    other = {k: v for k, v in made_with.versions.items() if here.get(k, v) != v}
+    if other:
+        pairs = ", ".join(f"{name} {value} (here {here[name]})" for name, value in other.items())
+        print(
+            f"warning: checkpoint {path} was made with {pairs}: results may differ", file=sys.stderr
+        )
 
 
 def check_shapes(
@@ -143,16 +223,16 @@ def check_limits(trainer: Any) -> None:
     require(epochs is None or epochs >= 1, f"trainer.max_epochs must be at least 1, got {epochs}")
 
 
-def check_writable(folder: str) -> None:
-    """Make the output folder, and a file in it."""
+def check_writable(folder: str, option: str = "--recorder.folder") -> None:
+    """Make the output folder that ``option`` names, and a file in it."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a ValueError for a name that no file can have
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"cannot write to the output folder {folder} ({error.strerror}): "
-            "choose another with --recorder.folder"
+            f"cannot write to the output folder {folder!r} ({reason}): choose another with {option}"
         ) from error
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -137,6 +138,11 @@ class Relay:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(subtask.name for subtask in self.subtasks)
+
+    @property
+    def description(self) -> list[list[Any]]:
+        """The chain in plain types: name, slots and epsilon of each subtask."""
+        return [[s.name, [repr(slot) for slot in s.slots], s.epsilon] for s in self.subtasks]
 
     @property
     def active_slots(self) -> Tensor:

@@ -31,7 +31,7 @@ class EpisodeStorage(Storage):
     ) -> None:
         super().__init__(max_size=max_episodes)
         self.motion_limit = motion_limit
-        self.motion = torch.zeros(max_episodes)
+        self.motion = episode["action"].new_zeros(max_episodes)
         """Length of the objects' paths in each episode [max_episodes], metres."""
         self.length = episode["action"].shape[0]
         self._data = TensorDict(
@@ -46,7 +46,8 @@ class EpisodeStorage(Storage):
 
     def extend(self, episodes: TensorDictBase) -> None:
         """Append episodes [N]; the oldest make room."""
-        rows = (self._cursor + torch.arange(len(episodes))) % self.max_size
+        rows = torch.arange(len(episodes), device=self.motion.device) + self._cursor
+        rows %= self.max_size
         self.set(rows, episodes)
         self._cursor = int(rows[-1] + 1) % self.max_size
         self._size = min(self._size + len(episodes), self.max_size)

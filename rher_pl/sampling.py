@@ -50,7 +50,7 @@ class HindsightSampler(Sampler):
         relay: the chain.
         subtask: whose goals are drawn.
         rule: what is drawn.
-        generator: the only source of randomness.
+        generator: the only source of randomness, on the storage's device.
     """
 
     max_redraws = 4
@@ -113,7 +113,8 @@ class HindsightSampler(Sampler):
         return met & (self._uniform(len(row)) >= self.rule.inert_ratio)
 
     def _uniform(self, size: int) -> Tensor:
-        return torch.rand(size, generator=self.generator, dtype=torch.float64)
+        device = self.generator.device
+        return torch.rand(size, generator=self.generator, dtype=torch.float64, device=device)
 
     def _empty(self) -> None:
         """Nothing is kept between draws."""

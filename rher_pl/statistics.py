@@ -16,9 +16,19 @@ Metrics = dict[str, Tensor]
 
 
 def episode_statistics(episodes: TensorDictBase, relay: Relay) -> Metrics:
-    """Of newly collected episodes: who acted, and in how many an object was touched."""
-    actor = episodes["actor"]
-    metrics = {f"relay/{a.name.lower()}_share": (actor == a).float().mean() for a in Actor}
+    """Of newly collected episodes: who acted, and in how many an object was touched.
+
+    Who acted is told over all states, and over those whose first unsolved subtask is a given one
+    (left out where there was no such state).
+    """
+    actor, unsolved = episodes["actor"], episodes["first_unsolved"]
+    metrics: Metrics = {}
+    for who in Actor:
+        chosen, share = (actor == who).float(), f"relay/{who.name.lower()}_share"
+        metrics[share] = chosen.mean()
+        for index, name in enumerate(relay.names):
+            if (there := unsolved == index).any():
+                metrics[f"{share}/{name}"] = chosen[there].mean()
     if relay.num_points > 1:
         touched = objects_moved(episodes["achieved_goals"], contact_distance(relay))
         metrics["relay/contact_rate"] = touched.float().mean()
@@ -63,6 +73,7 @@ def evaluation_statistics(results: Mapping[str, TensorDictBase]) -> Metrics:
     metrics: Metrics = {}
     for name, result in results.items():
         metrics[f"eval/success/{name}"] = result["success"].float().mean()
+        metrics[f"eval/contact_rate/{name}"] = result["contact"].float().mean()
         metrics[f"eval/q/{name}"] = result["q"].mean()
         metrics[f"eval/monte_carlo_return/{name}"] = result["monte_carlo_return"].mean()
     success, fresh = result["success"].float(), ~result["solved_at_reset"]

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import torch
 import yaml
 from cli_config import EVALUATIONS, ITERATIONS, write_config
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from rher_pl.callbacks.mlflow_run import absolute_uri
+from rher_pl.callbacks.figures import PANELS
+from rher_pl.callbacks.mlflow_run import MLflowRun
+from rher_pl.callbacks.recording import mark_abandoned_runs
+from rher_pl.callbacks.run_lock import RUNNING, RunLock
+from rher_pl.callbacks.stopping import StopOnSignal
 from rher_pl.callbacks.summary import interval_cells
+from rher_pl.checkpoint_io import read_checkpoint_file, write_checkpoint
 from rher_pl.collect import EpisodeCollector
+from rher_pl.envs.point_push import PointPushEnv
 from rher_pl.fit import main
+from rher_pl.formats import example_inputs
+from rher_pl.loading import load_policy
 from rher_pl.module import RHERModule
+from rher_pl.portable import INPUTS
+from rher_pl.store import absolute_uri
+
+BEYOND_EVALUATION = ("optimizer_states", "RelayDataModule", "callbacks", "loops", "numerics")
 
 
 def the_run() -> tuple[MlflowClient, Run]:
@@ -59,18 +75,20 @@ def test_metrics_are_logged_against_env_steps(finished: tuple[MlflowClient, Run]
     assert run.info.status == "FINISHED"
     each_iteration = ["train/critic_loss", "relay/contact_rate", "relay/innr_share/push"]
     each_iteration += ["relay/guide_share", "relay/guide_subtask", "relay/learner_subtask"]
+    each_iteration += ["relay/random_share/reach", "perf/updates"]
     each_iteration += ["perf/seconds", "perf/env_steps_per_second", "perf/updates_per_second"]
     for metric in each_iteration:
         assert steps(client, run, metric) == ITERATIONS, metric
     each_evaluation = ["eval/success", "eval/success/reach", "eval/success/push", "eval/q/push"]
     each_evaluation += ["eval/success_not_solved_at_reset", "eval/monte_carlo_return/push"]
+    each_evaluation += ["eval/contact_rate/reach", "eval/contact_rate/push"]
     for metric in each_evaluation:
         assert steps(client, run, metric) == EVALUATIONS, metric
 
 
 def test_parameters_and_provenance(finished: tuple[MlflowClient, Run]) -> None:
     _, run = finished
-    assert run.info.run_name.startswith("push-seed3-")
+    assert run.info.run_name.startswith("push-td3-seed3-")
     assert run.data.params["model.hidden_size"] == "16"
     assert run.data.params["data.seed"] == "3"
     assert run.data.params["trainer.max_epochs"] == "2"
@@ -83,8 +101,9 @@ def test_artifacts(finished: tuple[MlflowClient, Run], tmp_path: Path) -> None:
     client, run = finished
     root = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
     found = {str(path.relative_to(root)) for path in root.rglob("*.*") if path.is_file()}
-    figures = {f"figures/{name}.png" for name in ("success", "q", "innr")}
-    assert found == figures | {
+    figures = {f"figures/{name}.png" for name in ("overview", *PANELS)}
+    videos = {f"video/{ITERATIONS[-1]:09d}{end}" for end in (".mp4", ".png")}
+    assert found == figures | videos | {
         "config.yaml",
         "versions.json",
         "checkpoints/best.ckpt",
@@ -95,6 +114,32 @@ def test_artifacts(finished: tuple[MlflowClient, Run], tmp_path: Path) -> None:
     assert recorded["trainer"]["precision"] in ("bf16-mixed", "32-true")
     state = torch.load(root / "checkpoints/last.ckpt", weights_only=True)
     assert state["rher_pl"]["env_steps"] == ITERATIONS[-1]
+
+
+def test_runs_are_found_by_task_algorithm_seed_and_status(folder: Path, finished: Any) -> None:
+    client, run = finished
+    task = "tags.task = 'PointPush-v0' and tags.algorithm = 'td3' and attributes.status = "
+    for rest, count in (
+        ("'FINISHED' and tags.seed = '3'", 1),
+        ("'FINISHED' and tags.seed = '4'", 0),
+        ("'FAILED' and tags.seed = '3'", 0),
+    ):
+        assert len(client.search_runs([run.info.experiment_id], task + rest)) == count
+
+
+def test_a_run_describes_its_result(finished: tuple[MlflowClient, Run]) -> None:
+    client, run = finished
+    note = run.data.tags["mlflow.note.content"]
+    success = run.data.metrics["eval/success_not_solved_at_reset"]
+    assert note.startswith(f"**PointPush-v0: success {success:.3f}**, 95% interval [")
+    assert f"finished after {ITERATIONS[-1]} env steps, 16 updates" in note
+    assert "- subtask reach, any start: success" in note and "checkpoints/" in note
+    assert f"figures%2Foverview.png&run_uuid={run.info.run_id}" in note
+    experiment = client.get_experiment(run.info.experiment_id)
+    assert f"experiments/{experiment.experiment_id}/runs" in experiment.tags["mlflow.note.content"]
+    view = json.loads(experiment.tags["mlflow.sharedViewState.rher_pl"])
+    metrics = [name.split("`")[1] for name in view["selectedColumns"] if name[:7] == "metrics"]
+    assert metrics and set(metrics) <= set(run.data.metrics)
 
 
 @pytest.mark.parametrize("command", ["validate", "test"])
@@ -108,6 +153,24 @@ def test_a_checkpoint_is_evaluated_without_a_config(
     assert "PointPush-v0: success on 10 evaluation episodes" in out
     assert "task, not solved at reset" in out
     the_run()  # evaluating begins no run
+
+
+def test_the_policy_is_logged_as_a_model(finished: tuple[MlflowClient, Run]) -> None:
+    client, run = finished
+    (last,) = Path("mlruns/checkpoints").glob("*/last.ckpt")
+    trained = load_policy(last)
+    (output,) = run.outputs.model_outputs
+    assert output.step == ITERATIONS[-1]
+    folder = client.get_logged_model(output.model_id).artifact_location
+    model = mlflow.pyfunc.load_model(folder)
+    inputs = example_inputs(trained.portable, 5)
+    actions = model.predict({k: v.double().numpy() for k, v in zip(INPUTS, inputs, strict=True)})
+    assert torch.equal(torch.from_numpy(actions), trained.portable(*inputs))
+    assert list(model.metadata.signature.inputs.input_names()) == list(INPUTS)
+    files = [path for path in Path(folder.removeprefix("file://")).rglob("*") if path.is_file()]
+    assert not [path for path in files if path.suffix in (".pkl", ".pickle")]
+    card = next(path for path in files if path.name == "README.md").read_text()
+    assert "# Policy for PointPush-v0" in card and f"{ITERATIONS[-1]:,} env steps" in card
 
 
 def test_a_checkpoint_of_other_networks_is_refused(
@@ -149,20 +212,22 @@ def assert_stopped_with_checkpoint(name: str, capsys: pytest.CaptureFixture[str]
     assert line.startswith(f"error: NaN in {name} at iteration ") and "\n" not in line
     path = line.rpartition(" ")[2]
     assert torch.load(path, weights_only=True)["rher_pl"]["task"] == "PointPush-v0"
-    assert the_run()[1].info.status == "FAILED"
+    _, run = the_run()
+    assert run.info.status == "FAILED"
+    assert f"failed: NaN in {name} at iteration" in run.data.tags["mlflow.note.content"]
 
 
 def test_nan_in_a_loss_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    original = RHERModule.update_critic
+    original = RHERModule.update
 
     def diverge(self: RHERModule, sample: Any) -> dict[str, torch.Tensor]:
         metrics = original(self, sample)
         return metrics | {"critic_loss": metrics["critic_loss"] * torch.nan}
 
-    monkeypatch.setattr(RHERModule, "update_critic", diverge)
+    monkeypatch.setattr(RHERModule, "update", diverge)
     assert main(["--config", write_config(tmp_path)]) == 1
     assert_stopped_with_checkpoint("train/critic_loss", capsys)
 
@@ -184,7 +249,7 @@ def test_nan_in_an_observation_stops_the_run_before_it_is_learned_from(
 
 
 @pytest.mark.parametrize(
-    ("number", "exit_status"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)], ids=str
+    ("number", "exit_status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=str
 )
 def test_a_stopped_run_is_recorded_as_killed(
     number: signal.Signals, exit_status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -197,13 +262,9 @@ def test_a_stopped_run_is_recorded_as_killed(
         os.kill(os.getpid(), number)
 
     monkeypatch.setattr(RHERModule, "validation_step", stop)
-    try:
-        status = main(["--config", write_config(tmp_path)])
-    except SystemExit as stopped:  # Lightning's own end after SIGINT
-        status = int(stopped.code or 0)
-    finally:
-        signal.signal(number, handler)
-    assert status == exit_status
+    monkeypatch.setattr(StopOnSignal, "patience", 120.0)  # its end would be this process's
+    assert main(["--config", write_config(tmp_path)]) == exit_status
+    assert signal.getsignal(number) == handler
     client, run = the_run()
     assert run.info.status == "KILLED"
     assert steps(client, run, "train/critic_loss") == ITERATIONS[:2]
@@ -212,3 +273,142 @@ def test_a_stopped_run_is_recorded_as_killed(
 def test_wilson_interval() -> None:
     assert interval_cells(0, 0) == ("0", "0", "-", "-")
     assert interval_cells(95, 100) == ("95", "100", "0.950", "[0.888, 0.978]")
+
+
+# --- a store or a disk that is away ---------------------------------------------------------------
+
+
+def content_of(name: str) -> tuple[Path, dict[str, Any]]:
+    (path,) = Path("mlruns/checkpoints").glob(f"*/{name}.ckpt")
+    return path, read_checkpoint_file(path)
+
+
+def test_metrics_of_a_run_whose_store_is_away_at_the_end_arrive_on_continuing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rher_pl.callbacks.mlflow_run.PATIENCE", 0.2)
+
+    def away(*_: Any, **__: Any) -> None:
+        raise MlflowException("nobody there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MLflowRun, "_send", away)
+        assert main(["--config", write_config(tmp_path)]) == 0
+    err = capsys.readouterr().err
+    assert err.count("nobody there") == 1 and "--ckpt_path last" in err
+    client, run = the_run()
+    assert run.info.status == "RUNNING"  # it could not be told
+    assert main(["--config", "tiny.yaml", "--ckpt_path", "last"]) == 0
+    client, run = the_run()
+    assert run.info.status == "FINISHED"
+    assert steps(client, run, "train/critic_loss") == ITERATIONS
+    assert steps(client, run, "eval/success") == EVALUATIONS
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    original = write_checkpoint
+
+    def fills_up(content: dict[str, Any], path: Path) -> None:
+        if content["rher_pl"]["env_steps"] > EVALUATIONS[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(content, path)
+
+    monkeypatch.setattr("rher_pl.checkpoint_io.write_checkpoint", fills_up)
+    assert main(["--config", write_config(tmp_path)]) == 0
+    assert "No space left on device" in capsys.readouterr().err
+    assert content_of("last")[1]["rher_pl"]["env_steps"] == EVALUATIONS[0]
+    assert the_run()[1].info.status == "FINISHED"
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["--config", write_config(tmp_path)]) == 0
+    path, whole = content_of("last")
+    path.unlink()
+    path.with_name("best.ckpt").unlink()
+    path.write_bytes(b"PK torn")
+    Path("mlruns/checkpoints/other").mkdir()  # a run that was killed, in another store
+    Path("mlruns/checkpoints/other/running.lock").write_text("RUNNING")
+    assert main(["--config", "tiny.yaml", "--ckpt_path", "last"]) == 0
+    assert "damaged: looking further" in capsys.readouterr().err
+    again = content_of("last")[1]
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(again["state_dict"][name], value), name
+    client, run = the_run()
+    assert steps(client, run, "train/critic_loss") == ITERATIONS  # none twice
+
+
+def test_evaluating_needs_neither_replay_nor_optimizers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    content = content_of("last")[1]
+    bare = {key: content[key] for key in content if key not in BEYOND_EVALUATION}
+    bare["header"]["versions"]["mujoco"] = "2.0.0"
+    write_checkpoint(bare, Path("bare.ckpt"))
+    assert main(["test", "--ckpt_path", "bare.ckpt"]) == 0
+    assert "mujoco 2.0.0 (here" in capsys.readouterr().err
+    assert main(["--config", "tiny.yaml", "--ckpt_path", "bare.ckpt"]) == 2
+    assert "can be evaluated, not continued" in capsys.readouterr().err
+
+
+def test_a_run_that_was_killed_is_marked_and_a_living_one_is_not_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    client, run = the_run()
+    path, _ = content_of("last")
+    client.update_run(run.info.run_id, status="RUNNING")
+    lock = RunLock(path.parent)
+    assert lock.take()
+    lock.write(RUNNING)
+    mark_abandoned_runs(client, path.parents[1])
+    assert the_run()[1].info.status == "RUNNING"
+    assert main(["--config", "tiny.yaml", "--ckpt_path", str(path), "--seed_everything", "3"]) == 2
+    assert "being trained by another process" in capsys.readouterr().err
+    lock.close()
+    mark_abandoned_runs(client, path.parents[1])
+    assert the_run()[1].info.status == "KILLED"
+
+
+def test_other_options_begin_a_run_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = write_config(tmp_path)
+    assert main(["--config", config, "--trainer.max_epochs", "1"]) == 0
+    assert main(["--config", config, "--ckpt_path", "last", "--model.gamma", "0.9"]) == 0
+    assert "other options than before (model.gamma)" in capsys.readouterr().out
+    client = MlflowClient(absolute_uri("sqlite:///mlruns/mlflow.db"))
+    experiment = client.get_experiment_by_name("PointPush-v0")
+    assert experiment is not None
+    second, first = client.search_runs([experiment.experiment_id])
+    assert second.data.tags["continued_from"] == first.info.run_id
+    assert steps(client, first, "eval/success") == EVALUATIONS[:1]
+    assert steps(client, second, "eval/success") == EVALUATIONS[1:]
+
+
+def test_an_environment_that_fails_is_named_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    original = PointPushEnv._step
+
+    def fails(self: PointPushEnv, tensordict: Any) -> Any:
+        if self.num_envs == 2 and int(self._steps[0]) == 7:
+            raise ZeroDivisionError("in the simulator")
+        return original(self, tensordict)
+
+    monkeypatch.setattr(PointPushEnv, "_step", fails)
+    assert main(["--config", write_config(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "collecting episodes failed: ZeroDivisionError: in the simulator" in line
+    (saved,) = Path("mlruns/checkpoints").glob("*/traceback.txt")
+    assert "in fails" in saved.read_text()
+    assert the_run()[1].info.status == "FAILED"

@@ -2,61 +2,115 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from torch import Tensor
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.trainer.states import TrainerFn
 
-from rher_pl.callbacks.recording import RunRecorder
+from rher_pl.callbacks.recording import find_recorder
+from rher_pl.checkpoint_io import link_checkpoint
+from rher_pl.module import RHERModule
 
 MONITOR = "eval/success_not_solved_at_reset"
 
 
 def checkpoint_folder(trainer: pl.Trainer) -> str:
     """Where the run's checkpoints go: the recorder's folder for them, else ``mlruns``."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, RunRecorder):
-            return callback.checkpoint_folder
-    return "mlruns/checkpoints/unrecorded"
+    recorder = find_recorder(trainer)
+    return recorder.checkpoint_folder if recorder else "mlruns/checkpoints/unrecorded"
 
 
-class _RunCheckpoint(ModelCheckpoint):
-    """Saves after an evaluation, into a folder that is known once the run is."""
+class Checkpoints(Checkpoint):
+    """``last.ckpt`` after every epoch, the one to continue from, and ``best.ckpt``.
 
-    def __init__(self, filename: str, monitor: str | None) -> None:
-        super().__init__(
-            filename=filename,
-            monitor=monitor,
-            mode="max",
-            save_top_k=1,
-            auto_insert_metric_name=False,
-            enable_version_counter=False,
-        )
+    The best has the highest success over episodes that did not start solved; of evaluations that
+    tie, the latest is kept, as it has learned for longer. It is a second name of the file that was
+    ``last.ckpt`` then, so that it costs nothing; ``previous.ckpt`` is the one before the last.
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if stage == "fit":
-            self.dirpath = checkpoint_folder(trainer)
-            super().setup(trainer, pl_module, stage)
-
-
-class BestCheckpoint(_RunCheckpoint):
-    """``best.ckpt``: the highest success over episodes that did not start solved.
-
-    Of evaluations that tie, the latest is kept: it has learned for longer.
+    A checkpoint that cannot be written is reported, the one before stays, and the run goes on.
     """
 
     def __init__(self) -> None:
-        super().__init__("best", MONITOR)
+        self.folder = Path()
+        self.best_score = -math.inf
+        self._score = -math.inf
 
-    def check_monitor_top_k(self, trainer: pl.Trainer, current: Tensor | None = None) -> bool:
-        if super().check_monitor_top_k(trainer, current):
-            return True
-        best = self.best_model_score
-        return current is not None and best is not None and bool(torch.eq(current, best))
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "best.ckpt"
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self.folder = Path(checkpoint_folder(trainer))
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self.last.exists():  # from here on there is always one to continue from
+            self.save(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, RHERModule)
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._score = float(pl_module.metrics_eval[MONITOR])
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        before, score = self.best_score, self._score
+        improved = score > -math.inf and score >= before
+        self.best_score, self._score = max(before, score), -math.inf
+        if not self.save(trainer, best=improved):
+            self.best_score = before
+
+    def save(self, trainer: pl.Trainer, best: bool = False) -> bool:
+        """Write ``last.ckpt``, also as the best, and keep the one before; whether it succeeded."""
+        try:
+            if self.last.exists():
+                link_checkpoint(self.last, "previous.ckpt")
+            trainer.save_checkpoint(self.last, weights_only=False)
+            if best:
+                link_checkpoint(self.last, self.best.name)
+        except OSError as error:
+            kept = (
+                f"{self.last} of an earlier time stays" if self.last.exists() else "there is none"
+            )
+            reason = error.strerror or str(error)
+            print(f"warning: checkpoint not saved ({reason}): {kept}", file=sys.stderr, flush=True)
+            return False
+        return True
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["numerics"] = numerics(trainer)
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        before, now = checkpoint.get("numerics", {}), numerics(trainer)
+        if trainer.state.fn == TrainerFn.FITTING and before != now:
+            other = ", ".join(
+                f"{k} {before.get(k)} (now {v})" for k, v in now.items() if before.get(k) != v
+            )
+            print(f"warning: not bit for bit the run that was stopped: {other}", file=sys.stderr)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_score": self.best_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_score = state_dict["best_score"]
 
 
-class LastCheckpoint(_RunCheckpoint):
-    """``last.ckpt``: the state after the latest evaluation, the one to continue from."""
-
-    def __init__(self) -> None:
-        super().__init__("last", None)
+def numerics(trainer: pl.Trainer) -> dict[str, str]:
+    """What rounding depends on, besides the versions."""
+    return {
+        "threads": str(torch.get_num_threads()),
+        "precision": str(trainer.precision),
+        "device": trainer.strategy.root_device.type,
+    }

@@ -57,9 +57,13 @@ class FiniteGuard(pl.Callback):
         assert isinstance(module, RHERModule)
         kind = "NaN" if torch.isnan(value).any() else "Inf"
         path = Path(checkpoint_folder(trainer)) / "not_finite.ckpt"
-        trainer.save_checkpoint(path)
+        try:
+            trainer.save_checkpoint(path, weights_only=False)
+            saved = f"checkpoint saved to {path}"
+        except OSError as error:
+            saved = f"its state could not be saved ({error.strerror or error})"
         iteration = trainer.fit_loop.epoch_loop.total_batch_idx
         raise TrainingError(
             f"{kind} in {name} at iteration {iteration} ({module.env_steps} env steps, "
-            f"{module.updates} updates): stopped, checkpoint saved to {path}"
+            f"{module.updates} updates): stopped, {saved}"
         )

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rher_pl.callbacks.metric_queue import MetricQueue, Point
 from rher_pl.errors import ConfigError
+from rher_pl.store import absolute_uri, creating
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow.tracking import MlflowClient
 
+HTTP_LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+"""Seconds, and times: MLflow's own retries take minutes, and ours come after them."""
+PATIENCE = 5.0  # seconds that the end of a run waits for a store that takes nothing
+
 
 class MLflowRun:
     """A thin handle on one run.
 
-    Metrics are queued and written by a thread of MLflow's; :meth:`flush` waits for them, and
-    queues again what the store refused.
+    Metrics are queued and sent by a thread (see :class:`MetricQueue`). Those that the run has
+    already, because it was stopped after the checkpoint that it continues from, are not sent again.
 
     Args:
         client: of the store.
@@ -29,102 +37,177 @@ class MLflowRun:
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self.client = client
         self.run_id = run_id
-        self._pending: list[tuple[list[Any], Any]] = []
+        self.experiment_id = str(client.get_run(run_id).info.experiment_id)
+        self.stored = _stored_steps(client, run_id)
+        self.queue = MetricQueue(self._send)
 
     @classmethod
     def begin(
-        cls, tracking_uri: str, artifacts: Path, experiment: str, name: str, run_id: str | None
+        cls,
+        tracking_uri: str,
+        artifacts: Path,
+        experiment: str,
+        name: str,
+        run_id: str | None,
+        tags: Mapping[str, str],
+        params: Mapping[str, str],
     ) -> MLflowRun:
         """Continue the run ``run_id`` if the store has it, else make a new one.
 
         Args:
             artifacts: folder for the artifacts of an experiment made here in a local store; a
                 server chooses its own place.
+            tags: set now.
+            params: those that the run does not have yet are logged: MLflow's cannot be changed.
 
         Raises:
             ConfigError: if the store cannot be used.
         """
         from mlflow.exceptions import MlflowException
-        from mlflow.tracking import MlflowClient
 
         try:
-            client = MlflowClient(absolute_uri(tracking_uri))
-            if run_id is not None and _exists(client, run_id):
-                client.update_run(run_id, status="RUNNING")
-                return cls(client, run_id)
-            local = tracking_uri.startswith("sqlite:")
-            experiment_id = _experiment(client, experiment, artifacts if local else None)
-            return cls(client, client.create_run(experiment_id, run_name=name).info.run_id)
+            with creating(tracking_uri):
+                client = connect(tracking_uri)
+                if run_id is not None and _exists(client, run_id):
+                    client.update_run(run_id, status="RUNNING")
+                else:
+                    local = tracking_uri.startswith("sqlite:")
+                    experiment_id = _experiment(client, experiment, artifacts if local else None)
+                    run_id = str(client.create_run(experiment_id, run_name=name).info.run_id)
+            _describe(client, run_id, tags, params)
+            return cls(client, run_id)
         except MlflowException as error:
             reason = str(error).partition("\n")[0]
             raise ConfigError(f"recorder.tracking_uri cannot be recorded to: {reason}") from error
 
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        for key, value in tags.items():
-            self.client.set_tag(self.run_id, key, value)
-
-    def log_params(self, params: Mapping[str, str]) -> None:
-        """Log parameters that the run does not have yet: MLflow's cannot be changed."""
-        from mlflow.entities import Param
-
-        known = self.client.get_run(self.run_id).data.params
-        new = [Param(key, value) for key, value in params.items() if key not in known]
-        self.client.log_batch(self.run_id, params=new)
-
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Queue metrics; ``step`` is in env steps."""
+        self.log_point({"step": step, "time": int(time.time() * 1000), "values": dict(metrics)})
+
+    def log_point(self, point: Point) -> None:
+        """Queue what the run does not have yet of a point."""
+        step = point["step"]
+        new = {k: v for k, v in point["values"].items() if step > self.stored.get(k, -1)}
+        if new:
+            self.queue.put(point | {"values": new})
+
+    def _send(self, points: list[Point]) -> None:
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        self._submit([Metric(name, value, now, step) for name, value in metrics.items()])
+        metrics = [
+            Metric(name, value, point["time"], point["step"])
+            for point in points
+            for name, value in point["values"].items()
+        ]
+        self.client.log_batch(self.run_id, metrics=metrics)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the run."""
+        for key, value in tags.items():
+            self._attempt(key, partial(self.client.set_tag, self.run_id, key, value))
+
+    def set_experiment_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the experiment that the run belongs to."""
+        for key, value in tags.items():
+            self._attempt(
+                key, partial(self.client.set_experiment_tag, self.experiment_id, key, value)
+            )
 
     def log_text(self, text: str, file: str) -> None:
-        self.client.log_text(self.run_id, text, file)
+        self._attempt(file, lambda: self.client.log_text(self.run_id, text, file))
 
     def log_dict(self, values: dict[str, Any], file: str) -> None:
-        self.client.log_dict(self.run_id, values, file)
+        self._attempt(file, lambda: self.client.log_dict(self.run_id, values, file))
 
     def log_figure(self, figure: Figure, file: str) -> None:
-        self.client.log_figure(self.run_id, figure, file)
+        self._attempt(file, lambda: self.client.log_figure(self.run_id, figure, file))
 
     def log_file(self, path: str, folder: str) -> None:
-        self.client.log_artifact(self.run_id, path, folder)
+        self._attempt(path, lambda: self.client.log_artifact(self.run_id, path, folder))
 
-    def flush(self) -> int:
-        """Wait for queued metrics, queue again those that failed; returns how many batches did."""
-        failed = [metrics for metrics, operation in self._pending if not _succeeded(operation)]
-        self._pending = []
-        for metrics in failed:
-            self._submit(metrics)
-        return len(failed)
+    def _attempt(self, what: str, log: Callable[[], Any]) -> None:
+        """A file that cannot be recorded is reported; it does not end a run."""
+        if self.queue.away:  # said already
+            return
+        try:
+            log()
+        except Exception as error:  # a store has many ways to fail
+            reason = str(error).partition("\n")[0][:200]
+            print(f"warning: MLflow did not take {what}: {reason}", file=sys.stderr, flush=True)
 
-    def end(self, status: str) -> None:
-        """Write what is queued, then set the run's status: FINISHED, FAILED or KILLED."""
-        if self.flush() and (lost := self.flush()):
-            print(f"warning: {lost} batches of metrics were not recorded", file=sys.stderr)
-        self.client.set_terminated(self.run_id, status)
+    def log_model(self, folder: Path, name: str, step: int) -> None:
+        """Log a saved model: ``models:/<its id>`` and ``runs:/<run id>/<name>`` then load it."""
+        self._attempt(name, lambda: self._log_model(folder, name, step))
 
-    def _submit(self, metrics: list[Any]) -> None:
-        operation = self.client.log_batch(self.run_id, metrics=metrics, synchronous=False)
-        self._pending.append((metrics, operation))
+    def _log_model(self, folder: Path, name: str, step: int) -> None:
+        from mlflow.entities import LoggedModelOutput
+
+        model = self.client.create_logged_model(
+            self.experiment_id, name=name, source_run_id=self.run_id
+        )
+        self.client.log_model_artifacts(model.model_id, str(folder))
+        self.client.finalize_logged_model(model.model_id, "READY")
+        self.client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])
+
+    def end(self, status: str, tags: Mapping[str, str]) -> bool:
+        """Send what is queued, then set the run's status: FINISHED, FAILED or KILLED.
+
+        Returns:
+            whether the store has everything.
+        """
+        if left := self.queue.close(PATIENCE):
+            print(
+                f"warning: {left} iterations of metrics did not reach MLflow; when it is back, "
+                "continue from the last checkpoint (--ckpt_path last), which has them",
+                file=sys.stderr,
+                flush=True,
+            )
+            return False
+        return end_run(self.client, self.run_id, status, tags)
 
 
-def absolute_uri(tracking_uri: str) -> str:
-    """A SQLite URI with an absolute path: MLflow keeps stores by URI when the folder changes."""
-    prefix, _, path = tracking_uri.partition("sqlite:///")
-    if prefix or not path:
-        return tracking_uri
-    return f"sqlite:///{Path(path).absolute()}"
+def connect(tracking_uri: str) -> MlflowClient:
+    """A client whose requests fail within seconds rather than minutes."""
+    from mlflow.tracking import MlflowClient
+
+    for name, value in HTTP_LIMITS.items():
+        os.environ.setdefault(name, value)
+    return MlflowClient(absolute_uri(tracking_uri))
 
 
-def _succeeded(operation: Any) -> bool:
-    from mlflow.exceptions import MlflowException
-
+def end_run(client: MlflowClient, run_id: str, status: str, tags: Mapping[str, str]) -> bool:
+    """Set a run's status; whether the store took it."""
     try:
-        operation.wait()
-    except MlflowException:
+        for key, value in tags.items():
+            client.set_tag(run_id, key, value)
+        client.set_terminated(run_id, status)
+    except Exception as error:  # a store has many ways to fail
+        reason = str(error).partition("\n")[0][:200]
+        print(f"warning: MLflow did not take the status {status}: {reason}", file=sys.stderr)
         return False
     return True
+
+
+def _describe(
+    client: MlflowClient, run_id: str, tags: Mapping[str, str], params: Mapping[str, str]
+) -> None:
+    from mlflow.entities import Param, RunTag
+
+    known = client.get_run(run_id).data.params
+    client.log_batch(
+        run_id,
+        params=[Param(key, value) for key, value in params.items() if key not in known],
+        tags=[RunTag(key, value) for key, value in tags.items()],
+    )
+
+
+def _stored_steps(client: MlflowClient, run_id: str) -> dict[str, int]:
+    """Last step of every metric of the run; points arrive in order, so it has all before it."""
+    names = client.get_run(run_id).data.metrics
+    return {
+        name: max(metric.step for metric in client.get_metric_history(run_id, name))
+        for name in names
+    }
 
 
 def _exists(client: MlflowClient, run_id: str) -> bool:
@@ -140,5 +223,13 @@ def _experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage != "deleted":
         return str(found.experiment_id)
+    from mlflow.exceptions import MlflowException
+
     location = None if artifacts is None else artifacts.resolve().as_uri()
-    return str(client.create_experiment(name, artifact_location=location))
+    try:
+        return str(client.create_experiment(name, artifact_location=location))
+    except MlflowException:  # another process made it in this very moment
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return str(found.experiment_id)

@@ -24,6 +24,11 @@ class Throughput(pl.Callback):
         self._earlier = 0.0
         self._begin: float | None = None
 
+    @property
+    def began(self) -> bool:
+        """Whether training has begun."""
+        return self._begin is not None
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._earlier, self._begin = self.seconds, time.perf_counter()
         self._start_iteration(pl_module)
@@ -41,6 +46,7 @@ class Throughput(pl.Callback):
         elapsed = max(time.perf_counter() - self._iteration_begin, 1e-9)
         values = {
             "perf/seconds": self.seconds,
+            "perf/updates": pl_module.updates,
             "perf/env_steps_per_second": (pl_module.env_steps - self._env_steps) / elapsed,
             "perf/updates_per_second": (pl_module.updates - self._updates) / elapsed,
             "relay/learner_subtask": pl_module.progress.learner_subtask,

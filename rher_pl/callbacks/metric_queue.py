@@ -1,0 +1,96 @@
+"""Metrics on their way to a store that may be away for a while."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+Point = dict[str, Any]
+"""Metrics of one moment, in plain types: ``step``, ``time`` (ms since 1970), ``values`` by name."""
+
+POINTS_AT_ONCE = 20
+RETRY_SECONDS = 2.0
+
+
+class MetricQueue:
+    """Sends points in order from a thread of its own and keeps what the store does not take.
+
+    The user is told once when the store goes away, and once when it is back and has everything.
+
+    Args:
+        send: writes points to the store; raises if it cannot. What it is given twice, because the
+            first answer was lost, must be stored once.
+    """
+
+    def __init__(self, send: Callable[[list[Point]], None]) -> None:
+        self._send = send
+        self._points: deque[Point] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self.away = False
+        """Whether the store did not take the last points that it was given."""
+        self._thread = threading.Thread(target=self._work, name="metrics", daemon=True)
+        self._thread.start()
+
+    def put(self, point: Point) -> None:
+        with self._changed:
+            self._points.append(point)
+            self._changed.notify_all()
+
+    def pending(self) -> list[Point]:
+        """Points that the store is not known to have, oldest first."""
+        with self._changed:
+            return list(self._points)
+
+    def close(self, patience: float) -> int:
+        """Wait as long as points are still being taken; then stop.
+
+        Args:
+            patience: seconds to wait for the next one to be taken.
+
+        Returns:
+            how many points are left.
+        """
+        with self._changed:
+            left, deadline = len(self._points), time.monotonic() + patience
+            while self._points and time.monotonic() < deadline:
+                self._changed.wait(deadline - time.monotonic())
+                if len(self._points) < left:
+                    left, deadline = len(self._points), time.monotonic() + patience
+            self._closed = True
+            self._changed.notify_all()
+            return len(self._points)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._points and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    return
+                points = [self._points[i] for i in range(min(len(self._points), POINTS_AT_ONCE))]
+            try:
+                self._send(points)
+            except Exception as error:  # a store has many ways to fail; none may end a run
+                self._tell_away(error)
+                time.sleep(RETRY_SECONDS)
+            else:
+                with self._changed:
+                    for _ in points:
+                        self._points.popleft()
+                    self._changed.notify_all()
+                    back = self.away and not self._points
+                if back:
+                    self.away = False
+                    print("MLflow is back: nothing was lost", file=sys.stderr, flush=True)
+
+    def _tell_away(self, error: Exception) -> None:
+        if not self.away:
+            self.away = True
+            reason = str(error).partition("\n")[0][:200] or type(error).__name__
+            line = f"warning: MLflow does not take metrics, which wait here meanwhile: {reason}"
+            print(line, file=sys.stderr, flush=True)
