@@ -9,11 +9,14 @@ PORT ?= 5000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reach push pick ui test soak lint clean
+.PHONY: help setup reach push pick ui ui-check docs notebooks test soak lint clean
 
 help:
 	@echo "make reach|push|pick   train on FetchReach, FetchPush or FetchPickAndPlace (ARGS=...)"
 	@echo "make ui                open MLflow on what was recorded (PORT=$(PORT))"
+	@echo "make ui-check          open those pages in Chromium and check them"
+	@echo "make docs              write docs/configuration.md from the code"
+	@echo "make notebooks         run the notebooks again and keep what they show"
 	@echo "make test              format, lint, types and tests"
 	@echo "make soak              kills, broken input and a long run (45 minutes; ARGS=...)"
 	@echo "make lint              format, lint and types only"
@@ -40,10 +43,23 @@ pick: $(STAMP)
 
 ui: $(STAMP)
 	$(BIN)/python -m rher_pl.store sqlite:///$(RUNS)/mlflow.db
+	@echo "open http://127.0.0.1:$(PORT)/#/experiments?workflowType=machine_learning"
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(RUNS)/mlflow.db --workers 1 --port $(PORT)
 
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.reliability $(ARGS)
+
+ui-check: $(STAMP)
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev,ui]"
+	REQUIRE_BROWSER=1 SCREENSHOTS=$(RUNS)/ui-check $(BIN)/pytest tests/test_ui.py
+	@echo "pictures of the pages: $(RUNS)/ui-check"
+
+docs: $(STAMP)
+	$(BIN)/python -m docs.generate
+
+notebooks: $(STAMP)
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev,notebooks]"
+	$(BIN)/python -m notebooks.run
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check

@@ -12,11 +12,15 @@ import re
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from benchmarks.records import Records
 from rher_pl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from benchmarks.learning_runs import Runs
 
 _EXAMPLE = """\
 Every setting of the trainer can be overridden, as in python -m rher_pl.fit:
@@ -28,41 +32,47 @@ Every setting of the trainer can be overridden, as in python -m rher_pl.fit:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.learning",
-        description=__doc__,
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.error = fail  # type: ignore[method-assign]
+    parser = base_parser("learning", __doc__ or "", _EXAMPLE, Path("mlruns/benchmarks"))
     parser.add_argument("--name", required=True, help="names the files of this benchmark")
     parser.add_argument("--config", type=Path, help="YAML of the trainer, as configs/push.yaml")
     parser.add_argument("--seeds", type=int, nargs="+", help="one training each")
     parser.add_argument("--env_steps", type=int, help="budget of each seed")
-    parser.add_argument("--jobs", type=int, default=2, help="seeds side by side (default 2)")
+    return parser
+
+
+def base_parser(
+    name: str, description: str, example: str, scratch: Path
+) -> argparse.ArgumentParser:
+    """What the benchmark of learning curves and that of variants have in common."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{name}",
+        description=description,
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.error = fail  # type: ignore[method-assign]
+    parser.add_argument("--jobs", type=int, default=2, help="trainings side by side (default 2)")
     parser.add_argument(
         "--results",
         type=Path,
-        default=Path("benchmarks/results/learning"),
+        default=Path("benchmarks/results") / name,
         help="folder of records and picture (default %(default)s)",
     )
     parser.add_argument(
         "--scratch",
         type=Path,
-        default=Path("mlruns/benchmarks"),
+        default=scratch,
         help="folder of checkpoints and logs (default %(default)s)",
     )
-    parser.add_argument(
-        "--fresh", action="store_true", help="forget what NAME holds and start over"
-    )
+    parser.add_argument("--fresh", action="store_true", help="forget what is there and start over")
     parser.add_argument("--plot_only", action="store_true", help="draw and tabulate, train nothing")
     return parser
 
 
 def fail(message: str, status: int = 2) -> NoReturn:
     """End with one line on stderr."""
-    print(f"benchmarks.learning: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)
 
 
@@ -90,9 +100,9 @@ def show(options: argparse.Namespace, records: Records) -> None:
     """Draw and tabulate what is recorded so far."""
     from rich.console import Console
 
-    from benchmarks import published
     from benchmarks.plot_learning import plot
     from benchmarks.summary import LEGEND, curves, table
+    from rher_pl.compare import published
 
     data = curves(records.read())
     if data is None:
@@ -121,33 +131,31 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def train(options: argparse.Namespace, overrides: list[str], records: Records) -> None:
-    """Bring every seed to its budget; exits with status 1 if one fails, 130 if interrupted."""
+    """Bring every seed to its budget."""
     from benchmarks.learning_runs import Runs
-    from benchmarks.learning_settings import differing, resolve
+    from benchmarks.learning_settings import keep, resolve
 
     try:
         settings = resolve(options.config, overrides)
-        options.results.mkdir(parents=True, exist_ok=True)
         scratch = options.scratch / options.name
+        if options.fresh:
+            records.drop(lambda record: True)
+            shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True, exist_ok=True)
+        keep(records, settings)
     except (ConfigError, OSError) as error:
         fail(str(error))
-    if options.fresh:
-        records.drop(lambda record: True)
-        shutil.rmtree(scratch)
-        scratch.mkdir()
-    kept = records.path.with_suffix(".yaml")
-    if records.read() and (changed := differing(kept, settings)):
-        fail(
-            f"{records.path} was recorded with other settings ({', '.join(changed)}): "
-            "choose another --name, or start over with --fresh"
-        )
-    kept.write_text(settings)
+    runs = Runs(options.name, records, scratch, options.env_steps)
+    bring_to_budget([(runs, seed) for seed in options.seeds], options.jobs)
+
+
+def bring_to_budget(queue: Sequence[tuple[Runs, int]], jobs: int) -> None:
+    """Train (benchmark, seed) pairs; exits with status 1 if one fails, 130 if interrupted."""
+    from benchmarks.learning_runs import train_all
+
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        failed = Runs(options.name, records, scratch, options.env_steps).train(
-            options.seeds, options.jobs
-        )
+        failed = train_all(queue, jobs)
     except KeyboardInterrupt:
         fail("interrupted; the same command continues", status=130)
     finally:

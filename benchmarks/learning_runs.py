@@ -21,6 +21,16 @@ from benchmarks.records import Record, Records
 from rher_pl.checkpoint_io import read_checkpoint_file
 
 
+def make_progress() -> Progress:
+    return Progress(
+        TextColumn("{task.fields[label]}"),
+        BarColumn(),
+        TextColumn("{task.completed:,}/{task.total:,} env steps  {task.fields[note]}"),
+        TimeElapsedColumn(),
+        console=Console(soft_wrap=True, highlight=False),
+    )
+
+
 class Runs:
     """One worker process per seed.
 
@@ -29,32 +39,28 @@ class Runs:
         records: its file.
         scratch: folder for checkpoints and logs.
         env_steps: budget of each seed.
+        progress: shown beside other benchmarks; without it, this is the only one.
     """
 
-    def __init__(self, name: str, records: Records, scratch: Path, env_steps: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        records: Records,
+        scratch: Path,
+        env_steps: int,
+        progress: Progress | None = None,
+    ) -> None:
         self.name, self.records, self.scratch, self.env_steps = name, records, scratch, env_steps
         self.workers: set[subprocess.Popen[str]] = set()
         self.stopping = False
-        self.progress = Progress(
-            TextColumn("seed {task.fields[seed]}"),
-            BarColumn(),
-            TextColumn("{task.completed:,}/{task.total:,} env steps  {task.fields[note]}"),
-            TimeElapsedColumn(),
-            console=Console(soft_wrap=True, highlight=False),
-        )
+        self.prefix = "" if progress is None else f"{name} "
+        self.progress = make_progress() if progress is None else progress
 
-    def train(self, seeds: Sequence[int], jobs: int) -> list[str]:
-        """Run all seeds, ``jobs`` at a time; returns a line for each that failed."""
-        with self.progress, ThreadPoolExecutor(jobs) as pool:
-            futures = [pool.submit(self.train_seed, seed) for seed in seeds]
-            try:
-                return [problem for future in futures if (problem := future.result())]
-            except BaseException:
-                self.stopping = True
-                pool.shutdown(wait=False, cancel_futures=True)
-                for worker in tuple(self.workers):
-                    worker.terminate()
-                raise
+    def stop(self) -> None:
+        """End all workers; none starts any more."""
+        self.stopping = True
+        for worker in tuple(self.workers):
+            worker.terminate()
 
     def train_seed(self, seed: int) -> str | None:
         """Train one seed from where it stands; None, or what went wrong."""
@@ -62,13 +68,14 @@ class Runs:
         folder.mkdir(exist_ok=True)
         with _lock(folder) as lock:
             if lock is None:
-                return f"seed {seed} is being trained by another process"
+                return f"{self.prefix}seed {seed} is being trained by another process"
             note = self.prepare(seed, folder / "last.ckpt")
             done = self.records.env_steps(seed)
+            label, shown = f"{self.prefix}seed {seed}", min(done, self.env_steps)
             task = self.progress.add_task(
-                "", total=self.env_steps, completed=min(done, self.env_steps), seed=seed, note=note
+                "", total=self.env_steps, completed=shown, label=label, note=note
             )
-            self.progress.console.print(f"seed {seed}: {note}")
+            self.progress.console.print(f"{label}: {note}")
             return None if done >= self.env_steps else self._run(seed, folder, task, lock)
 
     def prepare(self, seed: int, checkpoint: Path) -> str:
@@ -124,17 +131,35 @@ class Runs:
         lines = log.read_text().splitlines()
         faults = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]
         reason = faults[-1] if faults else f"exit status {worker.returncode}"
-        return f"seed {seed} failed: {reason} (log: {log})"
+        return f"{self.prefix}seed {seed} failed: {reason} (log: {log})"
 
     def _show(self, record: Record, task: TaskID) -> None:
         last = next(reversed(record["success_per_subtask"]))
         innr = record["metrics"].get(f"relay/innr_share/{last}")
         self.progress.update(task, completed=record["env_steps"], note=f"{record['success']:.0%}")
         self.progress.console.print(
-            f"seed {record['seed']}  env_steps {record['env_steps']:>9,}  "
+            f"{self.prefix}seed {record['seed']}  env_steps {record['env_steps']:>9,}  "
             f"success {record['success']:.2f}  INNR {'-' if innr is None else f'{innr:.2f}'}  "
             f"{record['seconds']:,.0f} s"
         )
+
+
+def train_all(queue: Sequence[tuple[Runs, int]], jobs: int) -> list[str]:
+    """Train (benchmark, seed) pairs, ``jobs`` at a time; returns a line for each that failed.
+
+    All benchmarks share one progress display.
+    """
+    if not queue:
+        return []
+    with queue[0][0].progress, ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(runs.train_seed, seed) for runs, seed in queue]
+        try:
+            return [problem for future in futures if (problem := future.result())]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for runs, _ in queue:
+                runs.stop()
+            raise
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from benchmarks.records import Records
 from rher_pl.cli import Parser, default_precision, quiet
 from rher_pl.datamodule import RelayDataModule
 from rher_pl.errors import ConfigError
@@ -85,6 +86,22 @@ def resolve(config: Path, overrides: Sequence[str]) -> str:
         },
         sort_keys=False,
     )
+
+
+def keep(records: Records, settings: str) -> None:
+    """Write the settings of a benchmark beside its records.
+
+    Raises:
+        ConfigError: what is recorded already was made with others.
+    """
+    kept = records.path.with_suffix(".yaml")
+    if records.read() and (changed := differing(kept, settings)):
+        raise ConfigError(
+            f"{records.path} was recorded with other settings ({', '.join(changed)}): "
+            "start over with --fresh, or keep it and record elsewhere (--name or --results)"
+        )
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(settings)
 
 
 def differing(kept: Path, settings: str) -> list[str]:

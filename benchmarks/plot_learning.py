@@ -11,22 +11,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from benchmarks.published import published
 from benchmarks.summary import Array, Curves
+from rher_pl import palette
+from rher_pl.compare.published import published
 
 matplotlib.use("Agg")
 
-# Okabe and Ito's colours, told apart with any colour vision.
-_OURS, _RHER, _HER = "#0072B2", "#D55E00", "#555555"
-_SUBTASKS = (("#009E73", "-"), ("#CC79A7", "--"), ("#E69F00", "-."), ("#56B4E9", ":"))
-_STYLE: Any = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#E3E3E3",
-    "axes.axisbelow": True,
-}
+_OURS, _RHER, _HER = palette.BLUE, palette.VERMILION, palette.GREY
+_SUBTASKS = tuple(zip(palette.SUBTASKS, ("-", "--", "-.", ":")))
 
 
 def bootstrap_band(
@@ -43,7 +35,7 @@ def bootstrap_band(
 
 def plot(data: Curves, path: Path) -> None:
     """Draw success against env steps on the left, each subtask's on the right."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(palette.STYLE):
         figure = Figure(figsize=(10, 4.8), dpi=110, layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(2.4, 1))
         _draw_success(left, data)
@@ -53,7 +45,7 @@ def plot(data: Curves, path: Path) -> None:
             axes.set_ylim(0.0, 1.02)
             axes.set_xlim(0, data.env_steps[-1] * 1.01)
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k"))
+            axes.xaxis.set_major_formatter(FuncFormatter(palette.thousands))
             axes.set_xlabel("env steps")
         figure.legend(
             *left.get_legend_handles_labels(), loc="outside lower left", ncols=2, frameon=False

@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from benchmarks.published import Published, published
 from benchmarks.records import Record
+from rher_pl.compare.groups import LEVELS, WINDOW, first_reaching
+from rher_pl.compare.published import Published, published
 
 Array = NDArray[np.float64]
 
-LEVELS = (0.50, 0.90, 0.95)
-WINDOW = 5
-"""Evaluations in a trailing mean, and in the figure that ends a run."""
 LEGEND = (
     "At: env steps at which the mean over seeds first reaches the level; in brackets, at which its "
     "trailing mean over five evaluations does."
@@ -36,6 +34,7 @@ class Curves:
         success: [S, E] share of episodes solved at their last step.
         unsolved: [S, E] the same among episodes that did not start solved.
         subtasks: of each subtask by name, [S, E].
+        metrics: all metrics by name, [S, E]; NaN where there was none.
         seconds: [S] wall-clock to the last of these evaluations.
     """
 
@@ -46,6 +45,7 @@ class Curves:
     unsolved: Array
     subtasks: dict[str, Array]
     seconds: Array
+    metrics: dict[str, Array]
 
     def last_five(self, values: Array) -> Array:
         """Mean of each seed's last five evaluations, [S]; of fewer where there are fewer."""
@@ -81,22 +81,13 @@ def curves(records: Sequence[Record]) -> Curves | None:
             for name in names
         },
         seconds=array("seconds")[:, -1],
+        metrics={
+            name: np.array([[r["metrics"].get(name) for r in row] for row in rows], dtype=float)
+            for name in sorted(
+                {name for row in rows for record in row for name in record["metrics"]}
+            )
+        },
     )
-
-
-def first_reaching(
-    env_steps: Sequence[int] | NDArray[np.int64], mean: Array, level: float, window: int = 1
-) -> int | None:
-    """Env steps at which the trailing mean over ``window`` evaluations first is ``level``.
-
-    A trailing mean needs a full window: with window 5 the fifth evaluation is the first that can
-    count. None if the level is never reached.
-    """
-    for end in range(window, len(mean) + 1):
-        # Means of rounded shares: 0.95 may come out as 0.9499999.
-        if mean[end - window : end].mean() >= level - 1e-9:
-            return int(env_steps[end - 1])
-    return None
 
 
 def _steps(first: int | None, trailing: int | None) -> str:

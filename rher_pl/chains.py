@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from rher_pl.choices import RelayMode
 from rher_pl.relay import Desired, Position, Relay, Slot, Subtask, Unused
 
 
@@ -31,3 +33,8 @@ def object_relay(
         subtasks.append(Subtask(reach, (Position(i + 1), *before, Unused(), *after), epsilon))
         subtasks.append(Subtask(name, (Unused(), *before, Desired(i), *after), epsilon))
     return Relay(tuple(subtasks), count + 1, count, relative_goals)
+
+
+def shorten(relay: Relay, mode: RelayMode) -> Relay:
+    """As much of a chain as ``mode`` says; slots, points and goal encoding stay as they are."""
+    return relay if mode == RelayMode.full else replace(relay, subtasks=relay.subtasks[-1:])

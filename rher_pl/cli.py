@@ -19,13 +19,19 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from rher_pl import preflight
 from rher_pl.callbacks.checkpoint import Checkpoints
+from rher_pl.callbacks.description import RunDescription
 from rher_pl.callbacks.guard import FiniteGuard
 from rher_pl.callbacks.progress import ProgressLine
 from rher_pl.callbacks.recording import RecordConfig, RunRecorder
 from rher_pl.callbacks.stopping import StopOnSignal, signals_stop
 from rher_pl.callbacks.summary import Summary
 from rher_pl.callbacks.throughput import Throughput
+from rher_pl.callbacks.trained_model import ModelRecorder
+from rher_pl.callbacks.video import VideoRecorder
+from rher_pl.callbacks.warm_up import WarmUp
+from rher_pl.chains import shorten
 from rher_pl.checkpoint_io import SealedCheckpointIO
+from rher_pl.choices import RelayMode
 from rher_pl.datamodule import RelayDataModule
 from rher_pl.errors import ConfigError, Stopped, TrainingError, fault
 from rher_pl.fit import EXIT_SIGNAL, SUBCOMMANDS
@@ -37,6 +43,7 @@ NOISE = (
     (r".*does not have many workers.*", UserWarning),  # one batch of seeds needs no workers
     (r".*isinstance\(treespec, LeafSpec\).*", Warning),  # Lightning's use of a torch internal
     (r".*Checkpoint directory .* exists and is not empty.*", UserWarning),  # as when resuming
+    (r".*type hints to the `predict` method.*", UserWarning),  # ours takes tensors, by signature
     (r".*The dirpath has changed from.*", UserWarning),  # evaluating needs no folder
 )
 PROBES: tuple[dict[str, Any], ...] = (
@@ -78,6 +85,7 @@ class FitCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(RunRecorder, "recorder")
+        parser.add_lightning_class_args(VideoRecorder, "video")
         for target, source in LINKED.items():
             parser.link_arguments(source, target)
 
@@ -100,7 +108,8 @@ class FitCLI(LightningCLI):
             self.config = parser.parse_args(args)
             config = self.config[command]
             config.ckpt_path = path
-            relay = get_task(config.data.task).make_relay()
+            mode = RelayMode(self.made_with.options.get("data.relay", RelayMode.full))
+            relay = shorten(get_task(config.data.task).make_relay(), mode)
             task, fit = config.data.task, command == "fit"
             preflight.check_made_with(self.made_with, task, relay.description, fit)
         preflight.check_seed(config.seed_everything)
@@ -208,6 +217,7 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Printed when gymnasium-robotics is imported, about hand environments that are not used here.
     notifications.setdefault("gymnasium_robotics", {}).clear()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # read when mlflow is imported,
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # and where it is already
 
@@ -249,9 +259,12 @@ def make_cli(arguments: list[str]) -> FitCLI:
             "enable_progress_bar": False,
             "callbacks": [
                 FiniteGuard(),
+                WarmUp(),
                 ProgressLine(),
                 Summary(),
+                RunDescription(),
                 Checkpoints(),
+                ModelRecorder(),
             ],
         },
         auto_configure_optimizers=False,

@@ -10,16 +10,22 @@ import torch
 from torch.utils.data import DataLoader
 from torchrl.envs import EnvBase
 
-from rher_pl.collect import EpisodeCollector
+from rher_pl.chains import shorten
+from rher_pl.choices import Hindsight, RelayMode, plain
+from rher_pl.collect import EpisodeCollector, PipelinedCollector
 from rher_pl.errors import require
 from rher_pl.exploration import BehaviorPolicy
 from rher_pl.limits import MAX_ENVS, MAX_EVAL_EPISODES, require_memory
 from rher_pl.loader import RelayLoader
 from rher_pl.module import RHERModule
+from rher_pl.sampling import SamplingRule
 from rher_pl.tasks import get_task
 
 EVALUATION_SEED = 1_000_000
 """Evaluation episodes use this seed and those after it; training seeds stay far below."""
+
+SAMPLING_SEED = 2_000_000
+"""Added to the seed for sampling, so that it differs from exploration's."""
 
 
 class RelayDataModule(pl.LightningDataModule):
@@ -27,21 +33,28 @@ class RelayDataModule(pl.LightningDataModule):
 
     Args:
         task: registered task name.
+        relay: full is RHER; none is plain HER, which trains the last subtask alone, unguided.
         seed: of environments, exploration and sampling.
         num_envs: N, episodes collected side by side in one iteration.
-        num_threads: threads that step the environments; the result does not depend on it.
+        num_threads: threads that step the environments, by default as many as PyTorch uses
+            (``OMP_NUM_THREADS``); the result does not depend on it.
         updates_per_episode: TD3 updates for each collected episode.
         batch_size: samples in a mixed batch from each subtask's pool, or one number per subtask.
         replay_capacity: transitions kept, at least one episode.
         relabel_ratio: share of samples with a hindsight goal, in [0, 1].
+        hindsight: state that gives a hindsight goal: future, final or episode.
         inert_ratio: share of drawn hindsight goals that are met already which is kept, in [0, 1];
             the others are drawn again. 1 is plain HER.
+        prioritize_motion: share of samples from episodes drawn in proportion to how far objects
+            moved in them (arXiv 1810.01363), in [0, 1]; the others are drawn uniformly.
         guide_share: probability that the guide acts while its subtask is unsolved.
         random_share: probability of a uniform random action.
         exploration_noise: standard deviation of the Gaussian action noise.
         reached_distance: gripper to object, in metres, up to which the guide acts; None is the
             task's epsilon. Pushing begins at about 0.045, so a smaller value lets the guide push.
         random_episodes: episodes of random actions, without updates, before learning starts.
+        pipelined: collect the next episodes in a thread while learning from the last ones. They
+            come from a policy one iteration older; the result is still a function of the seed.
         eval_every_env_steps: env steps between evaluations, an epoch.
         eval_episodes: episodes of an evaluation, always on the same seeds.
         eval_envs: evaluation episodes run side by side.
@@ -50,27 +63,33 @@ class RelayDataModule(pl.LightningDataModule):
     def __init__(
         self,
         task: str = "FetchPush-v4",
+        relay: RelayMode = RelayMode.full,
         seed: int = 0,
         num_envs: int = 5,
-        num_threads: int = 1,
+        num_threads: int | None = None,
         updates_per_episode: int = 40,
         batch_size: int | list[int] = 256,
         replay_capacity: int = 1_000_000,
         relabel_ratio: float = 0.8,
+        hindsight: Hindsight = Hindsight.future,
         inert_ratio: float = 0.2,
+        prioritize_motion: float = 0.0,
         guide_share: float = 0.5,
         random_share: float = 0.2,
         exploration_noise: float = 0.2,
         reached_distance: float | None = None,
         random_episodes: int = 20,
+        pipelined: bool = False,
         eval_every_env_steps: int = 2_500,
         eval_episodes: int = 100,
         eval_envs: int = 25,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.hparams.update(plain(self.hparams))
         for name in ("num_envs", "num_threads", "eval_episodes", "eval_envs"):
-            require(self.hparams[name] >= 1, f"{name} must be at least 1, got {self.hparams[name]}")
+            value = self.hparams[name]
+            require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
         for name in ("num_envs", "eval_envs"):
             count = self.hparams[name]
             require(count <= MAX_ENVS, f"{name} must be at most {MAX_ENVS}, got {count}")
@@ -91,7 +110,8 @@ class RelayDataModule(pl.LightningDataModule):
             updates_per_episode >= 0,
             f"updates_per_episode must be at least 0, got {updates_per_episode}",
         )
-        for name in ("relabel_ratio", "inert_ratio", "guide_share", "random_share"):
+        shares = ("relabel_ratio", "inert_ratio", "prioritize_motion", "guide_share")
+        for name in (*shares, "random_share"):
             value = self.hparams[name]
             require(0.0 <= value <= 1.0, f"{name} must be in [0, 1], got {value}")
         require(
@@ -99,8 +119,13 @@ class RelayDataModule(pl.LightningDataModule):
             "guide_share and random_share must add up to at most 1, "
             f"got {guide_share} + {random_share}",
         )
-        self.relay = get_task(task).make_relay()
+        self.relay = shorten(get_task(task).make_relay(), RelayMode(relay))
         sizes = batch_size if isinstance(batch_size, list) else [batch_size]
+        require(
+            relay == RelayMode.full or len(sizes) == 1,
+            f"batch_size has {len(sizes)} numbers, but relay none trains the last subtask alone: "
+            f"write one, as --data.batch_size {sum(sizes)} for as many samples in all",
+        )
         self.batch_sizes = sizes * self.relay.num_subtasks if len(sizes) == 1 else sizes
         require(
             len(self.batch_sizes) == self.relay.num_subtasks and min(self.batch_sizes) >= 1,
@@ -114,9 +139,10 @@ class RelayDataModule(pl.LightningDataModule):
         if self.loader is not None or hasattr(self, "eval_env"):
             return
         eval_envs = min(hp["eval_envs"], hp["eval_episodes"])
-        self.eval_env = task.make_env(eval_envs, EVALUATION_SEED, hp["num_threads"])
+        threads = hp["num_threads"] or torch.get_num_threads()
+        self.eval_env = task.make_env(eval_envs, EVALUATION_SEED, threads)
         if stage == "fit":
-            self.env = task.make_env(hp["num_envs"], hp["seed"], hp["num_threads"])
+            self.env = task.make_env(hp["num_envs"], hp["seed"], threads)
             length = self.env.max_episode_steps
             require(
                 hp["replay_capacity"] >= length,
@@ -136,8 +162,8 @@ class RelayDataModule(pl.LightningDataModule):
 
     def _make_loader(self, env: EnvBase) -> RelayLoader:
         hp, module = self.hparams, self.trainer.lightning_module  # type: ignore[union-attr]
+        device = self.trainer.strategy.root_device  # type: ignore[union-attr]
         assert isinstance(module, RHERModule)
-        generator = torch.Generator().manual_seed(hp["seed"])
         behavior_policy = BehaviorPolicy(
             module.policy,
             module.progress,
@@ -145,21 +171,26 @@ class RelayDataModule(pl.LightningDataModule):
             hp["random_share"],
             hp["exploration_noise"],
             hp["reached_distance"],
-            generator,
+            torch.Generator().manual_seed(hp["seed"]),
         )
+        make_collector = PipelinedCollector if hp["pipelined"] else EpisodeCollector
         return RelayLoader(
-            EpisodeCollector(env, behavior_policy),
+            make_collector(env, behavior_policy, hp["random_episodes"]),
             module.relay,
             self.batch_sizes,
             capacity=hp["replay_capacity"] // env.max_episode_steps,
-            relabel_ratio=hp["relabel_ratio"],
-            inert_ratio=hp["inert_ratio"],
+            rule=SamplingRule(
+                hp["relabel_ratio"],
+                Hindsight(hp["hindsight"]),
+                hp["inert_ratio"],
+                hp["prioritize_motion"],
+            ),
             updates=hp["updates_per_episode"] * hp["num_envs"],
-            random_episodes=hp["random_episodes"],
             iterations=max(
                 1, round(hp["eval_every_env_steps"] / (hp["num_envs"] * env.max_episode_steps))
             ),
-            generator=generator,
+            # Apart from exploration's, which may run beside it.
+            generator=torch.Generator(device).manual_seed(SAMPLING_SEED + hp["seed"]),
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -56,16 +56,17 @@ def _rollout(
 ) -> TensorDict:
     env.set_seeds(seeds)
     state = env.reset()
-    index = torch.full((env.num_envs,), subtask)
-    inputs = policy.inputs(state, index)
+    device = policy.encoder.goals.shift.device  # of the networks; the environment is on the CPU
+    index = torch.full((env.num_envs,), subtask, device=device)
+    inputs = policy.inputs(state.to(device), index)
     action = policy.actor(inputs)
-    q = q_function(inputs, action)
+    q = q_function(inputs, action).cpu()
     states = [state]
     for _ in range(env.max_episode_steps):
-        state["action"] = action
+        state["action"] = action.cpu()
         state = env.step(state)["next"]
         states.append(state)
-        action = policy(state, index)
+        action = policy(state.to(device), index)
     visited: TensorDict = torch.stack([s.select(*STATE_KEYS, strict=False) for s in states], dim=1)
     check_states(visited, env)
     check_finite(visited)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from enum import IntEnum
 
 import torch
@@ -32,8 +33,11 @@ class BehaviorPolicy(TensorDictModuleBase):
     is solved the guide's share goes to the learner. Gaussian noise is added to all but random
     actions.
 
+    It acts with a copy of the policy, taken by :meth:`synchronize`, so that episodes can be
+    collected while the policy itself is being updated.
+
     Args:
-        policy: actor, normalisers and relay.
+        policy: actor, normalisers and relay, on any device; the copy is on the CPU.
         progress: tells which subtasks are guide and learner.
         guide_share, random_share: probabilities in [0, 1], together at most 1.
         exploration_noise: standard deviation of the Gaussian noise on actions.
@@ -43,7 +47,7 @@ class BehaviorPolicy(TensorDictModuleBase):
     """
 
     in_keys = ("observation", "achieved_goals", "desired_goals")
-    out_keys = ("action", "actor")
+    out_keys = ("action", "actor", "first_unsolved")
 
     def __init__(
         self,
@@ -56,8 +60,8 @@ class BehaviorPolicy(TensorDictModuleBase):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.policy = policy
-        self.progress = progress
+        self._trained = (policy, progress)
+        self.policy = copy.deepcopy(policy).requires_grad_(False).cpu()
         self.guide_share = guide_share
         self.random_share = random_share
         self.exploration_noise = exploration_noise
@@ -65,37 +69,52 @@ class BehaviorPolicy(TensorDictModuleBase):
         self.generator = generator
         self.only_random = True
         """Set while the first episodes are collected."""
+        self.synchronize()
+
+    @torch.no_grad()
+    def synchronize(self) -> None:
+        """Act from now on as policy and relay progress are at this moment."""
+        policy, progress = self._trained
+        torch._foreach_copy_(_tensors(self.policy), _tensors(policy))
+        self.guide_subtask: int | None = progress.guide_subtask
+        self.learner_subtask: int = progress.learner_subtask
 
     @torch.no_grad()
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """Add ``action`` [N, A] and ``actor`` [N, 1] to the states in ``tensordict`` [N]."""
+        """Add to the states in ``tensordict`` [N] an ``action`` [N, A], the ``actor`` [N, 1] that
+        chose it, and the ``first_unsolved`` subtask [N, 1] there.
+        """
         size = (tensordict.shape[0], self.policy.action_size)
         random_action = torch.rand(size, generator=self.generator) * 2.0 - 1.0
+        unsolved = self.policy.relay.first_unsolved(
+            tensordict["achieved_goals"], tensordict["desired_goals"], self.reached_distance
+        )
         if self.only_random:
             actor = torch.full(size[:1], int(Actor.RANDOM))
             action = random_action
         else:
-            unsolved = self.policy.relay.first_unsolved(
-                tensordict["achieved_goals"], tensordict["desired_goals"], self.reached_distance
-            )
             actor, subtask = self.choose(unsolved)
             noise = torch.randn(size, generator=self.generator) * self.exploration_noise
             action = (self.policy(tensordict, subtask) + noise).clamp(-1.0, 1.0)
             action = torch.where((actor == Actor.RANDOM).unsqueeze(-1), random_action, action)
         tensordict["action"] = action
         tensordict["actor"] = actor.unsqueeze(-1)
+        tensordict["first_unsolved"] = unsolved.unsqueeze(-1)
         return tensordict
 
     def choose(self, unsolved: Tensor) -> tuple[Tensor, Tensor]:
         """Actor [N] and subtask [N] for states whose first unsolved subtask is ``unsolved`` [N]."""
         uniform = torch.rand(unsolved.shape, generator=self.generator)
-        learner = self.progress.learner_subtask
-        guide = self.progress.guide_subtask
+        guide = self.guide_subtask
         actor = torch.full_like(unsolved, int(Actor.LEARNER))
         actor[uniform < self.random_share] = int(Actor.RANDOM)
-        subtask = torch.full_like(unsolved, learner)
+        subtask = torch.full_like(unsolved, self.learner_subtask)
         if guide is not None:
             guided = (unsolved <= guide) & (uniform >= 1.0 - self.guide_share)
             actor[guided] = int(Actor.GUIDE)
             subtask[guided] = guide
         return actor, subtask
+
+
+def _tensors(policy: RelayPolicy) -> list[Tensor]:
+    return [*policy.parameters(), *policy.buffers()]

@@ -35,15 +35,18 @@ options (default):
   --trainer.max_epochs INT         epochs to train, one evaluation each (set by the config)
   --trainer.precision NAME         32-true, or bf16-mixed (where the CPU has bfloat16)
   --data.task NAME                 task (FetchPush-v4)
+  --data.relay NAME                full is RHER; none is plain HER (full)
   --data.num_envs INT              environments stepped side by side (5)
   --data.updates_per_episode INT   TD3 updates for each episode (40)
   --data.batch_size INT            samples from each subtask in a mixed batch (256)
   --data.relabel_ratio FLOAT       share of samples with a hindsight goal (0.8)
   --data.eval_every_env_steps INT  env steps in an epoch (2500)
+  --model.algorithm NAME           td3 or ddpg (td3)
   --model.gamma FLOAT              discount (0.95)
   --model.learning_rate FLOAT      of both Adam optimizers (0.002)
   --recorder.folder DIR            where runs and checkpoints go (mlruns)
   --recorder.tracking_uri URI      MLflow store (sqlite:///<folder>/mlflow.db)
+  --video.every_evaluations INT    evaluations between two videos, 0 for none (8)
 
 examples:
   python -m rher_pl.fit --config configs/push.yaml

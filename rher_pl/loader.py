@@ -9,9 +9,10 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torchrl.data import TensorDictReplayBuffer
 
-from rher_pl.collect import EpisodeCollector
+from rher_pl.collect import COMMENTARY, EpisodeCollector
 from rher_pl.relay import Relay
-from rher_pl.replay import EpisodeStorage, make_replay_buffers
+from rher_pl.replay import EpisodeStorage
+from rher_pl.sampling import SamplingRule, make_replay_buffers
 
 
 class RelayLoader:
@@ -25,11 +26,10 @@ class RelayLoader:
         relay: the module's relay.
         batch_sizes: samples from each subtask's pool in a mixed batch.
         capacity: episodes kept.
-        relabel_ratio, inert_ratio: see ``RelayDataModule``.
+        rule: what is sampled.
         updates: U, updates in an iteration.
-        random_episodes: see ``RelayDataModule``.
         iterations: iterations in an epoch.
-        generator: randomness of exploration and sampling.
+        generator: randomness of sampling; storage and batches are on its device.
     """
 
     def __init__(
@@ -38,10 +38,8 @@ class RelayLoader:
         relay: Relay,
         batch_sizes: list[int],
         capacity: int,
-        relabel_ratio: float,
-        inert_ratio: float,
+        rule: SamplingRule,
         updates: int,
-        random_episodes: int,
         iterations: int,
         generator: torch.Generator,
     ) -> None:
@@ -49,10 +47,8 @@ class RelayLoader:
         self.relay = relay
         self.batch_sizes = batch_sizes
         self.capacity = capacity
-        self.relabel_ratio = relabel_ratio
-        self.inert_ratio = inert_ratio
+        self.rule = rule
         self.updates = updates
-        self.random_episodes = random_episodes
         self.iterations = iterations
         self.generator = generator
         self.episodes = 0
@@ -66,28 +62,26 @@ class RelayLoader:
         return self
 
     def __next__(self) -> dict[str, TensorDict | None]:
-        behavior = self.collector.behavior_policy
-        behavior.only_random = self.episodes < self.random_episodes
         episodes = self.collector.collect()
         self._store(episodes)
-        warm = self.episodes >= self.random_episodes and self.updates > 0
+        warm = self.episodes >= self.collector.random_episodes and self.updates > 0
         return {"episodes": episodes, "updates": self.sample(self.updates) if warm else None}
 
     def _store(self, episodes: TensorDict) -> None:
         storage = (
             self.storage
             if self.storage is not None
-            else self._allocate(episodes.exclude("actor")[0])
+            else self._allocate(episodes.exclude(*COMMENTARY)[0])
         )
-        storage.extend(episodes)
+        storage.extend(episodes.to(self.generator.device))
         self.episodes += len(episodes)
 
     def _allocate(self, episode: TensorDictBase) -> EpisodeStorage:
         """Make storage and buffers for episodes shaped like ``episode``."""
-        self.storage = EpisodeStorage(self.capacity, episode)
-        self.buffers = make_replay_buffers(
-            self.storage, self.relay, self.relabel_ratio, self.inert_ratio, self.generator
+        self.storage = EpisodeStorage(
+            self.capacity, episode.to(self.generator.device), self.relay.subtasks[-1].epsilon
         )
+        self.buffers = make_replay_buffers(self.storage, self.relay, self.rule, self.generator)
         return self.storage
 
     def state_dict(self) -> dict[str, Any]:
@@ -97,11 +91,13 @@ class RelayLoader:
             "collector": self.collector.state_dict(),
             "storage": storage,
             "episodes": self.episodes,
+            "sampling": self.generator.get_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.collector.load_state_dict(state["collector"])
         self.episodes = state["episodes"]
+        self.generator.set_state(state["sampling"].cpu())
         if state["storage"] is not None:
             stored = state["storage"]["episodes"]
             episode = {key: value[0] for key, value in stored.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -11,28 +13,30 @@ def smoothed_action(action: Tensor, noise: Tensor, noise_clip: float) -> Tensor:
     return (action + noise.clamp(-noise_clip, noise_clip)).clamp(-1.0, 1.0)
 
 
-def target_q(reward: Tensor, terminated: Tensor, next_q: Tensor, gamma: float) -> Tensor:
-    """Clipped double-Q target, TD3 equation 10, [B].
-
-    Rewards are -1 or 0, so every return lies in [-1/(1 - gamma), 0]; the target is clipped to
-    that range (Andrychowicz et al., arXiv 1707.01495, appendix A).
+def target_q(
+    reward: Tensor, terminated: Tensor, next_q: Tensor, gamma: float, bounded: bool = True
+) -> Tensor:
+    """Clipped double-Q target, TD3 equation 10, [B]; with one critic, DDPG's.
 
     Args:
         reward, terminated: [B]; bootstrap stops at termination only, not at truncation.
-        next_q: both target critics at the next state, [2, B].
+        next_q: the target critics at the next state, [E, B]; the smallest counts.
         gamma: discount in [0, 1).
+        bounded: clip to [-1/(1 - gamma), 0], in which all returns of rewards -1 and 0 lie
+            (Andrychowicz et al., arXiv 1707.01495, appendix A).
     """
     bootstrap = gamma * (~terminated).to(next_q.dtype) * next_q.amin(0)
-    return (reward + bootstrap).clamp(-1.0 / (1.0 - gamma), 0.0)
+    target = reward + bootstrap
+    return target.clamp(-1.0 / (1.0 - gamma), 0.0) if bounded else target
 
 
 def critic_loss(q: Tensor, target: Tensor) -> Tensor:
-    """Squared Bellman error of both critics, summed: q [2, B] against target [B]."""
+    """Squared Bellman error of all critics, summed: q [E, B] against target [B]."""
     return (q - target).square().mean(1).sum()
 
 
 def actor_loss(q: Tensor, action: Tensor, action_l2: float) -> Tensor:
-    """Deterministic policy gradient through the first critic, q [B], TD3 equation 15.
+    """Deterministic policy gradient through a critic's values q [B], TD3 equation 15.
 
     ``action_l2`` weighs the mean squared action (HER's penalty, which keeps tanh from saturating).
     """
@@ -40,6 +44,6 @@ def actor_loss(q: Tensor, action: Tensor, action_l2: float) -> Tensor:
 
 
 @torch.no_grad()
-def polyak_update(targets: list[Tensor], sources: list[Tensor], tau: float) -> None:
+def polyak_update(targets: Sequence[Tensor], sources: Sequence[Tensor], tau: float) -> None:
     """Move each target towards its source: target += tau (source - target)."""
-    torch._foreach_lerp_(targets, sources, tau)
+    torch._foreach_lerp_(list(targets), list(sources), tau)

@@ -11,15 +11,16 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDict
 from torch import Tensor
 from torchrl.envs import EnvBase
 
-from rher_pl import losses
+from rher_pl.chains import shorten
+from rher_pl.choices import Algorithm, Mixing, RelayMode, plain
 from rher_pl.errors import require
 from rher_pl.evaluation import evaluate
 from rher_pl.limits import require_memory
-from rher_pl.networks import Actor, TwinCritic
+from rher_pl.networks import Actor, Critic
 from rher_pl.policy import InputEncoder, RelayPolicy
 from rher_pl.progress import RelayProgress
 from rher_pl.statistics import (
@@ -29,57 +30,83 @@ from rher_pl.statistics import (
     update_statistics,
 )
 from rher_pl.tasks import get_task
+from rher_pl.td3 import TD3, draw_subsets
 
 
 class RHERModule(pl.LightningModule):
     """TD3 (arXiv 1802.09477) conditioned on the goals of a relay (arXiv 2208.00843).
 
-    One actor and one pair of critics serve all subtasks. Optimisation is manual: one
+    One actor and one set of critics serve all subtasks. Optimisation is manual: one
     ``training_step`` takes one iteration's episodes and does U updates.
 
     Args:
         task: registered task name; the data module's task is used by the command line.
+        relay: how much of the task's relay is trained; the data module's is used as well.
+        mixing: joint updates on all subtasks at once; sequential goes through an iteration's
+            updates once for each subtask, which are then counted as so many more.
+        algorithm: td3; or ddpg, which is the same with one critic, no noise and no delay.
         gamma: discount, in (0, 1). RHER uses 1 - 1/T = 0.98; a shorter horizon learns sooner.
         tau: share by which the targets move towards the networks after every update, in (0, 1].
         learning_rate: of both Adam optimizers.
-        policy_noise: standard deviation of the target policy smoothing noise.
+        policy_noise: standard deviation of the target policy smoothing noise; td3 only.
         noise_clip: bound of that noise.
-        policy_delay: critic updates per actor update, at least 1.
+        policy_delay: critic updates per actor update, at least 1; td3 only.
+        critics: Q functions, td3 only. With more than two, targets take the smallest of a random
+            two and the actor ascends the mean of all (REDQ, arXiv 2101.05982).
+        critic_layer_norm: layer normalisation in the critics.
+        bounded_target: clip targets to the returns that are possible, [-1 / (1 - gamma), 0].
         action_l2: weight of the mean squared action in the actor's loss.
         hidden_size: width of the hidden layers of actor and critics.
         hidden_layers: number of hidden layers.
         relative_goals: let the networks also see goal minus current position.
+        absolute_positions: let the networks also see where on the table things are, beside where
+            they are relative to each other; needed only where the place matters.
         average_rate: share by which the evaluated actor moves towards the trained one after every
             update, in (0, 1]; 1 evaluates the trained one itself.
         learned_threshold: moving success from which a subtask counts as learned, in [0, 1].
+        compiled: compile the update with ``torch.compile``; worth its half minute of warm-up (a few
+            seconds when cached) on all but the shortest runs. Needs a C++ compiler.
     """
 
     def __init__(
         self,
         task: str = "FetchPush-v4",
+        relay: RelayMode = RelayMode.full,
+        mixing: Mixing = Mixing.joint,
+        algorithm: Algorithm = Algorithm.td3,
         gamma: float = 0.95,
         tau: float = 0.01,
         learning_rate: float = 2e-3,
         policy_noise: float = 0.1,
         noise_clip: float = 0.5,
         policy_delay: int = 2,
+        critics: int = 2,
+        critic_layer_norm: bool = False,
+        bounded_target: bool = True,
         action_l2: float = 0.5,
         hidden_size: int = 256,
         hidden_layers: int = 3,
         relative_goals: bool = True,
+        absolute_positions: bool = False,
         average_rate: float = 0.001,
         learned_threshold: float = 0.8,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         require(0.0 < gamma < 1.0, f"gamma must be in (0, 1), got {gamma}")
         require(0.0 < tau <= 1.0, f"tau must be in (0, 1], got {tau}")
         require(0.0 < average_rate <= 1.0, f"average_rate must be in (0, 1], got {average_rate}")
         require(policy_delay >= 1, f"policy_delay must be at least 1, got {policy_delay}")
+        require(critics >= 1, f"critics must be at least 1, got {critics}")
         require(hidden_size >= 1, f"hidden_size must be at least 1, got {hidden_size}")
         require(hidden_layers >= 1, f"hidden_layers must be at least 1, got {hidden_layers}")
         require(
             math.isfinite(learning_rate) and learning_rate > 0,
             f"learning_rate must be above 0, got {learning_rate}",
+        )
+        require(
+            relative_goals or absolute_positions,
+            "relative_goals and absolute_positions are both false: the networks would see no goal",
         )
         for name, value in (
             ("policy_noise", policy_noise),
@@ -91,23 +118,36 @@ class RHERModule(pl.LightningModule):
         # Three networks, each with gradient, two Adam moments, target and average; float32.
         require_memory(4 * 3 * 6 * hidden_layers * hidden_size**2, "hidden_size and hidden_layers")
         self.save_hyperparameters()
+        self.hparams.update(plain(self.hparams))
         self.automatic_optimization = False
+        if Algorithm(algorithm) == Algorithm.ddpg:
+            critics, policy_noise, policy_delay = 1, 0.0, 1
+        self.policy_noise = policy_noise
+        self.mixing = Mixing(mixing)
         spec = get_task(task)
-        self.relay = spec.make_relay(relative_goals=relative_goals)
-        encoder = InputEncoder(self.relay, spec.observation_size)
+        self.relay = shorten(spec.make_relay(relative_goals=relative_goals), RelayMode(relay))
+        encoder = InputEncoder(self.relay, spec.observation_size, absolute_positions)
         sizes = (encoder.size, spec.action_size, hidden_size, hidden_layers)
         self.policy = RelayPolicy(encoder, Actor(*sizes), spec.action_size)
-        self.critic = TwinCritic(*sizes)
+        self.critic = Critic(*sizes, members=critics, layer_norm=critic_layer_norm)
         self.target_actor = copy.deepcopy(self.policy.actor).requires_grad_(False)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.averaged_actor = copy.deepcopy(self.policy.actor).requires_grad_(False)
-        self._targets: list[Tensor] = [
-            *self.target_critic.parameters(),
-            *self.target_actor.parameters(),
-        ]
-        self._sources: list[Tensor] = [*self.critic.parameters(), *self.policy.actor.parameters()]
-        self._averaged: list[Tensor] = list(self.averaged_actor.parameters())
-        self._averaged_from: list[Tensor] = list(self.policy.actor.parameters())
+        self.td3 = TD3(
+            self.policy.actor,
+            self.critic,
+            self.target_actor,
+            self.target_critic,
+            self.averaged_actor,
+            gamma=gamma,
+            tau=tau,
+            noise_clip=noise_clip,
+            policy_delay=policy_delay,
+            action_l2=action_l2,
+            average_rate=average_rate,
+            bounded_target=bounded_target,
+            compiled=compiled,
+        )
         self.progress = RelayProgress(self.relay.num_subtasks, learned_threshold)
         self.env_steps = 0
         self.updates = 0
@@ -138,70 +178,54 @@ class RHERModule(pl.LightningModule):
         if samples is None:
             return
         self.metrics |= sample_statistics(samples, self.relay)
+        rounds = split_rounds(samples, self.mixing)
         with torch.autocast(self.device.type, enabled=False):  # dtypes are explicit in networks.py
-            update_metrics = [self.update(sample) for sample in self.encode(samples).unbind(0)]
-        self.metrics |= update_statistics(update_metrics, samples, self.relay)
+            update_metrics = [self.update(s) for r in rounds for s in self.encode(r).unbind(0)]
+        subtask = torch.cat([r["subtask"].flatten() for r in rounds])
+        self.metrics |= update_statistics(update_metrics, subtask, self.relay)
 
     @torch.no_grad()
     def encode(self, samples: TensorDict) -> TensorDict:
         """Network inputs of all U batches at once; the normaliser stands still meanwhile."""
         encoder, following = self.policy.encoder, samples["next"]
+        # Drawn on the CPU, whose generator's state is what a checkpoint holds.
+        noise = torch.randn(samples["action"].shape) * self.policy_noise
         subtask = samples["subtask"].squeeze(-1)
-        return TensorDict(
+        encoded = TensorDict(
             {
                 "inputs": encoder(samples["observation"], samples["goal"], subtask),
                 "next_inputs": encoder(following["observation"], following["goal"], subtask),
                 "action": samples["action"],
+                "noise": noise.to(samples["action"].device),
                 "reward": following["reward"].squeeze(-1),
                 "terminated": following["terminated"].squeeze(-1),
             },
             batch_size=samples.batch_size,
         )
+        if self.td3.ensemble:
+            encoded["subset"] = draw_subsets(self.critic.members, *samples.batch_size).to(
+                self.device
+            )
+        return encoded
 
-    def update(self, sample: TensorDictBase) -> dict[str, Tensor]:
+    def update(self, sample: TensorDict) -> dict[str, Tensor]:
         """One TD3 update on a mixed batch [B] of encoded samples."""
-        metrics = self.update_critic(sample)
         self.updates += 1
-        if self.updates % self.hparams["policy_delay"] == 0:
-            metrics |= self.update_actor(sample)
-        losses.polyak_update(self._targets, self._sources, self.hparams["tau"])
-        losses.polyak_update(self._averaged, self._averaged_from, self.hparams["average_rate"])
-        return metrics
+        return self.td3.update(sample, self.updates, self._apply_critic, self._apply_actor)
 
-    def update_critic(self, sample: TensorDictBase) -> dict[str, Tensor]:
-        """Regress both critics on the clipped, bounded double-Q target."""
-        target = self.target_q(sample)
-        q = self.critic(sample["inputs"], sample["action"])  # [2, B]
-        loss = losses.critic_loss(q, target)
+    def warm_up(self, batch_sizes: Sequence[int]) -> None:
+        """Compile the update ahead of its first use, for so many samples of each subtask."""
+        sizes = [sum(batch_sizes)] if self.mixing == Mixing.joint else sorted({*batch_sizes})
+        with torch.autocast(self.device.type, enabled=False):
+            for size in sizes:
+                self.td3.warm_up(size, self.policy.encoder.size, self.policy.action_size)
+
+    def _apply_critic(self, gradients: Sequence[Tensor]) -> None:
         # The wrapped optimizer: its step is what Lightning counts as global_step.
-        self._step(self.optimizers()[0], loss)  # type: ignore[index]
-        return {"critic_loss": loss.detach(), "q": q.detach().mean(0)}
+        _apply(self.optimizers()[0], gradients)  # type: ignore[index]
 
-    @torch.no_grad()
-    def target_q(self, sample: TensorDictBase) -> Tensor:
-        """Bellman target [B] with target policy smoothing."""
-        action = self.target_actor(sample["next_inputs"])
-        noise = torch.randn_like(action) * self.hparams["policy_noise"]
-        action = losses.smoothed_action(action, noise, self.hparams["noise_clip"])
-        next_q = self.target_critic(sample["next_inputs"], action)
-        return losses.target_q(
-            sample["reward"], sample["terminated"], next_q, self.hparams["gamma"]
-        )
-
-    def update_actor(self, sample: TensorDictBase) -> dict[str, Tensor]:
-        """Ascend the first critic's value of the actor's own actions."""
-        action = self.policy.actor(sample["inputs"])
-        q = self.critic(sample["inputs"], action)[0]
-        loss = losses.actor_loss(q, action, self.hparams["action_l2"])
-        self._step(self.optimizers(use_pl_optimizer=False)[1], loss)  # type: ignore[index]
-        return {"actor_loss": loss.detach()}
-
-    @staticmethod
-    def _step(optimizer: Any, loss: Tensor) -> None:
-        parameters = optimizer.param_groups[0]["params"]
-        for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters)):
-            parameter.grad = grad
-        optimizer.step()
+    def _apply_actor(self, gradients: Sequence[Tensor]) -> None:
+        _apply(self.optimizers(use_pl_optimizer=False)[1], gradients)  # type: ignore[index]
 
     # --- evaluation ----------------------------------------------------------------------------
 
@@ -261,3 +285,21 @@ class RHERModule(pl.LightningModule):
         self.episodes = state["episodes"]
         self.progress.load_state_dict(state["progress"])
         torch.set_rng_state(state["rng_state"])
+
+
+def split_rounds(samples: TensorDict, mixing: Mixing) -> list[TensorDict]:
+    """Mixed batches [U, B] in the order in which they are learned from.
+
+    Joint: as they are. Sequential: one round [U, B_s] for each subtask s, first to last.
+    """
+    if mixing == Mixing.joint:
+        return [samples]
+    columns = samples["subtask"][0, :, 0]  # every batch holds its subtasks in the same order
+    return [samples[:, columns == subtask] for subtask in columns.unique()]
+
+
+def _apply(optimizer: Any, gradients: Sequence[Tensor]) -> None:
+    """One step of an optimizer with gradients computed elsewhere."""
+    for parameter, gradient in zip(optimizer.param_groups[0]["params"], gradients, strict=True):
+        parameter.grad = gradient
+    optimizer.step()

@@ -26,19 +26,32 @@ class InputEncoder(nn.Module):
     Relative positions come at two resolutions: normalised like all else, and in units of a
     quarter of epsilon, where touching an object or not is a large step rather than a small one.
 
+    Where on the table something happens does not matter, only what is where seen from what: without
+    ``absolute_positions`` horizontal ones are left out, heights stay. The policy is then the same
+    at every place by construction, instead of having to learn each place anew.
+
     Args:
         relay: the chain.
-        observation_size: length of an observation.
+        observation_size: length of an observation, which begins with the positions of the relay's
+            points (x, y, z each).
+        absolute_positions: see ``RHERModule``.
     """
 
-    def __init__(self, relay: Relay, observation_size: int) -> None:
+    _observed: Tensor
+    _goal: Tensor
+
+    def __init__(self, relay: Relay, observation_size: int, absolute_positions: bool) -> None:
         super().__init__()
         self.relay = relay
-        self.observations = RunningNormalizer(observation_size)
-        self.goals = RunningNormalizer(relay.goal_size)
+        self.observation_size = observation_size
+        for name, size in (("_observed", observation_size), ("_goal", relay.goal_size)):
+            columns = _kept(size, relay.num_points, absolute_positions)
+            self.register_buffer(name, torch.tensor(columns), persistent=False)
+        self.observations = RunningNormalizer(len(self._observed))
+        self.goals = RunningNormalizer(len(self._goal))
         self.resolution = FINE_RESOLUTION * relay.subtasks[-1].epsilon
         fine = relay.goal_size - relay.num_absolute
-        self.size = observation_size + relay.goal_size + fine + relay.num_subtasks
+        self.size = len(self._observed) + len(self._goal) + fine + relay.num_subtasks
 
     def forward(self, observation: Tensor, goal: Tensor, subtask: Tensor) -> Tensor:
         """Observation [*, O], encoded goal [*, G] and subtask [*] to inputs [*, I]."""
@@ -46,7 +59,9 @@ class InputEncoder(nn.Module):
         fine = (goal[..., self.relay.num_absolute :] / self.resolution).clamp_(
             -FINE_CLIP, FINE_CLIP
         )
-        return torch.cat([self.observations(observation), self.goals(goal), fine, one_hot], dim=-1)
+        observed = self.observations(observation.index_select(-1, self._observed))
+        goals = self.goals(goal.index_select(-1, self._goal))
+        return torch.cat([observed, goals, fine, one_hot], dim=-1)
 
     @torch.no_grad()
     def update(self, episodes: TensorDictBase) -> None:
@@ -55,19 +70,21 @@ class InputEncoder(nn.Module):
         Goals count as every subtask would see them, original and achieved at the end, without
         the padding.
         """
-        self.observations.update(episodes["observation"].flatten(0, 1))
+        observed = episodes["observation"].flatten(0, 1).index_select(-1, self._observed)
+        self.observations.update(observed)
         achieved = episodes["achieved_goals"]  # [N, T+1, P, 3]
         desired = episodes["desired_goals"].unsqueeze(1).expand(-1, achieved.shape[1], -1, -1)
         later = achieved[:, -1:].expand_as(achieved)
         for index in range(self.relay.num_subtasks):
-            subtask = torch.full(achieved.shape[:2], index)
-            active = self.relay.active_numbers[index]
+            subtask = torch.full(achieved.shape[:2], index, device=achieved.device)
+            active = self.relay.active_numbers[index].to(achieved.device)
             for goals in (
                 self.relay.goals(achieved, desired, subtask),
                 self.relay.hindsight_goals(achieved, later, subtask),
             ):
                 encoded = self.relay.encode(goals, achieved, subtask).flatten(0, 1)
-                self.goals.update(encoded, active.expand_as(encoded))
+                encoded, counts = encoded[:, self._goal], active[self._goal]
+                self.goals.update(encoded, counts.expand_as(encoded))
 
 
 class RelayPolicy(nn.Module):
@@ -99,3 +116,10 @@ class RelayPolicy(nn.Module):
     def forward(self, states: TensorDictBase, subtask: Tensor) -> Tensor:
         """Actions [N, A] for states [N] under subtask [N]."""
         return self.actor(self.inputs(states, subtask))
+
+
+def _kept(size: int, num_points: int, absolute_positions: bool) -> list[int]:
+    """Columns of a vector of ``size`` that begins with ``num_points`` positions."""
+    positions = range(3 * num_points)
+    dropped = [] if absolute_positions else [i for i in positions if i % 3 < 2]
+    return [i for i in range(size) if i not in dropped]

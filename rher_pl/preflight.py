@@ -119,8 +119,9 @@ def _made_with(path: str, content: Mapping[str, Any]) -> MadeWith:
     model, data = (
         dict(content.get(key, {})) for key in ("hyper_parameters", "datamodule_hyper_parameters")
     )
-    options = {f"model.{key}": value for key, value in model.items() if key != "task"}
-    options |= {f"data.{key}": value for key, value in data.items() if key != "seed"}
+    options = {f"model.{key}": value for key, value in model.items()}
+    options |= {f"data.{key}": value for key, value in data.items()}
+    options = {key: value for key, value in options.items() if key not in LINKED}
     if precision := content.get("numerics", {}).get("precision"):
         options["trainer.precision"] = precision
     if "seed" in data:
@@ -184,8 +185,9 @@ def check_shapes(
     if shapes == made_with.shapes:
         return
     before = made_with.options
-    changed = [key for key in model if before.get(f"model.{key}", model[key]) != model[key]]
-    wanted = ", ".join(f"--model.{key} {before[f'model.{key}']}" for key in changed)
+    now = {LINKED.get(f"model.{key}", f"model.{key}"): value for key, value in model.items()}
+    changed = [key for key in now if before.get(key, now[key]) != now[key]]
+    wanted = ", ".join(f"--{key} {before[key]}" for key in changed)
     raise ConfigError(
         f"checkpoint {made_with.path} holds networks of other sizes: "
         + (f"use {wanted}" if wanted else "another version of rher_pl wrote it")
@@ -221,8 +223,8 @@ def check_limits(trainer: Any) -> None:
     require(epochs is None or epochs >= 1, f"trainer.max_epochs must be at least 1, got {epochs}")
 
 
-def check_writable(folder: str) -> None:
-    """Make the output folder, and a file in it."""
+def check_writable(folder: str, option: str = "--recorder.folder") -> None:
+    """Make the output folder that ``option`` names, and a file in it."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -230,8 +232,7 @@ def check_writable(folder: str) -> None:
     except (OSError, ValueError) as error:  # a ValueError for a name that no file can have
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"cannot write to the output folder {folder!r} ({reason}): "
-            "choose another with --recorder.folder"
+            f"cannot write to the output folder {folder!r} ({reason}): choose another with {option}"
         ) from error
 
 

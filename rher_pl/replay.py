@@ -1,17 +1,14 @@
-"""Whole episodes stored once, and one replay buffer per subtask on top of them."""
+"""Whole episodes, stored once."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
-from torchrl.data import TensorDictReplayBuffer
-from torchrl.data.replay_buffers import Sampler, Storage
-
-from rher_pl.relabel import RelayRelabel
-from rher_pl.relay import Relay
+from torchrl.data.replay_buffers import Storage
 
 KEEP_GOAL = -1
 """Hindsight time that stands for "keep the original goal"."""
@@ -26,10 +23,16 @@ class EpisodeStorage(Storage):
     Args:
         max_episodes: capacity in episodes; the oldest are overwritten.
         episode: one episode (no batch dimension) that gives shapes and device.
+        motion_limit: most that one env step adds to an episode's :attr:`motion`, metres.
     """
 
-    def __init__(self, max_episodes: int, episode: TensorDictBase) -> None:
+    def __init__(
+        self, max_episodes: int, episode: TensorDictBase, motion_limit: float = float("inf")
+    ) -> None:
         super().__init__(max_size=max_episodes)
+        self.motion_limit = motion_limit
+        self.motion = episode["action"].new_zeros(max_episodes)
+        """Length of the objects' paths in each episode [max_episodes], metres."""
         self.length = episode["action"].shape[0]
         self._data = TensorDict(
             {k: v.new_zeros(max_episodes, *v.shape) for k, v in episode.items()},
@@ -43,20 +46,24 @@ class EpisodeStorage(Storage):
 
     def extend(self, episodes: TensorDictBase) -> None:
         """Append episodes [N]; the oldest make room."""
-        rows = (self._cursor + torch.arange(len(episodes))) % self.max_size
+        rows = torch.arange(len(episodes), device=self.motion.device) + self._cursor
+        rows %= self.max_size
         self.set(rows, episodes)
         self._cursor = int(rows[-1] + 1) % self.max_size
         self._size = min(self._size + len(episodes), self.max_size)
 
-    def set(self, cursor: Any, data: TensorDictBase, *, set_cursor: bool = True) -> None:
+    def set(self, cursor: Any, data: Mapping[str, Any], *, set_cursor: bool = True) -> None:
         for key in self._data.keys():
             self._data[key][cursor] = data[key]
+        steps = data["achieved_goals"][:, :, 1:].diff(dim=1)  # [N, T, objects, 3]
+        moved = torch.linalg.vector_norm(steps, dim=-1).sum(-1).clamp(max=self.motion_limit)
+        self.motion[cursor] = moved.sum(-1)
 
     def get(self, index: Tensor) -> TensorDict:
         """Gather transitions.
 
         Args:
-            index: [B, 3] int64: episode row, time t in [0, T), hindsight time f in (t, T] or
+            index: [B, 3] int64: episode row, time t in [0, T), hindsight time f in [0, T] or
                 ``KEEP_GOAL``.
         """
         row, time, later = index.unbind(-1)
@@ -95,109 +102,10 @@ class EpisodeStorage(Storage):
         return {"episodes": filled, "cursor": self._cursor}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for key, value in state_dict["episodes"].items():
-            self._data[key][: len(value)] = value
-            self._size = len(value)
+        episodes = state_dict["episodes"]
+        self._size = len(episodes["action"])
+        self.set(slice(self._size), episodes)
         self._cursor = state_dict["cursor"]
 
     def _empty(self) -> None:
         self._cursor = self._size = 0
-
-
-class HindsightSampler(Sampler):
-    """Draws (episode, t, f): t uniform, f uniform over the strictly later states.
-
-    Each element keeps its original goal with probability ``1 - relabel_ratio``, independent of
-    its position in the batch (HER's "future" strategy with ratio k / (k + 1)). A draw whose
-    hindsight goal is met already at t teaches little (it is an identical non-negative reward
-    unless the goal is lost in this very step); it is accepted with probability ``inert_ratio``
-    and drawn again otherwise. The decision looks at t and f only, never at the outcome of the
-    action, so that Q stays unbiased.
-
-    Args:
-        relay: the chain.
-        subtask: whose goals are drawn.
-        relabel_ratio: share of samples with a hindsight goal, in [0, 1].
-        inert_ratio: acceptance of goals met already, in [0, 1]; 1 is plain HER.
-        generator: the only source of randomness.
-    """
-
-    max_redraws = 4
-
-    def __init__(
-        self,
-        relay: Relay,
-        subtask: int,
-        relabel_ratio: float,
-        inert_ratio: float,
-        generator: torch.Generator,
-    ) -> None:
-        self.relay = relay
-        self.subtask = subtask
-        self.relabel_ratio = relabel_ratio
-        self.inert_ratio = inert_ratio
-        self.generator = generator
-
-    def sample(self, storage: Storage, batch_size: int) -> tuple[Tensor, dict]:
-        assert isinstance(storage, EpisodeStorage)
-        index = self._draw(storage, batch_size)
-        relabeled = self._uniform(batch_size) < self.relabel_ratio
-        if self.inert_ratio < 1.0:
-            again = relabeled.nonzero().squeeze(-1)
-            for _ in range(self.max_redraws):
-                again = again[self._rejected(storage, index[again])]
-                index[again] = self._draw(storage, len(again))
-        index[:, 2].masked_fill_(~relabeled, KEEP_GOAL)
-        return index, {}
-
-    def _draw(self, storage: EpisodeStorage, size: int) -> Tensor:
-        """Uniform (episode, t, f), [size, 3] int64."""
-        row = (self._uniform(size) * len(storage)).long()
-        time = (self._uniform(size) * storage.length).long()
-        # Worked example, T = 50: t = 49 leaves only f = 50; t = 0 gives f in 1..50.
-        later = time + 1 + (self._uniform(size) * (storage.length - time)).long()
-        return torch.stack([row, time, later], dim=-1)
-
-    def _rejected(self, storage: EpisodeStorage, index: Tensor) -> Tensor:
-        """Which draws [B] have a hindsight goal that is met already and are not accepted."""
-        row, time, later = index.unbind(-1)
-        achieved, subtask = storage.achieved_goals(row, time), torch.full_like(row, self.subtask)
-        goals = self.relay.hindsight_goals(achieved, storage.achieved_goals(row, later), subtask)
-        met = self.relay.met(goals, achieved, subtask)
-        return met & (self._uniform(len(row)) >= self.inert_ratio)
-
-    def _uniform(self, size: int) -> Tensor:
-        return torch.rand(size, generator=self.generator, dtype=torch.float64)
-
-    def _empty(self) -> None:
-        """Nothing is kept between draws."""
-
-    def dumps(self, path: Any) -> None:
-        """Nothing to write: the generator belongs to the data module."""
-
-    loads = dumps
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing to restore: the generator belongs to the data module."""
-
-
-def make_replay_buffers(
-    storage: EpisodeStorage,
-    relay: Relay,
-    relabel_ratio: float,
-    inert_ratio: float,
-    generator: torch.Generator,
-) -> list[TensorDictReplayBuffer]:
-    """One buffer per subtask, all views on the same storage."""
-    return [
-        TensorDictReplayBuffer(
-            storage=storage,
-            sampler=HindsightSampler(relay, subtask, relabel_ratio, inert_ratio, generator),
-            transform=RelayRelabel(relay, subtask),
-            collate_fn=lambda batch: batch,
-        )
-        for subtask in range(relay.num_subtasks)
-    ]

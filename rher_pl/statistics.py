@@ -16,9 +16,19 @@ Metrics = dict[str, Tensor]
 
 
 def episode_statistics(episodes: TensorDictBase, relay: Relay) -> Metrics:
-    """Of newly collected episodes: who acted, and in how many an object was touched."""
-    actor = episodes["actor"]
-    metrics = {f"relay/{a.name.lower()}_share": (actor == a).float().mean() for a in Actor}
+    """Of newly collected episodes: who acted, and in how many an object was touched.
+
+    Who acted is told over all states, and over those whose first unsolved subtask is a given one
+    (left out where there was no such state).
+    """
+    actor, unsolved = episodes["actor"], episodes["first_unsolved"]
+    metrics: Metrics = {}
+    for who in Actor:
+        chosen, share = (actor == who).float(), f"relay/{who.name.lower()}_share"
+        metrics[share] = chosen.mean()
+        for index, name in enumerate(relay.names):
+            if (there := unsolved == index).any():
+                metrics[f"{share}/{name}"] = chosen[there].mean()
     if relay.num_points > 1:
         touched = objects_moved(episodes["achieved_goals"], contact_distance(relay))
         metrics["relay/contact_rate"] = touched.float().mean()
@@ -36,12 +46,12 @@ def sample_statistics(samples: TensorDictBase, relay: Relay) -> Metrics:
     return metrics
 
 
-def update_statistics(updates: list[Metrics], samples: TensorDictBase, relay: Relay) -> Metrics:
+def update_statistics(updates: list[Metrics], subtask: Tensor, relay: Relay) -> Metrics:
     """Of U updates: mean losses, and mean Q over the samples of each subtask.
 
     Args:
         updates: what each update returned: losses, and ``q`` [B].
-        samples: the mixed batches, [U, B].
+        subtask: of all their samples, one update after the other, [U B].
         relay: gives the names.
     """
     metrics: Metrics = {}
@@ -49,9 +59,9 @@ def update_statistics(updates: list[Metrics], samples: TensorDictBase, relay: Re
         values = [update[name] for update in updates if name in update]
         if values:
             metrics[f"train/{name}"] = torch.stack(values).mean()
-    q = torch.stack([update["q"] for update in updates])  # [U, B]
+    q = torch.cat([update["q"] for update in updates])  # [U B]
     for index, name in enumerate(relay.names):
-        metrics[f"train/q/{name}"] = q[samples["subtask"].squeeze(-1) == index].mean()
+        metrics[f"train/q/{name}"] = q[subtask == index].mean()
     return metrics
 
 
@@ -63,6 +73,7 @@ def evaluation_statistics(results: Mapping[str, TensorDictBase]) -> Metrics:
     metrics: Metrics = {}
     for name, result in results.items():
         metrics[f"eval/success/{name}"] = result["success"].float().mean()
+        metrics[f"eval/contact_rate/{name}"] = result["contact"].float().mean()
         metrics[f"eval/q/{name}"] = result["q"].mean()
         metrics[f"eval/monte_carlo_return/{name}"] = result["monte_carlo_return"].mean()
     success, fresh = result["success"].float(), ~result["solved_at_reset"]

@@ -23,6 +23,9 @@ class Task:
         make_relay: builds the chain of subtasks; keyword ``relative_goals``.
         make_env: builds a batched environment from ``num_envs``, ``seed`` and ``num_threads``.
         observation_size, action_size: lengths of an observation and of an action.
+        gripper_in_observation: the task is registered with Gymnasium under its name, where the
+            gripper's position begins the observation and ``achieved_goal`` holds the objects only;
+            else ``achieved_goal`` holds all points, gripper first.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Task:
     make_env: Callable[..., EnvBase]
     observation_size: int
     action_size: int
+    gripper_in_observation: bool = True
 
 
 _TASKS: dict[str, Task] = {}
@@ -79,6 +83,6 @@ for _task in (
     Task("FetchPush-v4", _object_relay("push"), _fetch("FetchPush-v4"), 25, 4),
     Task("FetchPickAndPlace-v4", _object_relay("place"), _fetch("FetchPickAndPlace-v4"), 25, 4),
     Task("FetchSlide-v4", _object_relay("slide"), _fetch("FetchSlide-v4"), 25, 4),
-    Task("PointPush-v0", _object_relay("push", epsilon=0.07), _point_push, 6, 2),
+    Task("PointPush-v0", _object_relay("push", epsilon=0.07), _point_push, 6, 2, False),
 ):
     register_task(_task)

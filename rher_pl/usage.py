@@ -13,11 +13,12 @@ UNKNOWN = (
 WRONG_TYPE = re.compile(r'Parser key "(?P<key>[^"]+)": .*?(?:Got|Given) value: (?P<value>.*)')
 EXPECTED = re.compile(
     r"Expected an? (?:<class '(?P<type>[\w.]+)'>|typing\.Literal\[(?P<names>.*?)\])"
+    r"|Expected a member of <enum '\w+'>: {(?P<members>.*?)}"
 )
 MISSING_FILE = re.compile(r"File does not exist: '(?P<path>.*)'")
 FOLLOWS = re.compile(r'Linked "(?P<key>[^"]+)" must be given via "(?P<source>[^"]+)"')
 NO_CONFIG = re.compile(r"Unexpected config|Path is not a file|--config: expected one argument")
-LINKED = {"data.seed": "seed_everything", "model.task": "data.task"}
+LINKED = {"data.seed": "seed_everything", "model.task": "data.task", "model.relay": "data.relay"}
 """Options that follow another one, by name."""
 CONFIG_HINT = "write the path of a YAML file, such as configs/push.yaml"
 
@@ -66,8 +67,13 @@ def _unknown(key: str, options: list[str]) -> str:
 def _wrong_type(key: str, value: str, line: str) -> str:
     expected: list[str] = []
     for found in EXPECTED.finditer(line):
-        names = [found["type"]] if found["type"] else found["names"].replace("'", "").split(", ")
+        names = [found["type"]] if found["type"] else _names(found["names"] or found["members"])
         expected += [name for name in names if name not in (*expected, "NoneType")]
     if not expected:
         return line
     return f"{key} cannot be {value}: write {'one of ' * (len(expected) > 1)}{', '.join(expected)}"
+
+
+def _names(listed: str) -> list[str]:
+    """The names in ``'a', 'b'`` or in ``a,b``."""
+    return [name.strip(" '") for name in listed.split(",")]

@@ -14,10 +14,11 @@ from benchmarks.learning_runs import Runs
 from benchmarks.learning_settings import differing
 from benchmarks.learning_worker import can_resume
 from benchmarks.plot_learning import bootstrap_band, plot
-from benchmarks.published import published
 from benchmarks.records import KEYS, Record, Records
-from benchmarks.summary import curves, first_reaching
+from benchmarks.summary import curves
 from rher_pl.checkpoint_io import write_checkpoint
+from rher_pl.compare.groups import first_reaching
+from rher_pl.compare.published import published
 
 TINY = """
 model: {hidden_size: 8, hidden_layers: 1}

@@ -7,7 +7,9 @@ import torch
 from tensordict import TensorDict
 
 from rher_pl.evaluation import _summarise, objects_moved
-from rher_pl.statistics import evaluation_statistics
+from rher_pl.exploration import Actor
+from rher_pl.statistics import episode_statistics, evaluation_statistics
+from rher_pl.tasks import get_task
 
 GAMMA = 0.5
 
@@ -50,3 +52,32 @@ def test_episodes_solved_at_reset_do_not_flatter_the_figure():
     assert metrics["eval/success"].item() == 0.75
     assert metrics["eval/success_not_solved_at_reset"].item() == 0.5
     assert metrics["eval/solved_at_reset"].item() == 0.5
+
+
+def test_contact_is_told_of_each_policy():
+    touched, untouched = summary([0, 1], [0, 1]), summary([0, 0], [0, 0])
+    touched["contact"] = torch.tensor([True, False])
+    metrics = evaluation_statistics({"reach": touched, "push": untouched})
+    assert metrics["eval/contact_rate/reach"].item() == 0.5
+    assert metrics["eval/contact_rate/push"].item() == metrics["eval/contact_rate"].item() == 0.0
+
+
+def episodes(actor: list[int], unsolved: list[int]) -> TensorDict:
+    """One collected episode of a still object, by who acted and what was to do at each step."""
+    told = {"actor": torch.tensor([actor]), "first_unsolved": torch.tensor([unsolved])}
+    rows = {key: value.unsqueeze(-1) for key, value in told.items()}
+    return TensorDict(rows | {"achieved_goals": torch.zeros(1, len(actor) + 1, 2, 3)}, [1])
+
+
+def test_who_acted_is_told_by_the_subtask_to_work_on():
+    guide, learner, random = Actor
+    relay = get_task("PointPush-v0").make_relay()
+    metrics = episode_statistics(
+        episodes([guide, guide, random, learner], unsolved=[0, 0, 0, 1]), relay
+    )
+    assert metrics["relay/guide_share"].item() == 0.5
+    assert metrics["relay/guide_share/reach"].item() == pytest.approx(2 / 3)
+    assert metrics["relay/learner_share/reach"].item() == 0.0
+    assert metrics["relay/learner_share/push"].item() == 1.0
+    never = episode_statistics(episodes([random], unsolved=[0]), relay)
+    assert "relay/random_share/push" not in never  # no state to tell of, so no share of them

@@ -21,7 +21,7 @@ def behavior(progress: RelayProgress, guide: float = 0.4, random: float = 0.2) -
 
 def shares(policy: BehaviorPolicy, unsolved: int) -> list[float]:
     actor, subtask = policy.choose(torch.full((COUNT,), unsolved))
-    guide, learner = policy.progress.guide_subtask, policy.progress.learner_subtask
+    guide, learner = policy.guide_subtask, policy.learner_subtask
     if guide is not None:
         assert (subtask[actor == Actor.GUIDE] == guide).all()
     assert (subtask[actor == Actor.LEARNER] == learner).all()

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -11,6 +12,7 @@ import mujoco
 import numpy as np
 import pytest
 import torch
+from gymnasium_robotics.utils import mujoco_utils
 from numpy.typing import NDArray
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
@@ -18,6 +20,7 @@ from torchrl.collectors import Collector
 from torchrl.envs.utils import check_env_specs
 
 from rher_pl.envs.fetch import TASKS, FetchEnv
+from rher_pl.envs.mujoco_versions import PlainJoints, mend_joint_comparisons
 
 gymnasium.register_envs(gymnasium_robotics)
 
@@ -121,9 +124,10 @@ def test_float32_is_the_float64_observation_cast_once() -> None:
 
 
 @pytest.mark.parametrize("task", ["FetchPush-v4", "FetchPickAndPlace-v4"])
-def test_threads_do_not_change_results(task: str) -> None:
+@pytest.mark.parametrize("threads", [2, 5, 8])
+def test_threads_do_not_change_results(task: str, threads: int) -> None:
     alone = play(FetchEnv(task, 5, seed=3, dtype=torch.float64), 50)
-    threaded_env = FetchEnv(task, 5, seed=3, num_threads=2, dtype=torch.float64)
+    threaded_env = FetchEnv(task, 5, seed=3, num_threads=threads, dtype=torch.float64)
     assert torch.equal(alone, play(threaded_env, 50))
     threaded_env.close()
 
@@ -286,8 +290,45 @@ def test_wrong_number_of_seeds_or_states() -> None:
         env.set_rng_state(env.rng_state()[:1])
 
 
-@pytest.mark.parametrize("version", ["3.12.0", "3.17.1", "4.0.0"])
-def test_broken_mujoco_version(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+@pytest.mark.parametrize("version", ["5.0.0", "10.2.1"])
+def test_untried_mujoco_version(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setattr(mujoco, "__version__", version)
-    with pytest.raises(ValueError, match=r'pip install "mujoco>=3.7,<3.12"'):
+    with pytest.raises(ValueError, match=r'pip install "mujoco>=3.7,<5"'):
         FetchEnv("FetchPush-v4")
+
+
+class JointType:
+    """A member of ``mjtJoint`` as it is since MuJoCo 3.12: no NumPy integer is found in it."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is int and other == self.value
+
+    def __hash__(self) -> int:
+        return self.value
+
+    def __int__(self) -> int:
+        return self.value
+
+
+def test_joint_types_of_newer_mujoco_are_made_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = mujoco.mjtJoint.__members__
+    members = {name: JointType(int(value)) for name, value in kept.items()}
+    newer = SimpleNamespace(__members__=members, **members)
+    monkeypatch.setattr(mujoco, "mjtJoint", newer)
+    monkeypatch.setattr(mujoco_utils, "mujoco", mujoco)
+    with pytest.raises(AssertionError):  # the control: this is what they break
+        gymnasium.make("FetchReach-v4")
+    mend_joint_comparisons(mujoco_utils)
+    gymnasium.make("FetchReach-v4").reset(seed=0)
+    assert mujoco.mjtJoint is newer, "only that module sees other joint types"
+    assert mujoco_utils.mujoco.mj_step is mujoco.mj_step
+
+
+def test_joint_types_that_compare_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mujoco, "mjtJoint", PlainJoints().mjtJoint)
+    monkeypatch.setattr(mujoco_utils, "mujoco", mujoco)
+    mend_joint_comparisons(mujoco_utils)
+    assert mujoco_utils.mujoco is mujoco

@@ -8,7 +8,8 @@ from tensordict import TensorDict
 
 from rher_pl.chains import object_relay
 from rher_pl.relabel import relabel
-from rher_pl.replay import KEEP_GOAL, EpisodeStorage, make_replay_buffers
+from rher_pl.replay import KEEP_GOAL, EpisodeStorage
+from rher_pl.sampling import SamplingRule, make_replay_buffers
 
 LENGTH = 6
 
@@ -33,13 +34,18 @@ def episodes(count: int, num_objects: int, seed: int = 0, scale: float = 0.05) -
     )
 
 
-def pools(count: int = 40, num_objects: int = 1, ratio: float = 0.8, inert: float = 1.0):
+def pools(count: int = 40, num_objects: int = 1, **rule):
     relay = object_relay([f"push_{i}" for i in range(num_objects)])
     data = episodes(count, num_objects)
     storage = EpisodeStorage(count, data[0])
     storage.extend(data)
     generator = torch.Generator().manual_seed(1)
-    return relay, data, storage, make_replay_buffers(storage, relay, ratio, inert, generator)
+    return (
+        relay,
+        data,
+        storage,
+        make_replay_buffers(storage, relay, SamplingRule(**rule), generator),
+    )
 
 
 @pytest.mark.parametrize("num_objects", [1, 2, 3])
@@ -95,7 +101,7 @@ def test_transitions_are_gathered_from_the_right_place():
 
 
 def test_sampling_is_uniform_and_relabelling_is_independent_of_position():
-    _, _, _, buffers = pools(ratio=0.8)
+    _, _, _, buffers = pools(relabel_ratio=0.8)
     size = 60_000
     sample = buffers[1].sample(size)
     row, time, later = sample["index"].unbind(-1)
@@ -112,7 +118,7 @@ def test_sampling_is_uniform_and_relabelling_is_independent_of_position():
 
 def test_inert_draws_are_thinned_without_looking_at_the_outcome():
     def share_met_before(inert: float) -> float:
-        relay, data, _, buffers = pools(count=200, inert=inert)
+        relay, data, _, buffers = pools(count=200, inert_ratio=inert)
         sample = buffers[1].sample(20_000)
         row, time, _ = sample["index"].unbind(-1)
         chosen = sample["relabeled"].squeeze(-1)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import torch
 import yaml
@@ -16,6 +18,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from rher_pl.callbacks.figures import PANELS
 from rher_pl.callbacks.mlflow_run import MLflowRun
 from rher_pl.callbacks.recording import mark_abandoned_runs
 from rher_pl.callbacks.run_lock import RUNNING, RunLock
@@ -25,7 +28,10 @@ from rher_pl.checkpoint_io import read_checkpoint_file, write_checkpoint
 from rher_pl.collect import EpisodeCollector
 from rher_pl.envs.point_push import PointPushEnv
 from rher_pl.fit import main
+from rher_pl.formats import example_inputs
+from rher_pl.loading import load_policy
 from rher_pl.module import RHERModule
+from rher_pl.portable import INPUTS
 from rher_pl.store import absolute_uri
 
 BEYOND_EVALUATION = ("optimizer_states", "RelayDataModule", "callbacks", "loops", "numerics")
@@ -69,18 +75,20 @@ def test_metrics_are_logged_against_env_steps(finished: tuple[MlflowClient, Run]
     assert run.info.status == "FINISHED"
     each_iteration = ["train/critic_loss", "relay/contact_rate", "relay/innr_share/push"]
     each_iteration += ["relay/guide_share", "relay/guide_subtask", "relay/learner_subtask"]
+    each_iteration += ["relay/random_share/reach", "perf/updates"]
     each_iteration += ["perf/seconds", "perf/env_steps_per_second", "perf/updates_per_second"]
     for metric in each_iteration:
         assert steps(client, run, metric) == ITERATIONS, metric
     each_evaluation = ["eval/success", "eval/success/reach", "eval/success/push", "eval/q/push"]
     each_evaluation += ["eval/success_not_solved_at_reset", "eval/monte_carlo_return/push"]
+    each_evaluation += ["eval/contact_rate/reach", "eval/contact_rate/push"]
     for metric in each_evaluation:
         assert steps(client, run, metric) == EVALUATIONS, metric
 
 
 def test_parameters_and_provenance(finished: tuple[MlflowClient, Run]) -> None:
     _, run = finished
-    assert run.info.run_name.startswith("push-seed3-")
+    assert run.info.run_name.startswith("push-td3-seed3-")
     assert run.data.params["model.hidden_size"] == "16"
     assert run.data.params["data.seed"] == "3"
     assert run.data.params["trainer.max_epochs"] == "2"
@@ -93,8 +101,9 @@ def test_artifacts(finished: tuple[MlflowClient, Run], tmp_path: Path) -> None:
     client, run = finished
     root = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
     found = {str(path.relative_to(root)) for path in root.rglob("*.*") if path.is_file()}
-    figures = {f"figures/{name}.png" for name in ("success", "q", "innr")}
-    assert found == figures | {
+    figures = {f"figures/{name}.png" for name in ("overview", *PANELS)}
+    videos = {f"video/{ITERATIONS[-1]:09d}{end}" for end in (".mp4", ".png")}
+    assert found == figures | videos | {
         "config.yaml",
         "versions.json",
         "checkpoints/best.ckpt",
@@ -105,6 +114,32 @@ def test_artifacts(finished: tuple[MlflowClient, Run], tmp_path: Path) -> None:
     assert recorded["trainer"]["precision"] in ("bf16-mixed", "32-true")
     state = torch.load(root / "checkpoints/last.ckpt", weights_only=True)
     assert state["rher_pl"]["env_steps"] == ITERATIONS[-1]
+
+
+def test_runs_are_found_by_task_algorithm_seed_and_status(folder: Path, finished: Any) -> None:
+    client, run = finished
+    task = "tags.task = 'PointPush-v0' and tags.algorithm = 'td3' and attributes.status = "
+    for rest, count in (
+        ("'FINISHED' and tags.seed = '3'", 1),
+        ("'FINISHED' and tags.seed = '4'", 0),
+        ("'FAILED' and tags.seed = '3'", 0),
+    ):
+        assert len(client.search_runs([run.info.experiment_id], task + rest)) == count
+
+
+def test_a_run_describes_its_result(finished: tuple[MlflowClient, Run]) -> None:
+    client, run = finished
+    note = run.data.tags["mlflow.note.content"]
+    success = run.data.metrics["eval/success_not_solved_at_reset"]
+    assert note.startswith(f"**PointPush-v0: success {success:.3f}**, 95% interval [")
+    assert f"finished after {ITERATIONS[-1]} env steps, 16 updates" in note
+    assert "- subtask reach, any start: success" in note and "checkpoints/" in note
+    assert f"figures%2Foverview.png&run_uuid={run.info.run_id}" in note
+    experiment = client.get_experiment(run.info.experiment_id)
+    assert f"experiments/{experiment.experiment_id}/runs" in experiment.tags["mlflow.note.content"]
+    view = json.loads(experiment.tags["mlflow.sharedViewState.rher_pl"])
+    metrics = [name.split("`")[1] for name in view["selectedColumns"] if name[:7] == "metrics"]
+    assert metrics and set(metrics) <= set(run.data.metrics)
 
 
 @pytest.mark.parametrize("command", ["validate", "test"])
@@ -120,6 +155,24 @@ def test_a_checkpoint_is_evaluated_without_a_config(
     the_run()  # evaluating begins no run
 
 
+def test_the_policy_is_logged_as_a_model(finished: tuple[MlflowClient, Run]) -> None:
+    client, run = finished
+    (last,) = Path("mlruns/checkpoints").glob("*/last.ckpt")
+    trained = load_policy(last)
+    (output,) = run.outputs.model_outputs
+    assert output.step == ITERATIONS[-1]
+    folder = client.get_logged_model(output.model_id).artifact_location
+    model = mlflow.pyfunc.load_model(folder)
+    inputs = example_inputs(trained.portable, 5)
+    actions = model.predict({k: v.double().numpy() for k, v in zip(INPUTS, inputs, strict=True)})
+    assert torch.equal(torch.from_numpy(actions), trained.portable(*inputs))
+    assert list(model.metadata.signature.inputs.input_names()) == list(INPUTS)
+    files = [path for path in Path(folder.removeprefix("file://")).rglob("*") if path.is_file()]
+    assert not [path for path in files if path.suffix in (".pkl", ".pickle")]
+    card = next(path for path in files if path.name == "README.md").read_text()
+    assert "# Policy for PointPush-v0" in card and f"{ITERATIONS[-1]:,} env steps" in card
+
+
 def test_a_checkpoint_of_other_networks_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,6 +180,8 @@ def test_a_checkpoint_of_other_networks_is_refused(
     (last,) = Path("mlruns/checkpoints").glob("*/last.ckpt")
     assert main(["test", "--ckpt_path", str(last), "--model.hidden_size", "32"]) == 2
     assert "use --model.hidden_size 16" in capsys.readouterr().err
+    assert main(["test", "--ckpt_path", str(last), "--data.relay", "none"]) == 2
+    assert "use --data.relay full" in capsys.readouterr().err
 
 
 def test_continuing_goes_on_in_the_same_run(
@@ -157,20 +212,22 @@ def assert_stopped_with_checkpoint(name: str, capsys: pytest.CaptureFixture[str]
     assert line.startswith(f"error: NaN in {name} at iteration ") and "\n" not in line
     path = line.rpartition(" ")[2]
     assert torch.load(path, weights_only=True)["rher_pl"]["task"] == "PointPush-v0"
-    assert the_run()[1].info.status == "FAILED"
+    _, run = the_run()
+    assert run.info.status == "FAILED"
+    assert f"failed: NaN in {name} at iteration" in run.data.tags["mlflow.note.content"]
 
 
 def test_nan_in_a_loss_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    original = RHERModule.update_critic
+    original = RHERModule.update
 
     def diverge(self: RHERModule, sample: Any) -> dict[str, torch.Tensor]:
         metrics = original(self, sample)
         return metrics | {"critic_loss": metrics["critic_loss"] * torch.nan}
 
-    monkeypatch.setattr(RHERModule, "update_critic", diverge)
+    monkeypatch.setattr(RHERModule, "update", diverge)
     assert main(["--config", write_config(tmp_path)]) == 1
     assert_stopped_with_checkpoint("train/critic_loss", capsys)
 

@@ -7,28 +7,35 @@ from pathlib import Path
 import lightning.pytorch as pl
 import pytest
 import torch
+from tensordict import TensorDict
 
 from rher_pl.datamodule import RelayDataModule
+from rher_pl.loader import RelayLoader
 from rher_pl.module import RHERModule
 
 
 def train(
-    epochs: int, ckpt_path: Path | None = None, save: Path | None = None, **data
+    epochs: int,
+    ckpt_path: Path | None = None,
+    save: Path | None = None,
+    model: dict | None = None,
+    **data,
 ) -> RHERModule:
-    """A short single-threaded run on PointPush; returns the trained module."""
+    """A short single-threaded run on PointPush with options of the data module and, by ``model``,
+    of the learner; returns the trained module."""
     torch.set_num_threads(1)
     pl.seed_everything(0)
-    module = RHERModule(
-        "PointPush-v0",
-        gamma=0.9,
-        tau=0.02,
-        learning_rate=2e-3,
-        policy_delay=1,
-        action_l2=0.1,
-        hidden_size=64,
-        hidden_layers=2,
-        average_rate=0.02,
-    )
+    learner = {
+        "gamma": 0.9,
+        "tau": 0.02,
+        "learning_rate": 2e-3,
+        "policy_delay": 1,
+        "action_l2": 0.1,
+        "hidden_size": 64,
+        "hidden_layers": 2,
+        "average_rate": 0.02,
+    }
+    module = RHERModule("PointPush-v0", **(learner | (model or {})))
     settings = {
         "num_envs": 10,
         "batch_size": 64,
@@ -58,15 +65,15 @@ def success(module: RHERModule) -> float:
 
 
 def test_rher_learns():
-    module = train(epochs=4)
-    assert success(module) >= 0.5
-    assert module.env_steps == 6_000
-    assert module.updates == (240 - 10) * 40  # after 20 random episodes, two iterations of ten
+    module = train(epochs=2)
+    assert success(module) >= 0.3
+    assert module.env_steps == 3_000
+    assert module.updates == (120 - 10) * 40  # after 20 random episodes, two iterations of ten
     assert module.metrics["relay/innr_share/push"] < 0.3
 
 
 def test_without_relabelling_it_does_not_learn():
-    assert success(train(epochs=4, relabel_ratio=0.0)) < 0.15
+    assert success(train(epochs=2, relabel_ratio=0.0)) < 0.12
 
 
 def equal(left: RHERModule, right: RHERModule) -> bool:
@@ -74,9 +81,12 @@ def equal(left: RHERModule, right: RHERModule) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-@pytest.fixture(scope="module")
-def small() -> dict:
-    return {"updates_per_episode": 4, "batch_size": 32}
+SMALL = {"updates_per_episode": 4, "batch_size": 32}
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["in turn", "pipelined"])
+def small(request) -> dict:
+    return SMALL | {"pipelined": request.param}
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +112,23 @@ def test_resuming_gives_the_weights_of_never_stopping(tmp_path, small, reference
         reference.episodes,
     )
     assert resumed.progress.success == reference.progress.success
+
+
+def test_pipelined_episodes_are_one_iteration_behind_and_no_more(monkeypatch):
+    """The first episodes made by the learner's policy come from its weights before any update."""
+    collected: dict[bool, list[torch.Tensor]] = {False: [], True: []}
+    original = RelayLoader.sample
+    for pipelined, actions in collected.items():
+
+        def sample(self: RelayLoader, updates: int, actions=actions) -> TensorDict:
+            actions.append(self.storage.episode(len(self.storage) - 1)["action"].clone())
+            return original(self, updates)
+
+        monkeypatch.setattr(RelayLoader, "sample", sample)
+        train(epochs=1, pipelined=pipelined, **SMALL)
+    in_turn, behind = collected[False], collected[True]
+    assert torch.equal(in_turn[0], behind[0]), "both are random"
+    assert not torch.equal(in_turn[1], behind[1]), "this one has not seen the first updates"
 
 
 def test_a_checkpoint_holds_tensors_and_plain_types_only(tmp_path, small):

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from rher_pl.callbacks.recording import RunRecorder
+from rher_pl.callbacks.recording import find_recorder
 from rher_pl.checkpoint_io import link_checkpoint
 from rher_pl.module import RHERModule
 
@@ -21,10 +21,8 @@ MONITOR = "eval/success_not_solved_at_reset"
 
 def checkpoint_folder(trainer: pl.Trainer) -> str:
     """Where the run's checkpoints go: the recorder's folder for them, else ``mlruns``."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, RunRecorder):
-            return callback.checkpoint_folder
-    return "mlruns/checkpoints/unrecorded"
+    recorder = find_recorder(trainer)
+    return recorder.checkpoint_folder if recorder else "mlruns/checkpoints/unrecorded"
 
 
 class Checkpoints(Checkpoint):

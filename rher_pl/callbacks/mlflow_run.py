@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ class MLflowRun:
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self.client = client
         self.run_id = run_id
+        self.experiment_id = str(client.get_run(run_id).info.experiment_id)
         self.stored = _stored_steps(client, run_id)
         self.queue = MetricQueue(self._send)
 
@@ -99,6 +101,18 @@ class MLflowRun:
         ]
         self.client.log_batch(self.run_id, metrics=metrics)
 
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the run."""
+        for key, value in tags.items():
+            self._attempt(key, partial(self.client.set_tag, self.run_id, key, value))
+
+    def set_experiment_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the experiment that the run belongs to."""
+        for key, value in tags.items():
+            self._attempt(
+                key, partial(self.client.set_experiment_tag, self.experiment_id, key, value)
+            )
+
     def log_text(self, text: str, file: str) -> None:
         self._attempt(file, lambda: self.client.log_text(self.run_id, text, file))
 
@@ -120,6 +134,20 @@ class MLflowRun:
         except Exception as error:  # a store has many ways to fail
             reason = str(error).partition("\n")[0][:200]
             print(f"warning: MLflow did not take {what}: {reason}", file=sys.stderr, flush=True)
+
+    def log_model(self, folder: Path, name: str, step: int) -> None:
+        """Log a saved model: ``models:/<its id>`` and ``runs:/<run id>/<name>`` then load it."""
+        self._attempt(name, lambda: self._log_model(folder, name, step))
+
+    def _log_model(self, folder: Path, name: str, step: int) -> None:
+        from mlflow.entities import LoggedModelOutput
+
+        model = self.client.create_logged_model(
+            self.experiment_id, name=name, source_run_id=self.run_id
+        )
+        self.client.log_model_artifacts(model.model_id, str(folder))
+        self.client.finalize_logged_model(model.model_id, "READY")
+        self.client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])
 
     def end(self, status: str, tags: Mapping[str, str]) -> bool:
         """Send what is queued, then set the run's status: FINISHED, FAILED or KILLED.

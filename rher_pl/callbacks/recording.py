@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,9 @@ from rher_pl.module import RHERModule
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
+CLOCKS = ("perf/seconds", "perf/updates")
+"""Metrics that only ever go up."""
+
 
 class RunRecorder(pl.Callback):
     """Records a run in MLflow; metrics are logged against ``env_steps``.
@@ -35,7 +38,7 @@ class RunRecorder(pl.Callback):
         folder: output folder; holds the default store, its artifacts and the checkpoints.
         tracking_uri: MLflow store, by default ``sqlite:///<folder>/mlflow.db``.
         experiment: MLflow experiment, by default the task.
-        run_name: by default task, seed and time, such as ``push-seed0-0131-0930``.
+        run_name: by default task, algorithm, seed and time: ``push-td3-seed0-0131-0930``.
         run_id: an existing run to continue; a checkpoint gives its own.
         figures_every_evaluations: evaluations between two drawings of the pictures; they are
             always drawn at the end.
@@ -61,6 +64,7 @@ class RunRecorder(pl.Callback):
         self.lock: RunLock | None = None
         self.continued_from: str | None = None
         """Run whose checkpoint this one begins with, under other options."""
+        self._since: list[dict[str, float]] = []
 
     @property
     def checkpoint_folder(self) -> str:
@@ -78,15 +82,16 @@ class RunRecorder(pl.Callback):
         seed = data["seed"]
         if self.run_id is not None:
             self._lock_run(self.run_id)
-        versions = provenance.versions()
-        tags = {"task": task, "seed": str(seed)} | provenance.git_state() | provenance.hardware()
+        versions, algorithm = provenance.versions(), str(pl_module.hparams["algorithm"])
+        tags = {"task": task, "algorithm": algorithm, "seed": str(seed)}
+        tags |= provenance.git_state() | provenance.hardware()
         if self.continued_from:
             tags["continued_from"] = self.continued_from
         self.run = MLflowRun.begin(
             self.tracking_uri,
             artifacts=Path(self.folder) / "artifacts",
             experiment=self.experiment or task,
-            name=self.run_name or default_run_name(pl_module.relay.names[-1], seed),
+            name=self.run_name or default_run_name(pl_module.relay.names[-1], algorithm, seed),
             run_id=self.run_id,
             tags=tags | {f"version.{key}": value for key, value in versions.items()},
             params=parameters(trainer, pl_module.hparams, data),
@@ -115,11 +120,13 @@ class RunRecorder(pl.Callback):
         return {
             "run_id": self.run_id,
             "history": [dict(row) for row in self.history],
+            "since": [dict(row) for row in self._since],
             "pending": [] if self.run is None else self.run.queue.pending(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = [dict(row) for row in state_dict["history"]]
+        self._since = [dict(row) for row in state_dict["since"]]
         if self.run is not None:
             for point in state_dict["pending"]:
                 self.run.log_point(point)
@@ -135,8 +142,9 @@ class RunRecorder(pl.Callback):
         batch_idx: int,
     ) -> None:
         assert isinstance(pl_module, RHERModule) and self.run is not None
-        self._latest = {name: float(value) for name, value in pl_module.metrics.items()}
-        self._log(trainer, self._latest, pl_module.env_steps)
+        metrics = {name: float(value) for name, value in pl_module.metrics.items()}
+        self._since.append(metrics)
+        self._log(trainer, metrics, pl_module.env_steps)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.run is None or trainer.state.fn != TrainerFn.FITTING:
@@ -144,7 +152,8 @@ class RunRecorder(pl.Callback):
         assert isinstance(pl_module, RHERModule)
         metrics = {name: float(value) for name, value in pl_module.metrics_eval.items()}
         self._log(trainer, metrics, pl_module.env_steps)
-        self.history.append({"env_steps": pl_module.env_steps, **self._latest, **metrics})
+        self.history.append({"env_steps": pl_module.env_steps, **mean(self._since), **metrics})
+        self._since = []
         if len(self.history) % self.figures_every_evaluations == 1:
             self._draw(pl_module)
 
@@ -193,11 +202,11 @@ class RunRecorder(pl.Callback):
             told = self.run.end(status, {} if reason is None else {"ended_by": reason})
             self.lock.write("" if told else status)
             self.lock.close()
-            self.run = None
+            self.lock = None
 
     def mark_killed(self, reason: str) -> None:
         """Tell the store, within a second, that this process ends now; safe in any thread."""
-        if self.run is not None:
+        if self.run is not None and self.lock is not None:
             arguments = (self.run.client, self.run.run_id, "KILLED", {"ended_by": reason})
             teller = threading.Thread(target=end_run, args=arguments, daemon=True)
             teller.start()
@@ -232,9 +241,25 @@ def final_status(written: str) -> tuple[str, dict[str, str]]:
     return ("KILLED", {"ended_by": "SIGKILL or crash"}) if written == RUNNING else (written, {})
 
 
-def default_run_name(last_subtask: str, seed: int) -> str:
-    """Such as ``push-seed0-0131-0930``: last subtask, seed, month and day, hour and minute."""
-    return f"{last_subtask}-seed{seed}-{time.strftime('%m%d-%H%M')}"
+def find_recorder(trainer: pl.Trainer) -> RunRecorder | None:
+    """The recorder among the trainer's callbacks, if there is one."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, RunRecorder):
+            return callback
+    return None
+
+
+def default_run_name(last_subtask: str, algorithm: str, seed: int) -> str:
+    """Such as ``push-td3-seed0-0131-0930``: last subtask, algorithm, seed, date and time."""
+    return f"{last_subtask}-{algorithm}-seed{seed}-{time.strftime('%m%d-%H%M')}"
+
+
+def mean(iterations: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Each metric over the iterations that have it; of clocks, the last value."""
+    names = {name: None for metrics in iterations for name in metrics}
+    values = {name: [m[name] for m in iterations if name in m] for name in names}
+    means = {name: sum(found) / len(found) for name, found in values.items()}
+    return means | {name: values[name][-1] for name in names if name in CLOCKS}
 
 
 def parameters(
@@ -251,6 +276,6 @@ class RecordConfig(SaveConfigCallback):
     """Puts the full resolved config beside the run, as ``config.yaml``."""
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, RunRecorder) and callback.run is not None:
-                callback.run.log_text(self.parser.dump(self.config), "config.yaml")
+        recorder = find_recorder(trainer)
+        if recorder is not None and recorder.run is not None:
+            recorder.run.log_text(self.parser.dump(self.config), "config.yaml")

@@ -8,13 +8,18 @@ from pathlib import Path
 import lightning.pytorch as pl
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import binomtest
 from tensordict import TensorDictBase
 
 from rher_pl.callbacks.checkpoint import Checkpoints
+from rher_pl.callbacks.mlflow_run import MLflowRun
 from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.callbacks.throughput import Throughput
 from rher_pl.module import RHERModule
+from rher_pl.report import wilson_interval
+
+DEFAULT_SERVER = "http://127.0.0.1:5000"
+TRAINING_PAGES = "workflowType=machine_learning"
+"""Of an address: MLflow's pages for training, not those for language models it opens with."""
 
 
 class Summary(pl.Callback):
@@ -75,7 +80,7 @@ def interval_cells(solved: int, episodes: int) -> tuple[str, str, str, str]:
     """Count, episodes, share and its 95% Wilson interval; dashes for no episodes."""
     if episodes == 0:
         return "0", "0", "-", "-"
-    low, high = binomtest(solved, episodes).proportion_ci(0.95, method="wilson")
+    low, high = wilson_interval(solved, episodes)
     return str(solved), str(episodes), f"{solved / episodes:.3f}", f"[{low:.3f}, {high:.3f}]"
 
 
@@ -92,6 +97,8 @@ def run_facts(trainer: pl.Trainer, module: RHERModule) -> list[tuple[str, str]]:
         elif isinstance(callback, RunRecorder) and callback.run_id:
             facts.append(("run", callback.run_id))
             facts.append(("open it", open_command(callback.tracking_uri)))
+            if callback.run is not None:
+                facts.append(("its page", page(callback.tracking_uri, callback.run)))
     return facts
 
 
@@ -102,6 +109,12 @@ def open_command(tracking_uri: str) -> str:
     if tracking_uri == "sqlite:///mlruns/mlflow.db":
         return "make ui"
     return f"mlflow ui --workers 1 --backend-store-uri {tracking_uri}"
+
+
+def page(tracking_uri: str, run: MLflowRun) -> str:
+    """Address of a run, once the server that :func:`open_command` starts is up."""
+    server = tracking_uri.rstrip("/") if tracking_uri.startswith("http") else DEFAULT_SERVER
+    return f"{server}/#/experiments/{run.experiment_id}/runs/{run.run_id}?{TRAINING_PAGES}"
 
 
 def _short(path: Path) -> str:

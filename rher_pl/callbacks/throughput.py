@@ -46,6 +46,7 @@ class Throughput(pl.Callback):
         elapsed = max(time.perf_counter() - self._iteration_begin, 1e-9)
         values = {
             "perf/seconds": self.seconds,
+            "perf/updates": pl_module.updates,
             "perf/env_steps_per_second": (pl_module.env_steps - self._env_steps) / elapsed,
             "perf/updates_per_second": (pl_module.updates - self._updates) / elapsed,
             "relay/learner_subtask": pl_module.progress.learner_subtask,

@@ -1,0 +1,102 @@
+"""Env steps per second: Gymnasium, TorchRL's wrapper, ours, and the floor under all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import mujoco
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tensordict import TensorDict
+from torchrl.envs import EnvBase, GymEnv
+
+from benchmarks.throughput.rounds import Contestant, Rate, Track, interleave
+from rher_pl.envs.fetch import FetchEnv
+
+Actions = NDArray[np.float32]
+
+
+def measure_environments(
+    task: str, num_envs: Sequence[int], threads: Sequence[int], rounds: int, track: Track
+) -> dict[str, Rate]:
+    """Whole episodes of random actions, resets included; ours as ``ours_<envs>x<threads>``.
+
+    Args:
+        task: a Fetch id of Gymnasium.
+        num_envs: batch sizes of ours; the largest is also how many simulations the floor has.
+        threads: of ours.
+        rounds: timed rounds, in each of which a contestant plays an episode in each environment.
+        track: shows progress.
+    """
+    length = gymnasium.spec(task).max_episode_steps
+    assert length is not None
+    most = max(num_envs)
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1.0, 1.0, (length, most, 4)).astype(np.float32)
+    contestants: dict[str, Contestant] = {
+        "gym_make": _gym_make(task, actions),
+        "torchrl_gymenv": _torchrl(GymEnv(task), actions[:, 0]),
+        "floor": _floor(task, actions),
+    }
+    ours = {(n, t): FetchEnv(task, n, num_threads=t) for n in num_envs for t in threads}
+    for (n, t), env in ours.items():
+        contestants[f"ours_{n}x{t}"] = _torchrl(env, actions[:, :n])
+    rates = interleave(contestants, rounds, "environments", track)
+    for env in ours.values():
+        env.close()
+    return rates
+
+
+def _gym_make(task: str, actions: Actions) -> Contestant:
+    env = gymnasium.make(task)
+
+    def episode() -> int:
+        env.reset()
+        for action in actions[:, 0]:
+            env.step(action)
+        return len(actions)
+
+    return episode
+
+
+def _torchrl(env: EnvBase, actions: Actions) -> Contestant:
+    """Actions [T, *batch, A]: an episode in each environment of the batch."""
+    steps = torch.from_numpy(np.ascontiguousarray(actions)).unbind(0)
+
+    def episode() -> int:
+        env.reset()
+        for action in steps:
+            env.step(TensorDict({"action": action}, env.batch_size))
+        return len(steps) * max(env.batch_size.numel(), 1)
+
+    return episode
+
+
+def _floor(task: str, actions: Actions) -> Contestant:
+    """What no stepper can leave out: reset, set the control, 20 substeps. Nothing is observed."""
+    template: Any = gymnasium.make(task).unwrapped
+    model, substeps = template.model, template.n_substeps
+    simulations = [mujoco.MjData(model) for _ in range(actions.shape[1])]
+    first, second = int(model.eq_obj1id[0]), int(model.eq_obj2id[0])
+    body = second if model.body_mocapid[first] >= 0 else first
+    views = [
+        (data, data.mocap_pos[0], data.mocap_quat[0], data.xpos[body], data.xquat[body])
+        for data in simulations
+    ]
+    moves, turn = actions[..., :3] * 0.05, np.array([1.0, 0.0, 1.0, 0.0])
+
+    def episode() -> int:
+        for data in simulations:
+            template.data = data
+            template._reset_sim()
+        for step in moves:
+            for (data, position, rotation, at, turned), move in zip(views, step):
+                np.add(at, move, out=position)
+                np.add(turned, turn, out=rotation)
+                mujoco.mj_step(model, data, nstep=substeps)
+        return len(moves) * len(simulations)
+
+    return episode

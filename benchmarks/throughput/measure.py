@@ -1,0 +1,110 @@
+"""All measurements of a throughput benchmark, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from benchmarks.learning_settings import build
+from benchmarks.throughput import report
+from benchmarks.throughput.environments import measure_environments
+from benchmarks.throughput.iteration import measure_iteration
+from benchmarks.throughput.startup import first_step_seconds, help_seconds
+from benchmarks.throughput.training import train_ours, train_sb3
+from benchmarks.throughput.updates import loss_agreement, measure_updates
+
+COLLECTIONS = {"sequential": "false", "pipelined": "true"}
+"""Ways to collect, with the value of ``data.pipelined``."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is measured.
+
+    Args:
+        env_rounds, update_rounds: timed rounds of each contestant.
+        updates: in a round.
+        epochs: of each run whose iterations are timed.
+        episodes: of a whole training.
+        starts: of a process, the first of which warms caches.
+        num_envs: batch sizes of environments.
+        threads: numbers of threads, of environments and of torch.
+        compiled: whether compiled updates take part.
+    """
+
+    env_rounds: int = 20
+    update_rounds: int = 30
+    updates: int = 40
+    epochs: int = 3
+    episodes: int = 200
+    starts: int = 4
+    num_envs: Sequence[int] = (1, 8, 16, 32)
+    threads: Sequence[int] = (1, 2)
+    compiled: bool = True
+
+
+QUICK = Budget(env_rounds=2, update_rounds=3, updates=10, epochs=2, episodes=10, starts=2)
+
+
+def measure(config: Path, budget: Budget, folder: Path, console: Console) -> report.Results:
+    """Results by the keys of the results file.
+
+    Args:
+        config: of the trainer; its task must be one of Gymnasium's.
+        budget: how much to measure.
+        folder: for what the runs write.
+        console: for notes while it goes on.
+    """
+    default = torch.get_num_threads()
+    cli: Any = build(["--config", str(config)], seed=0)
+    task, model = cli.datamodule.hparams["task"], dict(cli.model.hparams)
+    batch_size = sum(cli.datamodule.batch_sizes)
+    pipelined = cli.datamodule.hparams["pipelined"]
+
+    def track(sequence: Iterable[int], title: str) -> Iterable[int]:
+        with Progress(console=console, transient=True) as progress:
+            yield from progress.track(sequence, description=title)
+
+    results = report.environment_results(
+        measure_environments(task, budget.num_envs, budget.threads, budget.env_rounds, track)
+    )
+    console.print("environments measured; next: updates, compiled ones among them")
+    threads = sorted({*budget.threads, default})
+    rounds = (budget.updates, budget.update_rounds, budget.compiled)
+    rates = measure_updates(model, batch_size, threads, *rounds, track)
+    results |= report.update_results(rates, default)
+    results["loss_agreement"] = loss_agreement(model, batch_size, budget.updates)
+    iterations = {}
+    for name, value in COLLECTIONS.items():
+        console.print(f"next: {budget.epochs} epochs of a run, {name}")
+        iterations[name] = measure_iteration(
+            config, folder / name, budget.epochs, (f"--data.pipelined={value}",)
+        )
+    results |= report.iteration_results(iterations, "pipelined" if pipelined else "sequential")
+    console.print(f"next: {budget.episodes} episodes of training, ours and stable-baselines3's")
+    results |= measure_training(config, budget, task, model, batch_size)
+    console.print("next: start-up")
+    starts = [first_step_seconds(config) for _ in range(budget.starts)]
+    results["startup_seconds"] = median(starts[1:] or starts)
+    results["help_seconds"] = median(help_seconds() for _ in range(budget.starts))
+    return results
+
+
+def measure_training(
+    config: Path, budget: Budget, task: str, model: dict[str, Any], batch_size: int
+) -> report.Results:
+    """Seconds and updates of whole trainings, 40 updates for each episode."""
+    ours, our_updates = train_ours(config, budget.episodes, 40)
+    sb3, sb3_updates = train_sb3(task, model, batch_size, budget.episodes, 40)
+    return {
+        "training_seconds": {"ours": ours, "sb3": sb3},
+        "training_episodes": budget.episodes,
+        "training_updates": {"ours": our_updates, "sb3": sb3_updates},
+    }

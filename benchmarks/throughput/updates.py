@@ -1,0 +1,141 @@
+"""Updates per second: ours, eager and compiled, beside plain fp32 and TorchRL's loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+
+from benchmarks.throughput.baselines import EagerTD3, TorchRLTD3
+from benchmarks.throughput.rounds import Contestant, Rate, Track, interleave
+from rher_pl.cli import default_precision
+from rher_pl.module import RHERModule
+
+Update = Callable[[TensorDict, int], Any]
+
+
+def random_samples(module: RHERModule, batch_size: int, count: int) -> list[TensorDict]:
+    """Encoded mixed batches [B], in the shapes and ranges of real ones."""
+    generator = torch.Generator().manual_seed(0)
+    inputs, actions = module.policy.encoder.size, module.policy.action_size
+
+    def normal(size: int) -> torch.Tensor:
+        return torch.randn(count, batch_size, size, generator=generator)
+
+    return list(
+        TensorDict(
+            {
+                "inputs": normal(inputs),
+                "next_inputs": normal(inputs),
+                "action": normal(actions).clamp_(-1, 1),
+                "noise": normal(actions) * module.hparams["policy_noise"],
+                "reward": (normal(1).squeeze(-1) > 0).float() - 1.0,
+                "terminated": torch.zeros(count, batch_size, dtype=torch.bool),
+            },
+            batch_size=[count, batch_size],
+        ).unbind(0)
+    )
+
+
+def ours(model: Mapping[str, Any], precision: str, compiled: bool) -> RHERModule:
+    """Our module with its optimizers, ready for ``update`` without a trainer."""
+    torch.manual_seed(0)
+    options = {name: value for name, value in model.items() if not name.startswith("_")}
+    module = RHERModule(**(options | {"compiled": compiled}))
+    dtype = torch.bfloat16 if precision.startswith("bf16") else torch.float32
+    for network in (module.policy.actor, module.critic, module.target_actor, module.target_critic):
+        network.net.compute_dtype = dtype
+    optimizers, _ = module.configure_optimizers()  # type: ignore[misc]
+    module.optimizers = lambda use_pl_optimizer=True: optimizers  # type: ignore[assignment]
+    return module
+
+
+def measure_updates(
+    model: Mapping[str, Any],
+    batch_size: int,
+    threads: Sequence[int],
+    updates: int,
+    rounds: int,
+    compiled: bool,
+    track: Track,
+) -> dict[int, dict[str, Rate]]:
+    """Rates by number of torch threads and contestant, all measured in turns.
+
+    Args:
+        model: options of ``RHERModule``.
+        batch_size: samples in a mixed batch.
+        threads: numbers of torch threads to try.
+        updates: in a round.
+        rounds: timed ones.
+        compiled: whether ``ours_compiled`` takes part; compiling takes a minute or so.
+        track: shows progress.
+    """
+    before, precision = torch.get_num_threads(), default_precision()
+    contestants: dict[str, Contestant] = {}
+    for count in threads:
+        torch.set_num_threads(count)
+        module = ours(model, precision, compiled=False)
+        samples = random_samples(module, batch_size, updates)
+        theirs = [TorchRLTD3.keys(sample) for sample in samples]
+        sizes = (module.policy.encoder.size, module.policy.action_size, model)
+        eager, torchrl = EagerTD3(*sizes), TorchRLTD3(*sizes)
+        found: dict[str, tuple[Update, list[TensorDict]]] = {
+            "eager_fp32": (eager.update, samples),
+            "ours": (_update(module), samples),
+            "td3loss": (torchrl.update, theirs),
+        }
+        if compiled:
+            fast = ours(model, precision, compiled=True)
+            fast.warm_up([batch_size])
+            found["ours_compiled"] = (_update(fast), samples)
+        for name, (update, batches) in found.items():
+            contestants[f"{name} {count}"] = _round(update, batches, count)
+    try:
+        rates = interleave(contestants, rounds, "updates", track)
+    finally:
+        torch.set_num_threads(before)
+    return {
+        count: {
+            name.rpartition(" ")[0]: rate
+            for name, rate in rates.items()
+            if name.endswith(f" {count}")
+        }
+        for count in threads
+    }
+
+
+def _update(module: RHERModule) -> Update:
+    return lambda sample, number: module.update(sample)
+
+
+def _round(update: Update, samples: Sequence[TensorDict], threads: int) -> Contestant:
+    def work() -> int:
+        torch.set_num_threads(threads)
+        for number, sample in enumerate(samples, start=1):
+            update(sample, number)
+        return len(samples)
+
+    return work
+
+
+def loss_agreement(model: Mapping[str, Any], batch_size: int, batches: int) -> dict[str, float]:
+    """Largest relative difference of the losses in the default precision from those in fp32.
+
+    Same weights, same batches; both losses are sums of the same terms, only hidden layers differ.
+    """
+    plain = ours(model, "32-true", compiled=False)
+    reduced = ours(model, default_precision(), compiled=False)
+    worst = {"critic_loss": 0.0, "actor_loss": 0.0}
+    for sample in random_samples(plain, batch_size, batches):
+        found = []
+        for td3 in (plain.td3, reduced.td3):
+            keys = ("inputs", "action", "next_inputs", "noise", "reward", "terminated")
+            _, critic_loss, _ = td3.critic_gradients(**{key: sample[key] for key in keys})
+            _, actor_loss = td3.actor_gradients(sample["inputs"])
+            found.append({"critic_loss": critic_loss.item(), "actor_loss": actor_loss.item()})
+        for name in worst:
+            exact, other = found[0][name], found[1][name]
+            worst[name] = max(worst[name], abs(other - exact) / abs(exact))
+    return worst

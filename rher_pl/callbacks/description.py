@@ -1,0 +1,130 @@
+"""What MLflow's pages say at the top: a run's result, what runs a task has, where things are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import lightning.pytorch as pl
+from lightning.pytorch.trainer.states import TrainerFn
+from tensordict import TensorDictBase
+
+from rher_pl.callbacks.mlflow_run import MLflowRun
+from rher_pl.callbacks.recording import RunRecorder
+from rher_pl.callbacks.summary import TRAINING_PAGES, interval_cells, run_facts
+from rher_pl.errors import Stopped
+from rher_pl.module import RHERModule
+
+NOTE = "mlflow.note.content"
+"""The tag that MLflow shows as a run's description, in Markdown."""
+VIEW = "rher_pl"
+"""Names the list of runs with our columns, among the views that an experiment shares."""
+COLUMNS = (
+    "metrics.`eval/success`",
+    "metrics.`perf/seconds`",
+    "tags.`algorithm`",
+    "tags.`seed`",
+    "attributes.`Duration`",
+)
+
+PLACES = """\
+Where things are:
+
+- pictures of the curves: tab Artifacts, `figures/`
+- the policy at work: tab Artifacts, `video/`, where the task can be rendered
+- curves to zoom: tab Model metrics, `eval/`, `relay/`, `train/`, `perf/`, against env steps
+- every option and version: tab Artifacts, `config.yaml` and `versions.json`
+- the trained state, put there at the end: tab Artifacts, `checkpoints/`
+"""
+
+
+class RunDescription(pl.Callback):
+    """Keeps the description of the recorded run, and of its experiment, up to date."""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for run in recorded_runs(trainer):
+            run.set_experiment_tags(experiment_tags(run.experiment_id))
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._write(trainer, pl_module, "running")
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._write(trainer, pl_module, "finished")
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        stopped = isinstance(exception, (KeyboardInterrupt, Stopped))
+        self._write(trainer, pl_module, "stopped" if stopped else f"failed: {exception}")
+
+    def _write(self, trainer: pl.Trainer, module: pl.LightningModule, state: str) -> None:
+        assert isinstance(module, RHERModule)
+        results: Mapping[str, TensorDictBase] | None = getattr(module, "evaluations", None)
+        for run in recorded_runs(trainer):
+            facts = dict(run_facts(trainer, module))
+            text = describe(module.hparams["task"], state, facts, results)
+            run.set_tags({NOTE: f"{text}\n{PLACES}\n{picture(run.run_id)}"})
+
+
+def recorded_runs(trainer: pl.Trainer) -> list[MLflowRun]:
+    """The run that is being recorded; none where nothing is."""
+    recorders = [c for c in trainer.callbacks if isinstance(c, RunRecorder)]  # type: ignore[attr-defined]
+    return [recorder.run for recorder in recorders if recorder.run is not None]
+
+
+def experiment_tags(experiment_id: str) -> dict[str, str]:
+    """How MLflow shows an experiment: its kind, its description and a list with our columns."""
+    page = f"#/experiments/{experiment_id}/runs?{TRAINING_PAGES}"
+    note = (
+        f"Trainings of one task. [List with success]({page}&viewStateShareKey={VIEW}) · "
+        f"[curves side by side]({page}&compareRunsMode=CHART)\n\nFilters: "
+        "`tags.algorithm = 'td3' and tags.seed = '0' and attributes.status = 'FINISHED'`"
+    )
+    return {
+        NOTE: note,
+        "mlflow.experimentKind": "custom_model_development",
+        f"mlflow.sharedViewState.{VIEW}": json.dumps({"selectedColumns": COLUMNS}),
+    }
+
+
+def describe(
+    task: str,
+    state: str,
+    facts: Mapping[str, str],
+    results: Mapping[str, TensorDictBase] | None,
+) -> str:
+    """Result and cost of a run, in Markdown.
+
+    Args:
+        task: its name.
+        state: such as ``finished``.
+        facts: as from :func:`rher_pl.callbacks.summary.run_facts`.
+        results: the latest evaluation by subtask, the task itself last.
+    """
+    cost = f"{facts['env steps']} env steps, {facts['updates']} updates"
+    cost += f", {facts['wall-clock']}" if "wall-clock" in facts else ""
+    if results is None:
+        return f"**{task}** · {state} after {cost}, not evaluated yet\n"
+    last = list(results.values())[-1]
+    fresh = last["success"][~last["solved_at_reset"]]
+    solved, episodes, success, interval = interval_cells(int(fresh.sum()), len(fresh))
+    lines = [
+        f"**{task}: success {success}**, 95% interval {interval} ({solved} of {episodes} episodes "
+        f"that did not start solved) · {state} after {cost}",
+        "",
+    ]
+    for name, result in results.items():
+        cells = interval_cells(int(result["success"].sum()), len(result))
+        touched = result["contact"].float().mean().item()
+        q, value = (result[key].mean().item() for key in ("q", "monte_carlo_return"))
+        lines.append(
+            f"- subtask {name}, any start: success {cells[2]} {cells[3]}, object touched in "
+            f"{touched:.0%}, Q {q:.2f} against return {value:.2f}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def picture(run_id: str) -> str:
+    """The overview, from the server that shows the page."""
+    return f"![overview](get-artifact?path=figures%2Foverview.png&run_uuid={run_id})"

@@ -1,0 +1,50 @@
+"""Options that are one of a few names. A member's name is what a config says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+
+class RelayMode(str, Enum):
+    """How much of the task's relay is trained."""
+
+    full = "full"
+    """All subtasks, first to last: RHER (arXiv 2208.00843)."""
+    none = "none"
+    """The last subtask alone, without a guide: plain HER (arXiv 1707.01495)."""
+
+
+class Algorithm(str, Enum):
+    """The update. Both are one composition of the same losses."""
+
+    td3 = "td3"
+    """Several critics, target policy smoothing, a delayed actor (arXiv 1802.09477)."""
+    ddpg = "ddpg"
+    """One critic, no smoothing, no delay (arXiv 1509.02971)."""
+
+
+class Mixing(str, Enum):
+    """How the subtasks share the updates of an iteration."""
+
+    joint = "joint"
+    """Every update sees all subtasks in one mixed batch."""
+    sequential = "sequential"
+    """All updates on the first subtask, then all on the next: as many samples, more updates."""
+
+
+class Hindsight(str, Enum):
+    """Which state of its episode gives a transition from t to t + 1 its hindsight goal."""
+
+    future = "future"
+    """Uniform over the states later than t (arXiv 1707.01495, section 4.5)."""
+    final = "final"
+    """The last state."""
+    episode = "episode"
+    """Uniform over all states, earlier ones included: such a goal may lie in the past."""
+
+
+def plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with names in place of members: a checkpoint holds plain types only."""
+    return {k: v.value if isinstance(v, Enum) else v for k, v in options.items()}

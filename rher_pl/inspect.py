@@ -1,0 +1,76 @@
+"""Draw a stored episode: ``python -m rher_pl.inspect --ckpt last.ckpt --episode -1``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rher_pl.command import Parser, run_command
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        "rher_pl.inspect",
+        "Draw one episode of a checkpoint's replay from above: paths, original and hindsight "
+        "goals, which transitions are relabelled, and rewards before and after, per subtask.",
+    )
+    parser.add_argument("--ckpt", metavar="FILE", required=True, help="a checkpoint of a run")
+    parser.add_argument(
+        "--episode", type=int, default=-1, help="0 is the oldest stored, -1 the newest (-1)"
+    )
+    parser.add_argument("--out", metavar="FILE", default="episode.png", help="(episode.png)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw of hindsight goals (0)")
+    return parser
+
+
+def inspect_command(argv: Sequence[str]) -> int:
+    options = make_parser().parse_args(argv)
+
+    from pathlib import Path
+
+    from rher_pl.chains import shorten
+    from rher_pl.choices import Hindsight, RelayMode
+    from rher_pl.errors import require
+    from rher_pl.inspection import inspect_episode, stored_episode
+    from rher_pl.inspection_figure import inspection_figure
+    from rher_pl.loading import read_content
+    from rher_pl.sampling import SamplingRule
+    from rher_pl.tasks import get_task
+
+    out = Path(options.out)
+    require(out.suffix in SUFFIXES, f"{out} names no picture: end it in {', '.join(SUFFIXES)}")
+    require(out.parent.is_dir(), f"no folder {out.parent}: make it, or write {out.name}")
+    content = read_content(Path(options.ckpt))
+    episode = stored_episode(content, options.episode, options.ckpt)
+    settings = content["datamodule_hyper_parameters"]
+    whole = get_task(content["rher_pl"]["task"]).make_relay()
+    relay = shorten(whole, RelayMode(settings["relay"]))
+    rule = SamplingRule(
+        settings["relabel_ratio"], Hindsight(settings["hindsight"]), settings["inert_ratio"]
+    )
+    inspected = [
+        inspect_episode(relay, episode, subtask, rule, options.seed)
+        for subtask in range(relay.num_subtasks)
+    ]
+    title = f"{content['rher_pl']['task']}, episode {options.episode} of {Path(options.ckpt).name}"
+    inspection_figure(inspected, title).savefig(out)
+    for one in inspected:
+        print(
+            f"{relay.names[one.subtask]}: {int(one.relabeled.sum())} of {len(one.later)} "
+            f"transitions relabelled; reward 0 in {int((one.original_reward == 0).sum())} before, "
+            f"{int((one.reward == 0).sum())} after, of which {int(one.inert.sum())} inert"
+        )
+    print(out)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 on success, 2 for a mistake in the arguments."""
+    return run_command(inspect_command, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""One TD3 update on an encoded mixed batch (Fujimoto et al., arXiv 1802.09477).
+
+With one critic, no noise and no delay it is DDPG (arXiv 1509.02971). With more than two critics it
+is an ensemble as in REDQ (arXiv 2101.05982): targets take the smallest of ``SUBSET`` of them, drawn
+at random for each update, and the actor ascends the mean of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+
+from rher_pl import losses
+from rher_pl.errors import ConfigError
+from rher_pl.networks import Actor, Critic
+
+Gradients = tuple[Tensor, ...]
+Apply = Callable[[Gradients], None]
+
+SUBSET = 2
+"""Critics whose smallest value is the target."""
+
+
+class TD3:
+    """Losses and gradients of actor and critics; who applies them is told to :meth:`update`.
+
+    Both gradient functions are pure: they change no weight and draw no random number (noise and
+    subsets come with the sample). That is what lets ``compiled`` turn each into one graph.
+
+    Args:
+        actor, critic: the networks that are trained.
+        target_actor, target_critic: their slow copies, which give the targets.
+        averaged_actor: an even slower copy of the actor, the one that is evaluated.
+        gamma, tau, noise_clip, policy_delay, action_l2, average_rate, bounded_target: see
+            ``RHERModule``.
+        compiled: compile forward and backward passes with ``torch.compile``.
+
+    Raises:
+        ConfigError: ``compiled`` with a PyTorch that cannot trace gradients.
+    """
+
+    def __init__(
+        self,
+        actor: Actor,
+        critic: Critic,
+        target_actor: Actor,
+        target_critic: Critic,
+        averaged_actor: Actor,
+        *,
+        gamma: float,
+        tau: float,
+        noise_clip: float,
+        policy_delay: int,
+        action_l2: float,
+        average_rate: float,
+        bounded_target: bool = True,
+        compiled: bool = False,
+    ) -> None:
+        self.actor, self.critic = actor, critic
+        self.target_actor, self.target_critic = target_actor, target_critic
+        self.ensemble = critic.members > SUBSET
+        self.gamma, self.tau, self.noise_clip = gamma, tau, noise_clip
+        self.bounded_target = bounded_target
+        self.policy_delay, self.action_l2, self.average_rate = policy_delay, action_l2, average_rate
+        self.actor_parameters = list(actor.parameters())
+        self.critic_parameters = list(critic.parameters())
+        self._targets = [*target_critic.parameters(), *target_actor.parameters()]
+        self._averaged = list(averaged_actor.parameters())
+        self._critic_gradients, self._actor_gradients = self.critic_gradients, self.actor_gradients
+        if compiled:
+            compile_ = _compiler()
+            self._critic_gradients = compile_(self.critic_gradients)
+            self._actor_gradients = compile_(self.actor_gradients)
+
+    def update(
+        self, sample: TensorDictBase, number: int, apply_critic: Apply, apply_actor: Apply
+    ) -> dict[str, Tensor]:
+        """Update number ``number`` (from 1) on a batch [B]; returns metrics."""
+        gradients, critic_loss, q = self._critic_gradients(**_critic_inputs(sample))
+        apply_critic(gradients)
+        metrics = {"critic_loss": critic_loss, "q": q}
+        if number % self.policy_delay == 0:
+            gradients, metrics["actor_loss"] = self._actor_gradients(sample["inputs"])
+            apply_actor(gradients)
+        sources = self.critic_parameters + self.actor_parameters
+        losses.polyak_update(self._targets, sources, self.tau)
+        losses.polyak_update(self._averaged, self.actor_parameters, self.average_rate)
+        return metrics
+
+    def critic_gradients(
+        self,
+        inputs: Tensor,
+        action: Tensor,
+        next_inputs: Tensor,
+        noise: Tensor,
+        reward: Tensor,
+        terminated: Tensor,
+        subset: Tensor | None = None,
+    ) -> tuple[Gradients, Tensor, Tensor]:
+        """Regress all critics on the target.
+
+        Args:
+            inputs, next_inputs: of the networks, [B, I].
+            action: [B, A].
+            noise: target policy smoothing noise, [B, A].
+            reward, terminated: [B].
+            subset: members that give the target, [B, SUBSET] int64; None is all of them.
+
+        Returns:
+            Gradients of the critics' parameters, their summed loss, and mean Q [B].
+        """
+        target = self.target_q(next_inputs, noise, reward, terminated, subset)
+        q = self.critic(inputs, action)  # [E, B]
+        loss = losses.critic_loss(q, target)
+        gradients = torch.autograd.grad(loss, self.critic_parameters)
+        return gradients, loss.detach(), q.detach().mean(0)
+
+    @torch.no_grad()
+    def target_q(
+        self,
+        next_inputs: Tensor,
+        noise: Tensor,
+        reward: Tensor,
+        terminated: Tensor,
+        subset: Tensor | None = None,
+    ) -> Tensor:
+        """Clipped, bounded double-Q target [B] with target policy smoothing."""
+        action = losses.smoothed_action(self.target_actor(next_inputs), noise, self.noise_clip)
+        next_q = self.target_critic(next_inputs, action)
+        if subset is not None:
+            next_q = next_q.gather(0, subset.T)
+        return losses.target_q(reward, terminated, next_q, self.gamma, self.bounded_target)
+
+    def actor_gradients(self, inputs: Tensor) -> tuple[Gradients, Tensor]:
+        """Ascend the value of the actor's own actions at ``inputs`` [B, I]."""
+        action = self.actor(inputs)
+        critic = self.critic
+        q = critic(inputs, action).mean(0) if self.ensemble else critic.first(inputs, action)
+        loss = losses.actor_loss(q, action, self.action_l2)
+        return torch.autograd.grad(loss, self.actor_parameters), loss.detach()
+
+    def warm_up(self, batch_size: int, input_size: int, action_size: int) -> None:
+        """Compile for this batch size, on zeros; nothing learned changes."""
+        device = self.actor_parameters[0].device
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(batch_size, *shape, device=device)
+
+        sample = TensorDict(
+            {
+                "inputs": zeros(input_size),
+                "next_inputs": zeros(input_size),
+                "action": zeros(action_size),
+                "noise": zeros(action_size),
+                "reward": zeros(),
+                "terminated": zeros().bool(),
+            },
+            batch_size=[batch_size],
+        )
+        if self.ensemble:
+            sample["subset"] = zeros(SUBSET).long()
+        self._critic_gradients(**_critic_inputs(sample))
+        self._actor_gradients(sample["inputs"])
+
+
+def draw_subsets(members: int, updates: int, batch_size: int) -> Tensor:
+    """For each update, ``SUBSET`` different ones of ``members``: [updates, batch_size, SUBSET]."""
+    drawn = torch.rand(updates, members).argsort(-1)[:, :SUBSET]
+    return drawn.unsqueeze(1).expand(-1, batch_size, -1)
+
+
+def _critic_inputs(sample: TensorDictBase) -> dict[str, Tensor]:
+    """The arguments of :meth:`TD3.critic_gradients`; only ensembles come with subsets."""
+    keys = ("inputs", "action", "next_inputs", "noise", "reward", "terminated", "subset")
+    return {key: sample[key] for key in keys if key in sample.keys()}
+
+
+def _compiler() -> Callable[[Callable], Callable]:
+    """``torch.compile`` that makes one graph of a function, its gradients included."""
+    from torch._dynamo import config
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    if not hasattr(config, "trace_autograd_ops"):
+        raise ConfigError(
+            f"torch {torch.__version__} cannot compile the update: "
+            'use --model.compiled false, or pip install "torch>=2.13"'
+        )
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        raise ConfigError(
+            "compiling the update needs a C++ compiler: install g++, or use --model.compiled false"
+        ) from None
+    config.trace_autograd_ops = True
+    return lambda function: torch.compile(function, fullgraph=True, dynamic=False)

@@ -1,0 +1,107 @@
+"""Training where the trainer puts it: on the GPU if there is one, else on the CPU.
+
+Without one, PyTorch's device "meta" stands in for parts of it: it holds shapes only, is there on
+every machine, and refuses to be mixed with others, as a GPU does.
+"""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from tensordict import TensorDict
+
+from rher_pl.datamodule import RelayDataModule
+from rher_pl.loader import RelayLoader
+from rher_pl.module import RHERModule
+from rher_pl.relabel import relabel
+from rher_pl.replay import EpisodeStorage
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def test_buffers_and_batches_are_where_the_networks_are(tmp_path):
+    module = RHERModule("PointPush-v0", hidden_size=16, hidden_layers=1)
+    data = RelayDataModule(
+        "PointPush-v0",
+        num_envs=2,
+        updates_per_episode=2,
+        batch_size=16,
+        random_episodes=2,
+        eval_episodes=4,
+        eval_envs=4,
+        eval_every_env_steps=100,
+        pipelined=True,
+    )
+    trainer = pl.Trainer(
+        max_epochs=2,
+        accelerator="auto",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(module, data)
+    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    loader = data.loader
+    assert isinstance(loader, RelayLoader) and loader.storage is not None
+    assert module.device == device
+    assert loader.storage.episode(0)["observation"].device == device
+    samples = loader.sample(1)
+    assert {value.device for value in samples.values(True, True)} == {device}
+    assert module.encode(samples)["inputs"].device == device
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    content = torch.load(tmp_path / "last.ckpt", weights_only=True, map_location="cpu")
+    state = content["rher_pl"]["rng_state"]
+    assert state.device.type == "cpu", "the generator that a checkpoint restores"
+
+
+def made_module(device: str) -> RHERModule:
+    module = RHERModule("FetchPush-v4", hidden_size=16, hidden_layers=2)
+    kept = torch.__future__.get_swap_module_params_on_conversion()
+    torch.__future__.set_swap_module_params_on_conversion(True)  # as moving to a GPU: in place
+    try:
+        return module.to(device)
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(kept)
+
+
+def made_episodes(count: int, device: str, length: int = 50) -> TensorDict:
+    return TensorDict(
+        {
+            "observation": torch.rand(count, length + 1, 25, device=device),
+            "achieved_goals": torch.rand(count, length + 1, 2, 3, device=device),
+            "desired_goals": torch.rand(count, 1, 3, device=device),
+            "action": torch.rand(count, length, 4, device=device),
+        },
+        batch_size=[count],
+    )
+
+
+def gathered(episodes: TensorDict, samples: int) -> TensorDict:
+    """Transitions from a storage that lives where the episodes are."""
+    storage = EpisodeStorage(4, episodes[0])
+    device = episodes["action"].device
+    storage.set(torch.arange(len(episodes), device=device), episodes)
+    index = torch.ones(samples, 3, dtype=torch.int64, device=device)
+    return storage.get(index)
+
+
+def iterate(device: str) -> TensorDict:
+    """What one iteration does with tensors, without drawing indices; returns the samples."""
+    module = made_module(device)
+    episodes = made_episodes(2, device)
+    module.policy.encoder.update(episodes)
+    subtask = torch.zeros(8, dtype=torch.int64, device=device)
+    samples = relabel(module.relay, gathered(episodes, 8), subtask)
+    encoded = module.encode(samples.unsqueeze(0))[0]
+    for number in (1, 2):  # without the actor, and with it
+        module.td3.update(encoded, number, lambda gradients: None, lambda gradients: None)
+    return encoded
+
+
+@pytest.mark.parametrize("device", [DEVICE, "meta"])
+def test_an_iteration_stays_on_the_device(device: str) -> None:
+    assert {value.device.type for value in iterate(device).values()} == {device}

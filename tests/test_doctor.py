@@ -1,0 +1,64 @@
+"""The doctor sees what is broken, names the fix, and says so by its exit status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from rher_pl import doctor_checks, rendering
+from rher_pl.doctor import main
+from rher_pl.doctor_checks import Level
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_sound_machine(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rendering, "probe", lambda backend: "")
+    torch.set_num_threads(1)
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert "0 broken" in out and "gripper at (1.3" in out and "made by the first run" in out
+    assert list(Path().iterdir()) == []  # looking changes nothing
+
+
+def test_broken_things_are_red_with_a_fix(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor_checks, "_drive_arm", lambda: ([1.34, 0.75, 0.4], [1.35, 0.75, 0.4]))
+    monkeypatch.setattr(rendering, "probe", lambda backend: "no library")
+    assert main(["--tracking_uri", "http://127.0.0.1:9"]) == 1
+    out = capsys.readouterr().out
+    assert "3 broken" in out  # start pose, weld, tracking
+    assert out.count("fix: a MuJoCo that simulates the arm wrongly") == 2
+    assert "egl: no library" in out and "libosmesa6" in out
+    assert "mlflow server" in out
+
+
+def test_the_known_bad_mujoco_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_checks, "_version", lambda name: "5.0.0")
+    (finding,) = doctor_checks.check_simulator()
+    assert finding.level is Level.BROKEN and 'pip install "mujoco>=3.7,<5"' in finding.fix
+
+
+def test_a_folder_that_cannot_be_written_is_red() -> None:
+    Path("file").write_text("")
+    finding = next(doctor_checks.check_folder("file/mlruns"))
+    assert finding.level is Level.BROKEN and "--recorder.folder" in finding.fix
+
+
+def test_a_missing_package_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr(doctor_checks, "check_cpu", missing)
+    monkeypatch.setattr(doctor_checks, "check_simulator", lambda: iter(()))
+    monkeypatch.setattr(rendering, "probe", lambda backend: "")
+    found = {finding.name: finding for finding in doctor_checks.all_findings("mlruns", None)}
+    assert found["torch"].level is Level.BROKEN and found["torch"].fix == "make setup"

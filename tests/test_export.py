@@ -1,0 +1,124 @@
+"""Exported policies act as the live one, and a wrong one is found out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+import rher_pl.formats
+from rher_pl.card import make_card
+from rher_pl.export import TOLERANCE, difference, main
+from rher_pl.formats import FORMATS, example_inputs
+from rher_pl.loading import TrainedPolicy, load_policy
+from rher_pl.module import RHERModule
+from rher_pl.pretrained import card_file, known_policies, policy_file
+from rher_pl.report import wilson_interval
+from rher_pl.tasks import get_task
+
+
+def test_every_format_is_checked_against_the_live_policy(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--ckpt", str(checkpoint), "--out", str(tmp_path), "--name", "point"]
+    assert main([*arguments, "--episodes", "5", "--to", *FORMATS, "mlflow", "pretrained"]) == 0
+    out = capsys.readouterr().out
+    assert out.count(": ok\n") == 5 and out.count("on 1000 states") == 5
+    suffixes = {path.name for path in tmp_path.iterdir()}
+    assert suffixes == {
+        f"point{end}" for end in (".onnx", ".ts", ".pt2", "_mlflow", ".ckpt", ".md")
+    }
+    trained = load_policy(checkpoint)
+    for count in (1, 7):  # the batch is free
+        inputs = example_inputs(trained.portable, count, seed=count)
+        for name, form in FORMATS.items():
+            actions = form.read(tmp_path / f"point{form.suffix}")(*inputs)
+            assert (actions - trained.portable(*inputs)).abs().max() < TOLERANCE, name
+
+
+def test_a_wrong_file_is_found_out(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = load_policy(checkpoint)
+
+    def wrong(*inputs: torch.Tensor) -> torch.Tensor:
+        return trained.portable(*inputs) + 2 * TOLERANCE
+
+    assert difference(trained, trained.portable) <= TOLERANCE < difference(trained, wrong)
+    broken = rher_pl.formats.Format(".ts", FORMATS["torchscript"].write, lambda path: wrong)
+    monkeypatch.setitem(FORMATS, "torchscript", broken)
+    arguments = ["--ckpt", str(checkpoint), "--out", str(tmp_path), "--episodes", "0"]
+    assert main([*arguments, "--to", "torchscript"]) == 1
+
+
+def test_a_missing_package_is_named_with_the_command(
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
+    arguments = ["--ckpt", str(checkpoint), "--out", str(tmp_path), "--episodes", "0"]
+    assert main([*arguments, "--to", "onnx"]) == 2
+    assert "pip install onnx onnxruntime onnxscript" in capsys.readouterr().err
+
+
+def test_five_lines_of_gymnasium_play_the_evaluated_episode() -> None:
+    """The same actions and states as the batched environment under the live policy."""
+    torch.manual_seed(0)
+    module = RHERModule("FetchPush-v4", hidden_size=16, hidden_layers=1)
+    content = {"rher_pl": {"task": "FetchPush-v4", "env_steps": 0, "episodes": 0, "updates": 0}}
+    policy = TrainedPolicy.of(module.evaluated_policy, content, "untrained")
+    batched = get_task("FetchPush-v4").make_env(1, 5)
+    state = batched.reset()
+    env = gymnasium.make("FetchPush-v4")
+    observation, _ = env.reset(seed=5)
+    for _ in range(5):
+        action = policy(observation)
+        with torch.no_grad():
+            live = module.evaluated_policy(state, torch.tensor([1]))
+        assert np.abs(action - live[0].numpy()).max() < TOLERANCE
+        observation, *_ = env.step(action)
+        state["action"] = torch.from_numpy(action).unsqueeze(0)
+        state = batched.step(state)["next"]
+    env.close()
+
+
+def test_the_card_says_how_well_and_of_what() -> None:
+    def figures(solved: int, episodes: int) -> dict:
+        return {
+            "solved": solved,
+            "episodes": episodes,
+            "success": solved / episodes,
+            "interval_95": list(wilson_interval(solved, episodes)),
+            "mean_steps_to_success": 9.0,
+        }
+
+    groups = {"not_solved_at_reset": figures(90, 92), "all": figures(98, 100)}
+    counters = {"env_steps": 60_000, "episodes": 1_200, "updates": 47_400}
+    card = make_card("FetchPush-v4", counters, {"push": groups}, "seeds 1 to 100", {"torch": "2"})
+    assert "**0.978 [0.924, 0.994]**" in card and "60,000 env steps" in card and "torch 2" in card
+
+
+@pytest.mark.parametrize("name", known_policies())
+def test_a_policy_that_comes_with_the_package(name: str) -> None:
+    trained = load_policy(name)
+    assert policy_file(name).stat().st_size < 1_000_000
+    card = card_file(name).read_text()
+    assert trained.task.name in card and f"{trained.counters['env_steps']:,} env steps" in card
+    assert difference(trained, trained.portable) <= TOLERANCE
+
+
+def test_the_lines_in_the_readme_solve_the_task() -> None:
+    """The shipped policy in plain Gymnasium, and the same lines on its card."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    code = readme.partition("<!-- the test of the README runs this -->\n```python\n")[2]
+    code = code.partition("```")[0]
+    names: dict = {}
+    exec(code, names)
+    assert names["info"]["is_success"] == 1.0
+    lines = [line.partition("  #")[0] for line in code.strip().splitlines()]
+    assert "\n".join(lines) in card_file("push").read_text()

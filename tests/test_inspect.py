@@ -1,0 +1,100 @@
+"""The inspector shows what the learner would get, and its picture is drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensordict import TensorDict
+
+from rher_pl.chains import object_relay
+from rher_pl.inspect import main
+from rher_pl.inspection import inspect_episode, stored_episode
+from rher_pl.relay import Relay
+from rher_pl.replay import KEEP_GOAL
+from rher_pl.sampling import SamplingRule
+
+LENGTH = 12
+
+
+@pytest.fixture
+def relay() -> Relay:
+    return object_relay(["push"])
+
+
+@pytest.fixture
+def episode() -> TensorDict:
+    """The gripper goes along x; the object starts to move at t = 6 and ends at its goal."""
+    achieved = torch.zeros(LENGTH + 1, 2, 3)
+    achieved[:, 0, 0] = 0.1 * torch.arange(LENGTH + 1)
+    achieved[:, 1, 0] = 0.6 + (achieved[:, 0, 0] - 0.6).clamp(min=0.0)
+    return TensorDict(
+        {
+            "observation": torch.zeros(LENGTH + 1, 6),
+            "achieved_goals": achieved,
+            "desired_goals": torch.tensor([[1.2, 0.0, 0.0]]),
+            "action": torch.zeros(LENGTH, 2),
+        },
+        batch_size=[],
+    )
+
+
+@pytest.mark.parametrize("subtask", [0, 1])
+def test_rewards_and_goals_are_those_of_the_positions(
+    relay: Relay, episode: TensorDict, subtask: int
+) -> None:
+    one = inspect_episode(relay, episode, subtask, SamplingRule(0.8), seed=0)
+    assert 0.4 < one.relabeled.float().mean() < 1.0
+    for time in range(LENGTH):
+        later = int(one.later[time])
+        following = one.achieved[time + 1, subtask]
+        original = one.achieved[time, 1] if subtask == 0 else one.desired[0]  # the goal seen at t
+        if later != KEEP_GOAL:
+            assert time < later <= LENGTH
+            assert torch.equal(one.goals[time, subtask], one.achieved[later, subtask])
+            met = torch.dist(one.achieved[later, subtask], following) <= 0.05
+            assert (one.reward[time] == 0) == met
+        else:
+            assert one.reward[time] == one.original_reward[time] and not one.inert[time]
+        assert (one.original_reward[time] == 0) == (torch.dist(original, following) <= 0.05)
+    if subtask == 1:  # nothing moves before t = 6: hindsight goals there are met already
+        assert one.inert[:4].sum() < LENGTH and one.original_reward.tolist()[-1] == 0
+
+
+def test_all_or_nothing_is_relabelled_at_the_ends(relay: Relay, episode: TensorDict) -> None:
+    assert inspect_episode(relay, episode, 1, SamplingRule(1.0), seed=0).relabeled.all()
+    assert not inspect_episode(relay, episode, 1, SamplingRule(0.0), seed=0).relabeled.any()
+
+
+def test_episodes_are_counted_from_the_oldest() -> None:
+    def content(cursor: int) -> dict:
+        episodes = {"action": torch.arange(4.0).view(4, 1, 1)}
+        return {"RelayDataModule": {"storage": {"episodes": episodes, "cursor": cursor}}}
+
+    def which(cursor: int, number: int) -> float:
+        return float(stored_episode(content(cursor), number, "x")["action"])
+
+    assert [which(4, n) for n in (0, 3, -1, -4)] == [0, 3, 3, 0]  # not full yet
+    assert [which(1, n) for n in (0, 3, -1, -4)] == [1, 0, 0, 1]  # full: row 0 was rewritten
+
+
+def test_the_picture_is_drawn(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "episode.png"
+    assert main(["--ckpt", str(checkpoint), "--episode", "0", "--out", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("reach: ") and lines[1].startswith("push: ")
+    picture = np.asarray(Image.open(out).convert("RGB"))
+    assert picture.shape[0] > 800 and picture.shape[1] > 1200 and picture.std() > 20
+
+
+def test_an_episode_that_is_not_stored_is_refused(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "episode.png")
+    assert main(["--ckpt", str(checkpoint), "--episode", "999", "--out", out]) == 2
+    assert "--episode must be in [-20, 19]" in capsys.readouterr().err
