@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gymnasium
@@ -24,6 +25,8 @@ def measure_environments(
 ) -> dict[str, Rate]:
     """Whole episodes of random actions, resets included; ours as ``ours_<envs>x<threads>``.
 
+    ``floor`` is on one thread; ``floor_x<threads>`` shows what more of them can give at best.
+
     Args:
         task: a Fetch id of Gymnasium.
         num_envs: batch sizes of ours; the largest is also how many simulations the floor has.
@@ -39,8 +42,9 @@ def measure_environments(
     contestants: dict[str, Contestant] = {
         "gym_make": _gym_make(task, actions),
         "torchrl_gymenv": _torchrl(GymEnv(task), actions[:, 0]),
-        "floor": _floor(task, actions),
+        "floor": _floor(task, actions, 1),
     }
+    contestants |= {f"floor_x{count}": _floor(task, actions, count) for count in threads[1:]}
     ours = {(n, t): FetchEnv(task, n, num_threads=t) for n in num_envs for t in threads}
     for (n, t), env in ours.items():
         contestants[f"ours_{n}x{t}"] = _torchrl(env, actions[:, :n])
@@ -75,8 +79,11 @@ def _torchrl(env: EnvBase, actions: Actions) -> Contestant:
     return episode
 
 
-def _floor(task: str, actions: Actions) -> Contestant:
-    """What no stepper can leave out: reset, set the control, 20 substeps. Nothing is observed."""
+def _floor(task: str, actions: Actions, threads: int) -> Contestant:
+    """What no stepper can leave out: reset, set the control, 20 substeps. Nothing is observed.
+
+    Each thread has its share of the simulations from the first step to the last.
+    """
     template: Any = gymnasium.make(task).unwrapped
     model, substeps = template.model, template.n_substeps
     simulations = [mujoco.MjData(model) for _ in range(actions.shape[1])]
@@ -88,15 +95,20 @@ def _floor(task: str, actions: Actions) -> Contestant:
     ]
     moves, turn = actions[..., :3] * 0.05, np.array([1.0, 0.0, 1.0, 0.0])
 
+    def play(share: slice) -> None:
+        for step in moves[:, share]:
+            for (data, position, rotation, at, turned), move in zip(views[share], step):
+                np.add(at, move, out=position)
+                np.add(turned, turn, out=rotation)
+                mujoco.mj_step(model, data, nstep=substeps)
+
     def episode() -> int:
         for data in simulations:
             template.data = data
             template._reset_sim()
-        for step in moves:
-            for (data, position, rotation, at, turned), move in zip(views, step):
-                np.add(at, move, out=position)
-                np.add(turned, turn, out=rotation)
-                mujoco.mj_step(model, data, nstep=substeps)
+        shares = [slice(number, None, threads) for number in range(threads)]
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(play, shares))
         return len(moves) * len(simulations)
 
     return episode
