@@ -44,15 +44,15 @@ def test_a_killed_run_becomes_what_it_would_have_been(
 
 def test_a_thread_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     simulator = FetchSimulator("FetchReach-v4", num_envs=4, num_threads=2)
-    original = simulator._step_rows
+    original = simulator._advance_row
 
-    def fails(rows: Any, moves: Any, grips: Any) -> None:
-        if 3 in rows:
+    def fails(row: Any, move: Any, grip: Any) -> None:
+        if row is simulator._rows[3]:
             raise ZeroDivisionError("in the simulator")
-        original(rows, moves, grips)
+        original(row, move, grip)
 
-    monkeypatch.setattr(simulator, "_step_rows", fails)
-    named = "thread 1 of environments 2 to 3: ZeroDivisionError: in the simulator"
+    monkeypatch.setattr(simulator, "_advance_row", fails)
+    named = "environment 3: ZeroDivisionError: in the simulator"
     with pytest.raises(TrainingError, match=named):
         simulator.step(np.zeros((4, 4), dtype=np.float32))
     simulator.close()
