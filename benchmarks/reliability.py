@@ -56,7 +56,8 @@ def main(argv: list[str] | None = None) -> int:
         options.results.write_text(json.dumps(figures, indent=2) + "\n")
     print(json.dumps(figures, indent=2))
     lost = figures.get("kills", 0) != figures.get("identical_after_kill", 0)
-    return 1 if lost or figures.get("fuzz_failures") else 0
+    stuck = not figures.get("soak_stopped_in_order", True)
+    return 1 if lost or stuck or figures.get("fuzz_failures") else 0
 
 
 if __name__ == "__main__":
