@@ -1,9 +1,9 @@
-"""What happens to a run when things go wrong: kills, broken input, and a long time.
+"""What happens to a run when things go wrong: kills, broken input, real faults, and a long time.
 
-``python -m benchmarks.reliability`` does all three and takes about 45 minutes;
-``python -m benchmarks.reliability kills`` (or ``fuzz``, ``soak``) does one. The figures go to
-``benchmarks/results/reliability.json``, where those of parts that were not run stay. Options that
-are not listed go to the trainings, for example ``kills --data.num_envs 4``.
+``python -m benchmarks.reliability`` does all and takes about 50 minutes;
+``python -m benchmarks.reliability kills`` (or ``fuzz``, ``faults``, ``soak``) does one. The figures
+go to ``benchmarks/results/reliability.json``, where those of parts that were not run stay. Options
+that are not listed go to the trainings, for example ``kills --data.num_envs 4``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results" / "reliability.json"
-PARTS = ("kills", "fuzz", "soak")
+FAULTS = ("server_away", "database_locked", "disk_full")
+PARTS = ("kills", "fuzz", "faults", "soak")
 
 
 def run_part(part: str, folder: Path, options: argparse.Namespace, extra: list[str]) -> Any:
@@ -29,6 +30,10 @@ def run_part(part: str, folder: Path, options: argparse.Namespace, extra: list[s
         from benchmarks.fuzz import run_fuzz
 
         return run_fuzz(folder, options.cases, options.seed)
+    if part == "faults":
+        from benchmarks.faults import run_faults
+
+        return run_faults(folder)
     from benchmarks.soak import run_soak
 
     return run_soak(folder, options.minutes, options.config, extra)
@@ -57,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
     print(json.dumps(figures, indent=2))
     lost = figures.get("kills", 0) != figures.get("identical_after_kill", 0)
     stuck = not figures.get("soak_stopped_in_order", True)
-    return 1 if lost or stuck or figures.get("fuzz_failures") else 0
+    broken = any(figures.get(f"fault_{name}", "whole") != "whole" for name in FAULTS)
+    return 1 if lost or stuck or broken or figures.get("fuzz_failures") else 0
 
 
 if __name__ == "__main__":

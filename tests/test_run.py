@@ -306,6 +306,36 @@ def test_metrics_of_a_run_whose_store_is_away_at_the_end_arrive_on_continuing(
     assert steps(client, run, "eval/success") == EVALUATIONS
 
 
+def test_files_that_a_store_does_not_take_arrive_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = MLflowRun.begin(
+        "sqlite:///mlflow.db", tmp_path / "artifacts", "task", "name", None, tags={}, params={}
+    )
+    video, texts = tmp_path / "video.mp4", ("before", "meanwhile", "after")
+    video.write_bytes(b"frames")
+    log_text = run.client.log_text
+
+    def away(*_: Any, **__: Any) -> None:
+        raise MlflowException("nobody there")
+
+    run.log_text(texts[0], "before.txt")
+    with monkeypatch.context() as patch:
+        patch.setattr(run.client, "log_text", away)
+        patch.setattr(run.client, "log_artifact", away)
+        run.log_text("an older one", "meanwhile.txt")
+        run.log_text(texts[1], "meanwhile.txt")
+        run.log_file(video, "video")
+    video.unlink()  # as of a temporary folder
+    assert run.client.log_text == log_text
+    run.log_text(texts[2], "after.txt")
+    assert run.end("FINISHED", {})
+    (artifacts,) = (tmp_path / "artifacts").glob("*/artifacts")
+    assert (artifacts / "video" / "video.mp4").read_bytes() == b"frames"
+    assert tuple((artifacts / f"{text}.txt").read_text() for text in texts) == texts
+
+
 def test_a_full_disk_is_told_and_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

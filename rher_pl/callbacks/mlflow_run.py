@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rher_pl.callbacks.metric_queue import MetricQueue, Point
@@ -40,6 +42,8 @@ class MLflowRun:
         self.experiment_id = str(client.get_run(run_id).info.experiment_id)
         self.stored = _stored_steps(client, run_id)
         self.queue = MetricQueue(self._send)
+        self._missed: dict[str, Callable[[], Any]] = {}
+        self._kept: TemporaryDirectory[str] | None = None
 
     @classmethod
     def begin(
@@ -122,22 +126,19 @@ class MLflowRun:
     def log_figure(self, figure: Figure, file: str) -> None:
         self._attempt(file, lambda: self.client.log_figure(self.run_id, figure, file))
 
-    def log_file(self, path: str, folder: str) -> None:
-        self._attempt(path, lambda: self.client.log_artifact(self.run_id, path, folder))
+    def log_file(self, path: Path, folder: str) -> None:
+        if not self._attempt(path.name, lambda: self._log_file(path, folder)):
+            kept = self._keep(path)
+            self._missed[path.name] = lambda: self._log_file(kept, folder)
 
-    def _attempt(self, what: str, log: Callable[[], Any]) -> None:
-        """A file that cannot be recorded is reported; it does not end a run."""
-        if self.queue.away:  # said already
-            return
-        try:
-            log()
-        except Exception as error:  # a store has many ways to fail
-            reason = str(error).partition("\n")[0][:200]
-            print(f"warning: MLflow did not take {what}: {reason}", file=sys.stderr, flush=True)
+    def _log_file(self, path: Path, folder: str) -> None:
+        self.client.log_artifact(self.run_id, str(path), folder)
 
     def log_model(self, folder: Path, name: str, step: int) -> None:
         """Log a saved model: ``models:/<its id>`` and ``runs:/<run id>/<name>`` then load it."""
-        self._attempt(name, lambda: self._log_model(folder, name, step))
+        if not self._attempt(name, lambda: self._log_model(folder, name, step)):
+            kept = self._keep(folder)
+            self._missed[name] = lambda: self._log_model(kept, name, step)
 
     def _log_model(self, folder: Path, name: str, step: int) -> None:
         from mlflow.entities import LoggedModelOutput
@@ -148,6 +149,46 @@ class MLflowRun:
         self.client.log_model_artifacts(model.model_id, str(folder))
         self.client.finalize_logged_model(model.model_id, "READY")
         self.client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])
+
+    def _attempt(self, what: str, log: Callable[[], Any]) -> bool:
+        """What cannot be recorded is reported and waits until the store is back.
+
+        Returns:
+            whether it was recorded.
+        """
+        if not self.queue.away:
+            self._catch_up()
+            return self._try(what, log)
+        self._missed[what] = log
+        return False
+
+    def _catch_up(self) -> None:
+        missed, self._missed = self._missed, {}
+        for what, log in missed.items():
+            self._try(what, log)
+
+    def _try(self, what: str, log: Callable[[], Any]) -> bool:
+        try:
+            log()
+        except Exception as error:  # a store has many ways to fail; none may end a run
+            reason = str(error).partition("\n")[0][:200]
+            print(f"warning: MLflow did not take {what}: {reason}", file=sys.stderr, flush=True)
+            self._missed[what] = log
+        return what not in self._missed
+
+    def _keep(self, path: Path) -> Path:
+        """A copy of a file or folder that may be gone when the store is back."""
+        if self._kept is None:
+            self._kept = TemporaryDirectory(prefix="rher_pl_")
+        copy = Path(self._kept.name) / path.name
+        try:
+            if path.is_dir():
+                shutil.copytree(path, copy, dirs_exist_ok=True)
+            else:
+                shutil.copy2(path, copy)
+        except OSError:  # no room: the original is the only one, and may be there still
+            return path
+        return copy
 
     def end(self, status: str, tags: Mapping[str, str]) -> bool:
         """Send what is queued, then set the run's status: FINISHED, FAILED or KILLED.
@@ -163,6 +204,7 @@ class MLflowRun:
                 flush=True,
             )
             return False
+        self._catch_up()
         return end_run(self.client, self.run_id, status, tags)
 
 

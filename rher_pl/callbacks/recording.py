@@ -197,7 +197,7 @@ class RunRecorder(pl.Callback):
                 self._draw(module)
             for name in ("best.ckpt", "last.ckpt"):
                 if (path := Path(self.checkpoint_folder) / name).is_file():
-                    self.run.log_file(str(path), "checkpoints")
+                    self.run.log_file(path, "checkpoints")
         finally:
             told = self.run.end(status, {} if reason is None else {"ended_by": reason})
             self.lock.write("" if told else status)

@@ -79,7 +79,7 @@ class VideoRecorder(pl.Callback):
                 with torch.inference_mode(False):
                     files = self._render(module, Path(folder))
                 for file in files:
-                    recorder.run.log_file(str(file), "video")
+                    recorder.run.log_file(file, "video")
         except Exception as error:  # whatever graphics or a codec may raise
             self.every_evaluations = 0
             reason = str(error).partition("\n")[0]
