@@ -38,12 +38,14 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, str]:
-    """The CPU and how much of it torch uses."""
+    """The CPU, how much of it torch uses, and a GPU that could be used."""
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor()
     return {
         "cpu": str(name or platform.machine()),
         "torch_threads": str(torch.get_num_threads()),
         "platform": platform.platform(),
+        **gpu,
     }
 
 
