@@ -25,7 +25,9 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("options", [()], ids=["default"])
+@pytest.mark.parametrize(
+    "options", [(), ("--data.pipelined", "true")], ids=["in turn", "pipelined"]
+)
 def test_a_killed_run_becomes_what_it_would_have_been(
     options: tuple[str, ...], tmp_path: Path
 ) -> None:
