@@ -47,6 +47,9 @@ class RelayDataModule(pl.LightningDataModule):
             the others are drawn again. 1 is plain HER.
         prioritize_motion: share of samples from episodes drawn in proportion to how far objects
             moved in them (arXiv 1810.01363), in [0, 1]; the others are drawn uniformly.
+        reward_radius: share of a subtask's epsilon within which learning counts a goal as met, in
+            (0, 1]. Below 1 the policy learns to come closer than it must, which leaves room for
+            error. Evaluation, relay and exploration go by the whole epsilon; 1 is plain HER.
         guide_share: probability that the guide acts while its subtask is unsolved.
         random_share: probability of a uniform random action.
         exploration_noise: standard deviation of the Gaussian action noise.
@@ -74,6 +77,7 @@ class RelayDataModule(pl.LightningDataModule):
         hindsight: Hindsight = Hindsight.future,
         inert_ratio: float = 0.2,
         prioritize_motion: float = 0.0,
+        reward_radius: float = 1.0,
         guide_share: float = 0.5,
         random_share: float = 0.2,
         exploration_noise: float = 0.2,
@@ -114,6 +118,7 @@ class RelayDataModule(pl.LightningDataModule):
         for name in (*shares, "random_share"):
             value = self.hparams[name]
             require(0.0 <= value <= 1.0, f"{name} must be in [0, 1], got {value}")
+        require(0.0 < reward_radius <= 1.0, f"reward_radius must be in (0, 1], got {reward_radius}")
         require(
             guide_share + random_share <= 1.0,
             "guide_share and random_share must add up to at most 1, "
@@ -184,6 +189,7 @@ class RelayDataModule(pl.LightningDataModule):
                 Hindsight(hp["hindsight"]),
                 hp["inert_ratio"],
                 hp["prioritize_motion"],
+                hp["reward_radius"],
             ),
             updates=hp["updates_per_episode"] * hp["num_envs"],
             iterations=max(

@@ -47,7 +47,7 @@ def inspect_command(argv: Sequence[str]) -> int:
     episode = stored_episode(content, options.episode, options.ckpt)
     settings = content["datamodule_hyper_parameters"]
     whole = get_task(content["rher_pl"]["task"]).make_relay()
-    relay = shorten(whole, RelayMode(settings["relay"]))
+    relay = shorten(whole, RelayMode(settings["relay"])).within(settings["reward_radius"])
     rule = SamplingRule(
         settings["relabel_ratio"], Hindsight(settings["hindsight"]), settings["inert_ratio"]
     )

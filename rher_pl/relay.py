@@ -10,7 +10,7 @@ Source: Luo et al., "Relay Hindsight Experience Replay", arXiv 2208.00843, secti
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -115,6 +115,11 @@ class Relay:
         if slot == Position(point):  # "must not be disturbed" keeps its meaning in hindsight
             return 1 + self.num_points + point
         return 1 + point
+
+    def within(self, share: float) -> Relay:
+        """The same chain, whose goals are met only within ``share`` of each epsilon."""
+        tighter = (replace(s, epsilon=share * s.epsilon) for s in self.subtasks)
+        return replace(self, subtasks=tuple(tighter))
 
     @property
     def num_subtasks(self) -> int:

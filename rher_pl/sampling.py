@@ -26,12 +26,15 @@ class SamplingRule:
         inert_ratio: acceptance of goals met already, in [0, 1]; 1 is plain HER.
         prioritize_motion: share of samples from episodes drawn in proportion to how far objects
             moved in them, in [0, 1]; 0 is plain HER.
+        reward_radius: share of a subtask's epsilon within which a goal counts as met, in (0, 1];
+            1 is plain HER.
     """
 
     relabel_ratio: float = 0.8
     hindsight: Hindsight = Hindsight.future
     inert_ratio: float = 1.0
     prioritize_motion: float = 0.0
+    reward_radius: float = 1.0
 
 
 class HindsightSampler(Sampler):
@@ -138,6 +141,7 @@ def make_replay_buffers(
     generator: torch.Generator,
 ) -> list[TensorDictReplayBuffer]:
     """One buffer per subtask, all views on the same storage."""
+    relay = relay.within(rule.reward_radius)
     return [
         TensorDictReplayBuffer(
             storage=storage,

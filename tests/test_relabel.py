@@ -48,16 +48,17 @@ def pools(count: int = 40, num_objects: int = 1, **rule):
     )
 
 
+@pytest.mark.parametrize("radius", [1.0, 0.5])
 @pytest.mark.parametrize("num_objects", [1, 2, 3])
-def test_reward_is_zero_exactly_where_the_next_state_meets_every_slot_in_use(num_objects):
-    _, data, _, buffers = pools(num_objects=num_objects)
+def test_reward_is_zero_exactly_where_the_next_state_meets_every_slot_in_use(num_objects, radius):
+    _, data, _, buffers = pools(num_objects=num_objects, reward_radius=radius)
     seen = set()
     for subtask, buffer in enumerate(buffers):
         sample = buffer.sample(2000)
         row, time, _ = sample["index"].unbind(-1)
         following = data["achieved_goals"][row, time + 1]
         goals = sample["goal"].view(-1, num_objects + 1, 3)
-        close = (goals - following).norm(dim=-1) <= 0.05
+        close = (goals - following).norm(dim=-1) <= 0.05 * radius
         padding = (goals == 0).all(-1)
         met = (close | padding).all(-1)
         assert torch.equal(sample["next", "reward"].squeeze(-1) == 0, met)
