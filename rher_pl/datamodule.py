@@ -51,6 +51,8 @@ class RelayDataModule(pl.LightningDataModule):
             (0, 1]. Below 1 the policy learns to come closer than it must, which leaves room for
             error. Evaluation, relay and exploration go by the whole epsilon; 1 is plain HER.
         guide_share: probability that the guide acts while its subtask is unsolved.
+        fading_guide: multiply the guide's share by the learner's failure rate in the last
+            evaluations, so that a learner that can do without its guide collects for itself.
         random_share: probability of a uniform random action.
         exploration_noise: standard deviation of the Gaussian action noise.
         reached_distance: gripper to object, in metres, up to which the guide acts; None is the
@@ -79,6 +81,7 @@ class RelayDataModule(pl.LightningDataModule):
         prioritize_motion: float = 0.0,
         reward_radius: float = 1.0,
         guide_share: float = 0.5,
+        fading_guide: bool = False,
         random_share: float = 0.2,
         exploration_noise: float = 0.2,
         reached_distance: float | None = None,
@@ -177,6 +180,7 @@ class RelayDataModule(pl.LightningDataModule):
             hp["exploration_noise"],
             hp["reached_distance"],
             torch.Generator().manual_seed(hp["seed"]),
+            hp["fading_guide"],
         )
         make_collector = PipelinedCollector if hp["pipelined"] else EpisodeCollector
         return RelayLoader(

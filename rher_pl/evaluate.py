@@ -135,7 +135,7 @@ def make_behavior_policy(trained: TrainedPolicy, seed: int) -> Any:
     from rher_pl.loading import EXPLORATION
     from rher_pl.progress import RelayProgress
 
-    settings = trained.exploration
+    settings = {"fading_guide": False} | trained.exploration  # the first policies do not say
     require(
         set(settings) == set(EXPLORATION),
         f"{trained.source} does not say how its run explored: leave out --explore",

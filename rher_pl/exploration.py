@@ -44,6 +44,7 @@ class BehaviorPolicy(TensorDictModuleBase):
         reached_distance: gripper to target, in metres, at which a reach-subtask counts as solved
             here; None takes the subtask's epsilon.
         generator: the only source of randomness.
+        fading_guide: multiply the guide's share by the learner's failure rate in evaluations.
     """
 
     in_keys = ("observation", "achieved_goals", "desired_goals")
@@ -58,11 +59,13 @@ class BehaviorPolicy(TensorDictModuleBase):
         exploration_noise: float,
         reached_distance: float | None,
         generator: torch.Generator,
+        fading_guide: bool = False,
     ) -> None:
         super().__init__()
         self._trained = (policy, progress)
         self.policy = copy.deepcopy(policy).requires_grad_(False).cpu()
-        self.guide_share = guide_share
+        self.full_guide_share = guide_share
+        self.fading_guide = fading_guide
         self.random_share = random_share
         self.exploration_noise = exploration_noise
         self.reached_distance = reached_distance
@@ -78,6 +81,8 @@ class BehaviorPolicy(TensorDictModuleBase):
         torch._foreach_copy_(_tensors(self.policy), _tensors(policy))
         self.guide_subtask: int | None = progress.guide_subtask
         self.learner_subtask: int = progress.learner_subtask
+        failure = 1.0 - progress.success[self.learner_subtask]
+        self.guide_share = self.full_guide_share * (failure if self.fading_guide else 1.0)
 
     @torch.no_grad()
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:

@@ -21,7 +21,13 @@ from rher_pl.pretrained import known_policies, policy_file
 from rher_pl.relay import Relay
 from rher_pl.tasks import Task, get_task
 
-EXPLORATION = ("guide_share", "random_share", "exploration_noise", "reached_distance")
+EXPLORATION = (
+    "guide_share",
+    "random_share",
+    "exploration_noise",
+    "reached_distance",
+    "fading_guide",
+)
 """Settings of the behavior policy that a trained policy remembers."""
 POLICY_PARTS = {"policy.encoder.": "encoder.", "averaged_actor.": "actor."}
 """Which tensors of a checkpoint make up the evaluated policy, by prefix there and here."""

@@ -13,10 +13,12 @@ from rher_pl.progress import RelayProgress
 COUNT = 40_000
 
 
-def behavior(progress: RelayProgress, guide: float = 0.4, random: float = 0.2) -> BehaviorPolicy:
+def behavior(
+    progress: RelayProgress, guide: float = 0.4, random: float = 0.2, fading: bool = False
+) -> BehaviorPolicy:
     module = RHERModule("PointPush-v0", hidden_size=8)
     generator = torch.Generator().manual_seed(0)
-    return BehaviorPolicy(module.policy, progress, guide, random, 0.2, None, generator)
+    return BehaviorPolicy(module.policy, progress, guide, random, 0.2, None, generator, fading)
 
 
 def shares(policy: BehaviorPolicy, unsolved: int) -> list[float]:
@@ -47,6 +49,16 @@ def test_the_guide_carries_the_learned_prefix_of_a_longer_relay(unsolved, guided
     assert (progress.guide_subtask, progress.learner_subtask) == (1, 2)
     guide = shares(behavior(progress), unsolved)[0]
     assert guide == pytest.approx(0.4 if guided else 0.0, abs=0.01)
+
+
+def test_a_fading_guide_leaves_its_share_to_a_learner_that_succeeds():
+    progress = RelayProgress(2)
+    policy = behavior(progress, fading=True)
+    assert shares(policy, 0) == pytest.approx([0.4, 0.4, 0.2], abs=0.01)
+    progress.record([1.0, 0.75])
+    assert shares(policy, 0) == pytest.approx([0.4, 0.4, 0.2], abs=0.01)  # until it synchronizes
+    policy.synchronize()
+    assert shares(policy, 0) == pytest.approx([0.1, 0.7, 0.2], abs=0.01)
 
 
 def states(count: int, gripper_at_object: bool) -> TensorDict:
