@@ -17,8 +17,10 @@ LEGEND = (
     "At: env steps at which the trailing mean over five evaluations of the mean over seeds first "
     "reaches the level. Best: the highest such mean. Last: the mean of each seed's last five "
     "evaluations, as are the figures right of it. Q - MC: Q of the first action of an evaluation "
-    "episode minus the return that followed. INNR: relabelled samples of the last subtask whose "
-    "reward is 0 whatever the action. Contact: collected episodes in which the object was touched."
+    "episode minus the return that followed (lower where goals are met within a part of epsilon "
+    "only, as Q counts by that part and the return by the whole). INNR: relabelled samples of the "
+    "last subtask whose reward is 0 whatever the action. Contact: collected episodes in which the "
+    "object was touched."
 )
 """How to read the table."""
 

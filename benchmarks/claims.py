@@ -91,7 +91,7 @@ def fall(data: RowCurves) -> Array:
     return result
 
 
-PAPER, BLOG = "RHER paper", "reproduction"
+PAPER, BLOG, OURS = "RHER paper", "reproduction", "rher_pl"
 STEPS = f"env steps to {LEVEL:.0%}"
 
 CLAIMS = (
@@ -107,6 +107,22 @@ CLAIMS = (
         "RHER needs fewer env steps than HER", PAPER, "her_td3", "rher_td3", STEPS, steps_to_level
     ),
     Claim("The guide saves env steps", PAPER, "no_guide", "rher_td3", STEPS, steps_to_level),
+    Claim(
+        "A guide that fades, and goals met within 0.6 of epsilon, save env steps",
+        OURS,
+        "rher_td3",
+        "shipped",
+        STEPS,
+        steps_to_level,
+    ),
+    Claim(
+        "RHER with both needs fewer env steps than HER",
+        OURS,
+        "her_td3",
+        "shipped",
+        STEPS,
+        steps_to_level,
+    ),
     Claim(
         "Updating one subtask after the other forgets the first",
         BLOG,

@@ -268,7 +268,8 @@ OPTIONS: dict[str, list[str]] = {
         *("task", "seed", "num_envs", "num_threads", "updates_per_episode", "batch_size"),
         *("replay_capacity", "relabel_ratio", "inert_ratio", "guide_share", "random_share"),
         *("exploration_noise", "reached_distance", "random_episodes", "eval_every_env_steps"),
-        *("eval_episodes", "eval_envs"),
+        *("eval_episodes", "eval_envs", "reward_radius", "fading_guide", "prioritize_motion"),
+        *("pipelined", "hindsight", "relay"),
     ],
     "model": [
         *("task", "gamma", "tau", "learning_rate", "policy_noise", "noise_clip", "policy_delay"),
