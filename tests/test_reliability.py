@@ -15,6 +15,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from benchmarks import soak
 from rher_pl.envs.checks import check_finite, check_states
 from rher_pl.envs.fetch_sim import FetchSimulator
 from rher_pl.envs.point_push import PointPushEnv
@@ -104,3 +105,34 @@ def test_a_store_is_made_by_one_at_a_time(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert most == 1
+
+
+STEADY = """
+import signal, sys, time
+def stop(*_):
+    time.sleep(0.3)
+    sys.exit(143)
+signal.signal(signal.SIGTERM, stop)
+for step in range(1, 10_000):
+    print(f"{1_000 * step:,}/10,000,000 env steps | success 1.00", flush=True)
+    time.sleep(0.02)
+"""
+
+
+def test_a_soak_samples_a_process_whose_buffer_is_full_and_times_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soak, "SAMPLE_SECONDS", 0.05)
+    watched = soak.Watched([sys.executable, "-c", STEADY], tmp_path)
+    try:
+        watched.watch(1.0)
+        status, seconds = watched.stop()
+    finally:
+        watched.process.kill()
+    assert status == 143 and 0.3 <= seconds < soak.STOP_SECONDS
+    first, last = watched.samples[0], watched.samples[-1]
+    assert first.rss_mib > 1.0 and last.handles >= 3 and last.threads == 1
+    assert watched.reports[-1][1] >= soak.REPLAY_CAPACITY
+    assert all(speed > 0.0 for speed in soak.first_and_last_speed(watched.reports))
+    with pytest.raises(ValueError, match="fewer than two"):
+        soak.first_and_last_speed(watched.reports[:1])
