@@ -12,8 +12,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,13 @@ def server_away(folder: Path) -> str:
     server = serve(folder, port)
     try:
         with training(folder, ["--recorder.tracking_uri", uri]) as run:
-            wait_for(lambda: evaluations(run) >= 5, run)
+            run.wait_for(5)
             kill(server)
-            before = evaluations(run)
+            before = run.evaluations
             time.sleep(AWAY_SECONDS)
-            went_on = evaluations(run) > before
+            went_on = run.evaluations > before
             server = serve(folder, port)
-            status = run.wait(PATIENCE)
+            status = run.wait()
         return verdict(folder, uri, status, went_on, "MLflow is back")
     finally:
         kill(server)
@@ -85,15 +86,15 @@ def database_locked(folder: Path) -> str:
     """Lock the run's sqlite file, as another program that writes to it would."""
     uri = f"sqlite:///{folder}/mlruns/mlflow.db"
     with training(folder, []) as run:
-        wait_for(lambda: evaluations(run) >= 5, run)
+        run.wait_for(5)
         connection = sqlite3.connect(folder / "mlruns" / "mlflow.db", timeout=60.0)
         connection.execute("BEGIN EXCLUSIVE")
-        before = evaluations(run)
+        before = run.evaluations
         time.sleep(AWAY_SECONDS)
-        went_on = evaluations(run) > before
+        went_on = run.evaluations > before
         connection.rollback()
         connection.close()
-        status = run.wait(PATIENCE)
+        status = run.wait()
     return verdict(folder, uri, status, went_on)
 
 
@@ -111,15 +112,15 @@ def disk_full(folder: Path) -> str:
 def _disk_full(folder: Path) -> str:
     uri = f"sqlite:///{folder.parent}/elsewhere.db"
     with training(folder, ["--recorder.tracking_uri", uri]) as run:
-        wait_for(lambda: evaluations(run) >= 3, run)
+        run.wait_for(3)
         (folder / "ballast").write_bytes(b"\0" * left(folder))
-        status = run.wait(PATIENCE)
+        status = run.wait()
     told = "No space left" in log(folder)
     (last,) = folder.glob("mlruns/checkpoints/*/last.ckpt")
     steps = read_checkpoint_file(last)["rher_pl"]["env_steps"]
     (folder / "ballast").unlink()
     with training(folder, ["--recorder.tracking_uri", uri, "--ckpt_path", "last"]) as run:
-        again = run.wait(PATIENCE)
+        again = run.wait()
     whole = verdict(folder, uri, again, went_on=True)
     if not told or not 0 < steps < EPOCH * CONFIG["trainer"]["max_epochs"]:
         return f"status {status}, told {told}, last good checkpoint at {steps}"
@@ -129,23 +130,55 @@ def _disk_full(folder: Path) -> str:
 # --- a run, a server and what is left of them ---------------------------------------------------
 
 
+@dataclass
+class Training:
+    """A process that trains in a folder."""
+
+    process: subprocess.Popen
+    folder: Path
+
+    @property
+    def evaluations(self) -> int:
+        """How many it has reported."""
+        return log(self.folder).count(" env steps | ")
+
+    def wait_for(self, evaluations: int) -> None:
+        """Wait until so many are reported.
+
+        Raises:
+            ValueError: if the process ends before, or after too long.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while self.evaluations < evaluations:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise ValueError(f"the run did not get there: {log(self.folder)[-500:]}")
+            time.sleep(0.1)
+
+    def wait(self) -> int:
+        """Exit status.
+
+        Raises:
+            subprocess.TimeoutExpired: if it hangs.
+        """
+        return self.process.wait(PATIENCE)
+
+
 @contextmanager
-def training(folder: Path, options: list[str]) -> Iterator[subprocess.Popen]:
+def training(folder: Path, options: list[str]) -> Iterator[Training]:
     """``rher_pl.fit`` in ``folder``; its output goes to a file beside it."""
     command = [sys.executable, "-m", "rher_pl.fit", "--config", str(folder.parent / "config.yaml")]
     with _log_file(folder).open("a") as output:
-        run = subprocess.Popen(
+        process = subprocess.Popen(
             [*command, *options],
             cwd=folder,
             stdout=output,
             stderr=output,
             env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         )
-        run.folder = folder  # type: ignore[attr-defined]
         try:
-            yield run
+            yield Training(process, folder)
         finally:
-            kill(run)
+            kill(process)
 
 
 def _log_file(folder: Path) -> Path:
@@ -154,23 +187,6 @@ def _log_file(folder: Path) -> Path:
 
 def log(folder: Path) -> str:
     return _log_file(folder).read_text()
-
-
-def evaluations(run: subprocess.Popen) -> int:
-    return log(run.folder).count(" env steps | ")  # type: ignore[attr-defined]
-
-
-def wait_for(reached: Callable[[], bool], run: subprocess.Popen) -> None:
-    """Wait until ``reached``.
-
-    Raises:
-        ValueError: if the process ends before, or after too long.
-    """
-    deadline = time.monotonic() + PATIENCE
-    while not reached():
-        if run.poll() is not None or time.monotonic() > deadline:
-            raise ValueError(f"the run did not get there: {log(run.folder)[-500:]}")  # type: ignore[attr-defined]
-        time.sleep(0.1)
 
 
 def serve(folder: Path, port: int) -> subprocess.Popen:
@@ -219,8 +235,7 @@ def left(folder: Path) -> int:
 def verdict(folder: Path, uri: str, status: int, went_on: bool, told: str = "") -> str:
     """``whole``, or what is not as it must be."""
     client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name(CONFIG["data"]["task"])
-    (run,) = client.search_runs([experiment.experiment_id])
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
     steps = [m.step for m in client.get_metric_history(run.info.run_id, "eval/success")]
     faults = []
     if status != 0 or run.info.status != "FINISHED":
