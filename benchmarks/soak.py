@@ -17,8 +17,9 @@ from typing import Any
 from scipy.stats import linregress
 
 ROOT = Path(__file__).parents[1]
-REPLAY_CAPACITY = 10_000
-"""Transitions; small, so that the buffer is full early and memory can be expected to be flat."""
+REPLAY_CAPACITY = 25_000
+"""Transitions; the buffer is full early, but not before figures and a video were made once, which
+load their libraries. From then on memory can be expected to be flat."""
 SAMPLE_SECONDS = 2.0
 STOP_SECONDS = 10.0
 """Within which a process must end after SIGTERM."""
@@ -119,7 +120,9 @@ def run_soak(
     return {
         "soak_minutes": minutes,
         "soak_memory_slope_mib_per_hour": round(float(slope), 2),
-        "soak_memory_mib_first_and_last": [round(samples[i].rss_mib) for i in (0, -1)],
+        "soak_memory_mib_at_quarters": [
+            round(samples[round(i * (len(samples) - 1) / 4)].rss_mib) for i in range(5)
+        ],
         "soak_steps_per_second_first_and_last": first_and_last_speed(
             [report for report in watched.reports if report[0] >= samples[0].seconds]
         ),
