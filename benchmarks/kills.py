@@ -32,6 +32,7 @@ CONFIG: dict[str, Any] = {
         "updates_per_episode": 20,
         "batch_size": 32,
         "random_episodes": 4,
+        "fading_guide": True,  # what evaluations decide must be continued too
         "replay_capacity": 1_500,  # smaller than the run, so that old episodes are overwritten
         "eval_every_env_steps": 250,
         "eval_episodes": 20,
