@@ -36,12 +36,12 @@ CONFIG: dict[str, Any] = {
         "eval_envs": 10,
     },
     "model": {"hidden_size": 32, "hidden_layers": 2},
-    "trainer": {"max_epochs": 40, "precision": "32-true"},
-    "video": {"every_evaluations": 4},
+    "trainer": {"max_epochs": 160, "precision": "32-true"},
+    "video": {"every_evaluations": 16},
 }
 EPOCH = CONFIG["data"]["eval_every_env_steps"]
 EVERY = CONFIG["video"]["every_evaluations"]
-AWAY_SECONDS = 15.0
+AWAY_SECONDS = 8.0
 DISK = "6m"
 """Of the file system that fills up: room for the first checkpoints and not for the last."""
 PATIENCE = 300.0
