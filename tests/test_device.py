@@ -32,6 +32,8 @@ def test_buffers_and_batches_are_where_the_networks_are(tmp_path):
         eval_envs=4,
         eval_every_env_steps=100,
         pipelined=True,
+        reward_radius=0.6,
+        fading_guide=True,
     )
     trainer = pl.Trainer(
         max_epochs=2,
@@ -49,6 +51,7 @@ def test_buffers_and_batches_are_where_the_networks_are(tmp_path):
     assert isinstance(loader, RelayLoader) and loader.storage is not None
     assert module.device == device
     assert loader.storage.episode(0)["observation"].device == device
+    assert loader.rule.reward_radius == 0.6 and loader.collector.behavior_policy.fading_guide
     samples = loader.sample(1)
     assert {value.device for value in samples.values(True, True)} == {device}
     assert module.encode(samples)["inputs"].device == device
