@@ -14,6 +14,7 @@ from torchrl.envs import EnvBase
 from rher_pl.envs.checks import check_states
 from rher_pl.errors import TrainingError, fault
 from rher_pl.exploration import BehaviorPolicy
+from rher_pl.threads import one_torch_thread
 
 COMMENTARY = ("actor", "first_unsolved")
 """Who chose each action, and the subtask to work on there: for statistics only."""
@@ -48,6 +49,9 @@ class EpisodeCollector:
             total_frames=-1,
             use_buffers=False,
             auto_register_policy_transforms=False,
+            device="cpu",
+            no_cuda_sync=True,
+            track_traj_ids=False,
         )
         self._batches = iter(self._collector)
 
@@ -65,7 +69,8 @@ class EpisodeCollector:
         if self._collector is None:
             self._start()
         try:
-            batch = next(self._batches)  # [N, T]
+            with one_torch_thread():
+                batch = next(self._batches)  # [N, T]
         except TrainingError:
             raise
         except Exception as error:  # an environment may fail in any way
@@ -115,7 +120,7 @@ class PipelinedCollector(EpisodeCollector):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # A second pool of OpenMP threads would outnumber the cores and slow every operation down
-        # threefold, so PyTorch gets one thread here; the updates keep theirs.
+        # threefold, so PyTorch gets one thread here.
         self._thread = ThreadPoolExecutor(1, "collector", torch.set_num_threads, (1,))
         self._next: Future[TensorDict] | None = None
 

@@ -58,8 +58,9 @@ class RelayDataModule(pl.LightningDataModule):
         reached_distance: gripper to object, in metres, up to which the guide acts; None is the
             task's epsilon. Pushing begins at about 0.045, so a smaller value lets the guide push.
         random_episodes: episodes of random actions, without updates, before learning starts.
-        pipelined: collect the next episodes in a thread while learning from the last ones. They
-            come from a policy one iteration older; the result is still a function of the seed.
+        pipelined: collect the next episodes in a thread while learning from the last ones, which
+            takes a core from the updates: worth it where there are more than two. They come from
+            a policy one iteration older; the result is still a function of the seed.
         eval_every_env_steps: env steps between evaluations, an epoch.
         eval_episodes: episodes of an evaluation, always on the same seeds.
         eval_envs: evaluation episodes run side by side.
@@ -141,13 +142,16 @@ class RelayDataModule(pl.LightningDataModule):
             f"(one per subtask of {task}), got {batch_size}",
         )
         self.loader: RelayLoader | None = None
+        self._torch_threads: int | None = None
 
     def setup(self, stage: str) -> None:
         hp, task = self.hparams, get_task(self.hparams["task"])
+        if stage == "fit" and hp["pipelined"]:
+            self._leave_a_core_to_the_collector()
         if self.loader is not None or hasattr(self, "eval_env"):
             return
         eval_envs = min(hp["eval_envs"], hp["eval_episodes"])
-        threads = hp["num_threads"] or torch.get_num_threads()
+        threads = hp["num_threads"] or self._torch_threads or torch.get_num_threads()
         self.eval_env = task.make_env(eval_envs, EVALUATION_SEED, threads)
         if stage == "fit":
             self.env = task.make_env(hp["num_envs"], hp["seed"], threads)
@@ -159,6 +163,16 @@ class RelayDataModule(pl.LightningDataModule):
             )
             self._check_memory(length)
             self.loader = self._make_loader(self.env)
+
+    def _leave_a_core_to_the_collector(self) -> None:
+        """Until :meth:`teardown`, updates beside which episodes are collected do without one."""
+        self._torch_threads = torch.get_num_threads()
+        torch.set_num_threads(max(1, self._torch_threads - 1))
+
+    def teardown(self, stage: str) -> None:
+        if self._torch_threads is not None:
+            torch.set_num_threads(self._torch_threads)
+            self._torch_threads = None
 
     def _check_memory(self, length: int) -> None:
         """Replay and the mixed batches of one iteration must fit, bytes of float32."""

@@ -12,6 +12,7 @@ from torchrl.envs import EnvBase
 from rher_pl.envs.checks import STATE_KEYS, check_finite, check_states
 from rher_pl.policy import RelayPolicy
 from rher_pl.relay import Relay
+from rher_pl.threads import one_torch_thread
 
 QFunction = Callable[[Tensor, Tensor], Tensor]
 """Network inputs [N, I] and actions [N, A] to Q values [N]."""
@@ -42,7 +43,9 @@ def evaluate(
     for start in range(0, len(seeds), size):
         chunk = list(seeds[start : start + size])
         padded = chunk + chunk[-1:] * (size - len(chunk))
-        episodes.append(_rollout(env, policy, padded, subtask, gamma, q_function)[: len(chunk)])
+        with one_torch_thread():
+            played = _rollout(env, policy, padded, subtask, gamma, q_function)
+        episodes.append(played[: len(chunk)])
     return torch.cat(episodes)
 
 

@@ -105,6 +105,7 @@ class Stopwatch(pl.Callback):
         self.updates: list[float] = []
         self.aside = 0.0
         """Seconds of measuring alone, which are no part of the run."""
+        self.threads = torch.get_num_threads()
 
     def result(self) -> Iteration:
         count, alone = len(self.iterations), (self.environment, self.updates)
@@ -128,7 +129,7 @@ class Stopwatch(pl.Callback):
             if isinstance(callback, RunRecorder):
                 self._time(callback, "on_train_batch_end", "recording")
                 self._time(callback, "on_validation_end", "recording")
-        threads = hp["num_threads"] or torch.get_num_threads()
+        threads = hp["num_threads"] or self.threads
         self.env = get_task(hp["task"]).make_env(hp["num_envs"], 0, threads)
         self.twin = ours(dict(pl_module.hparams), default_precision(), pl_module.hparams.compiled)
         self.samples = random_samples(self.twin, sum(data.batch_sizes), self.loader.updates)
@@ -166,9 +167,11 @@ class Stopwatch(pl.Callback):
         for _ in range(self.env.max_episode_steps):
             action = torch.rand(self.env.action_spec.shape) * 2.0 - 1.0
             self.env.step(TensorDict({"action": action}, self.env.batch_size))
-        middle = time.perf_counter()
+        middle, in_run = time.perf_counter(), torch.get_num_threads()
+        torch.set_num_threads(self.threads)  # all of them, whatever the run leaves to others
         for sample in self.samples:
             self.twin.update(sample)
+        torch.set_num_threads(in_run)
         self.environment.append(middle - begin)
         self.updates.append(time.perf_counter() - middle)
 

@@ -1,0 +1,24 @@
+"""PyTorch's threads, where they would be in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Run PyTorch on the calling thread alone.
+
+    Its helpers spin for milliseconds after each operation, waiting for the next one. Beside
+    operations as small as a policy's on a batch of states, they only keep the cores from the
+    threads that step the simulations.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
