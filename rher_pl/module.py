@@ -222,10 +222,10 @@ class RHERModule(pl.LightningModule):
 
     def _apply_critic(self, gradients: Sequence[Tensor]) -> None:
         # The wrapped optimizer: its step is what Lightning counts as global_step.
-        _apply(self.optimizers()[0], gradients)  # type: ignore[index]
+        apply_gradients(self.optimizers()[0], gradients)  # type: ignore[index]
 
     def _apply_actor(self, gradients: Sequence[Tensor]) -> None:
-        _apply(self.optimizers(use_pl_optimizer=False)[1], gradients)  # type: ignore[index]
+        apply_gradients(self.optimizers(use_pl_optimizer=False)[1], gradients)  # type: ignore[index]
 
     # --- evaluation ----------------------------------------------------------------------------
 
@@ -298,8 +298,9 @@ def split_rounds(samples: TensorDict, mixing: Mixing) -> list[TensorDict]:
     return [samples[:, columns == subtask] for subtask in columns.unique()]
 
 
-def _apply(optimizer: Any, gradients: Sequence[Tensor]) -> None:
+def apply_gradients(optimizer: Any, gradients: Sequence[Tensor]) -> None:
     """One step of an optimizer with gradients computed elsewhere."""
     for parameter, gradient in zip(optimizer.param_groups[0]["params"], gradients, strict=True):
-        parameter.grad = gradient
+        # Fused Adam takes a gradient to lie in memory as its parameter does, and does not check.
+        parameter.grad = gradient.contiguous()
     optimizer.step()

@@ -137,8 +137,8 @@ class TD3:
     def actor_gradients(self, inputs: Tensor) -> tuple[Gradients, Tensor]:
         """Ascend the value of the actor's own actions at ``inputs`` [B, I]."""
         action = self.actor(inputs)
-        critic = self.critic
-        q = critic(inputs, action).mean(0) if self.ensemble else critic.first(inputs, action)
+        members = self.critic.members if self.ensemble else 1
+        q = self.critic.judge(inputs, action, members).mean(0)
         loss = losses.actor_loss(q, action, self.action_l2)
         return torch.autograd.grad(loss, self.actor_parameters), loss.detach()
 

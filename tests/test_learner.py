@@ -13,7 +13,7 @@ from torchrl.objectives import DDPGLoss, TD3Loss
 
 from rher_pl import losses
 from rher_pl.choices import Algorithm
-from rher_pl.module import RHERModule
+from rher_pl.module import RHERModule, apply_gradients
 from rher_pl.networks import Critic
 from rher_pl.normalizer import RunningNormalizer
 from rher_pl.td3 import SUBSET, draw_subsets
@@ -319,6 +319,35 @@ def test_stacked_critics_equal_two_separate_ones():
             x = torch.relu(x @ weight[member] + bias[member])
         x = x @ head_weight[member] + head_bias[member]
         assert torch.allclose(q, x.squeeze(-1), atol=1e-6)
+
+
+def test_the_actors_judge_has_the_same_values_but_constant_weights():
+    torch.manual_seed(0)
+    critic = Critic(6, 2, 16, 2, members=3)
+    inputs, action = torch.randn(5, 6), torch.randn(5, 2, requires_grad=True)
+    q = critic(inputs, action)
+    for members in (1, 3):
+        judged = critic.judge(inputs, action, members)
+        assert torch.allclose(judged, q[:members], atol=1e-6)
+        wanted, found = (torch.autograd.grad(x.sum(), action)[0] for x in (q[:members], judged))
+        q = critic(inputs, action)  # its graph is gone
+        assert torch.allclose(found, wanted, atol=1e-6)
+        weights = list(critic.parameters())
+        judged = critic.judge(inputs, action, members)
+        gradients = torch.autograd.grad(judged.sum(), weights, allow_unused=True)
+        assert all(gradient is None for gradient in gradients)
+
+
+def test_a_gradient_that_lies_otherwise_in_memory_is_applied_all_the_same():
+    """Fused Adam walks through parameter and gradient side by side, whatever their strides."""
+    gradient = torch.arange(1.0, 7.0).view(3, 2)
+    after = []
+    for given in (gradient, gradient.mT.contiguous().mT):
+        weight = torch.zeros(3, 2, requires_grad=True)
+        optimizer = torch.optim.SGD([weight], lr=1.0, fused=True)
+        apply_gradients(optimizer, [given])
+        after.append(weight.detach())
+    assert torch.equal(after[0], -gradient) and torch.equal(after[1], -gradient)
 
 
 def test_reduced_precision_stays_close_and_keeps_the_head_in_fp32():
