@@ -68,7 +68,7 @@ class BehaviorPolicy(TensorDictModuleBase):
         self.fading_guide = fading_guide
         self.random_share = random_share
         self.exploration_noise = exploration_noise
-        self.reached_distance = reached_distance
+        self.relay = policy.relay.reaching(reached_distance)
         self.generator = generator
         self.only_random = True
         """Set while the first episodes are collected."""
@@ -91,8 +91,8 @@ class BehaviorPolicy(TensorDictModuleBase):
         """
         size = (tensordict.shape[0], self.policy.action_size)
         random_action = torch.rand(size, generator=self.generator) * 2.0 - 1.0
-        unsolved = self.policy.relay.first_unsolved(
-            tensordict["achieved_goals"], tensordict["desired_goals"], self.reached_distance
+        unsolved = self.relay.first_unsolved(
+            tensordict["achieved_goals"], tensordict["desired_goals"]
         )
         if self.only_random:
             actor = torch.full(size[:1], int(Actor.RANDOM))

@@ -39,6 +39,7 @@ class InputEncoder(nn.Module):
 
     _observed: Tensor
     _goal: Tensor
+    _one_hot: Tensor
 
     def __init__(self, relay: Relay, observation_size: int, absolute_positions: bool) -> None:
         super().__init__()
@@ -47,6 +48,7 @@ class InputEncoder(nn.Module):
         for name, size in (("_observed", observation_size), ("_goal", relay.goal_size)):
             columns = _kept(size, relay.num_points, absolute_positions)
             self.register_buffer(name, torch.tensor(columns), persistent=False)
+        self.register_buffer("_one_hot", torch.eye(relay.num_subtasks), persistent=False)
         self.observations = RunningNormalizer(len(self._observed))
         self.goals = RunningNormalizer(len(self._goal))
         self.resolution = FINE_RESOLUTION * relay.subtasks[-1].epsilon
@@ -55,7 +57,7 @@ class InputEncoder(nn.Module):
 
     def forward(self, observation: Tensor, goal: Tensor, subtask: Tensor) -> Tensor:
         """Observation [*, O], encoded goal [*, G] and subtask [*] to inputs [*, I]."""
-        one_hot = nn.functional.one_hot(subtask, self.relay.num_subtasks).to(observation.dtype)
+        one_hot = self._one_hot[subtask]
         fine = (goal[..., self.relay.num_absolute :] / self.resolution).clamp_(
             -FINE_CLIP, FINE_CLIP
         )

@@ -72,15 +72,18 @@ class Relay:
         relative_goals: append to the encoding, for every slot, goal minus current position (0 if
             unused), and for every object, its position seen from the gripper; the networks then
             need not learn the subtractions.
+        reached_distance: gripper to its goal, in metres, within which the gripper's slot counts as
+            met; None takes the subtask's epsilon.
     """
 
     subtasks: tuple[Subtask, ...]
     num_points: int
     num_desired: int
     relative_goals: bool = False
+    reached_distance: float | None = None
     _source: Tensor = field(init=False, repr=False, compare=False)
     _hindsight: Tensor = field(init=False, repr=False, compare=False)
-    _epsilon: Tensor = field(init=False, repr=False, compare=False)
+    _limit: Tensor = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for subtask in self.subtasks:
@@ -92,13 +95,21 @@ class Relay:
         set_ = object.__setattr__  # frozen: the lookup tables are derived once, here
         set_(self, "_source", self._table(self._source_column))
         set_(self, "_hindsight", self._table(self._hindsight_column))
-        set_(self, "_epsilon", torch.tensor([s.epsilon for s in self.subtasks]))
+        set_(self, "_limit", self._distances())
 
     def _table(self, column: Callable[[Slot, int], int]) -> Tensor:
         """Lookup table [S, P] of columns, one per subtask and slot."""
         return torch.tensor(
             [[column(slot, point) for point, slot in enumerate(s.slots)] for s in self.subtasks]
         )
+
+    def _distances(self) -> Tensor:
+        """Distance [S, P] within which each slot counts as met; any will do for an unused one."""
+        epsilon = torch.tensor([s.epsilon for s in self.subtasks])
+        limit = epsilon.unsqueeze(-1).repeat(1, self.num_points)
+        if self.reached_distance is not None:
+            limit[:, 0] = self.reached_distance
+        return limit.masked_fill(~self.active_slots, torch.inf)
 
     def _source_column(self, slot: Slot, point: int) -> int:
         """Column in [padding | desired goals | positions] that fills a slot."""
@@ -115,6 +126,10 @@ class Relay:
         if slot == Position(point):  # "must not be disturbed" keeps its meaning in hindsight
             return 1 + self.num_points + point
         return 1 + point
+
+    def reaching(self, distance: float | None) -> Relay:
+        """The same chain, with another ``reached_distance`` in metres."""
+        return replace(self, reached_distance=distance)
 
     def within(self, share: float) -> Relay:
         """The same chain, whose goals are met only within ``share`` of each epsilon."""
@@ -171,8 +186,7 @@ class Relay:
             desired: desired goals of the task, [*, D, 3] (metres).
             subtask: which subtask to encode, [*] int64.
         """
-        padding = achieved.new_zeros(*achieved.shape[:-2], 1, 3)
-        return _pick(torch.cat([padding, desired, achieved], dim=-2), self._source, subtask)
+        return _pick(self._candidates(achieved, desired), self._source, subtask)
 
     def hindsight_goals(self, achieved: Tensor, later: Tensor, subtask: Tensor) -> Tensor:
         """Absolute hindsight goal of every slot, [*, P, 3].
@@ -182,8 +196,7 @@ class Relay:
             later: positions at a later time f of the same episode, [*, P, 3] (metres).
             subtask: [*] int64.
         """
-        padding = achieved.new_zeros(*achieved.shape[:-2], 1, 3)
-        return _pick(torch.cat([padding, later, achieved], dim=-2), self._hindsight, subtask)
+        return _pick(self._candidates(achieved, later), self._hindsight, subtask)
 
     def encode(self, goals: Tensor, achieved: Tensor, subtask: Tensor) -> Tensor:
         """What the networks see of a goal, [*, G]: absolute slots, then relative ones if any."""
@@ -194,57 +207,37 @@ class Relay:
         slots = [goals, (goals - achieved) * active, from_gripper]
         return torch.cat(slots, dim=-2).flatten(-2)
 
-    def met(
-        self,
-        goals: Tensor,
-        achieved: Tensor,
-        subtask: Tensor,
-        reached_distance: float | None = None,
-    ) -> Tensor:
+    def met(self, goals: Tensor, achieved: Tensor, subtask: Tensor) -> Tensor:
         """Whether every slot in use lies within epsilon of its point, [*] bool.
 
-        ``reached_distance`` (metres) takes the place of epsilon for the gripper's slot.
+        ``reached_distance`` takes the place of epsilon for the gripper's slot.
         """
         distance = torch.linalg.vector_norm(goals - achieved, dim=-1)  # [*, P]
-        epsilon = self._epsilon.to(goals.device)[subtask].unsqueeze(-1)
-        if reached_distance is not None:
-            epsilon = epsilon.repeat_interleave(self.num_points, dim=-1)
-            epsilon[..., 0] = reached_distance
-        unused = ~self.active_slots.to(goals.device)[subtask]
-        return ((distance <= epsilon) | unused).all(-1)
+        return (distance <= self._limit.to(goals.device)[subtask]).all(-1)
 
-    def solved(
-        self, achieved: Tensor, desired: Tensor, reached_distance: float | None = None
-    ) -> Tensor:
+    def solved(self, achieved: Tensor, desired: Tensor) -> Tensor:
         """Whether each subtask is solved in a state, [*, S] bool; see :meth:`met`."""
-        return torch.stack(
-            [
-                self.met(self.goals(achieved, desired, s), achieved, s, reached_distance)
-                for s in self._each(achieved)
-            ],
-            dim=-1,
-        )
+        candidates = self._candidates(achieved, desired)
+        columns = self._source.to(achieved.device)
+        goals = candidates.index_select(-2, columns.flatten()).unflatten(-2, columns.shape)
+        distance = torch.linalg.vector_norm(goals - achieved.unsqueeze(-3), dim=-1)  # [*, S, P]
+        return (distance <= self._limit.to(achieved.device)).all(-1)
 
-    def first_unsolved(
-        self, achieved: Tensor, desired: Tensor, reached_distance: float | None = None
-    ) -> Tensor:
+    def first_unsolved(self, achieved: Tensor, desired: Tensor) -> Tensor:
         """The subtask to work on in a state, [*] int64; see :meth:`met`.
 
         It is the one after the furthest subtask that is solved (the last one if all are): having
         brought object 0 to its goal, the gripper may leave it, so "reach object 0" being unmet
         again does not send the relay back.
         """
-        solved = self.solved(achieved, desired, reached_distance)
+        solved = self.solved(achieved, desired)
         rank = torch.arange(1, self.num_subtasks + 1, device=solved.device)
         return (solved * rank).amax(-1).clamp(max=self.last)
 
-    def _each(self, like: Tensor) -> list[Tensor]:
-        """One index tensor per subtask, shaped like the leading dimensions of ``like``."""
-        shape = like.shape[:-2]
-        return [
-            torch.full(shape, s, dtype=torch.int64, device=like.device)
-            for s in range(self.num_subtasks)
-        ]
+    def _candidates(self, achieved: Tensor, desired: Tensor) -> Tensor:
+        """What a slot may hold, [*, 1 + D + P, 3]: padding, desired goals, current positions."""
+        padding = achieved.new_zeros(*achieved.shape[:-2], 1, 3)
+        return torch.cat([padding, desired, achieved], dim=-2)
 
 
 def _pick(candidates: Tensor, table: Tensor, subtask: Tensor) -> Tensor:

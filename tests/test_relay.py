@@ -100,9 +100,9 @@ def test_a_reached_distance_replaces_epsilon_for_the_gripper_only():
     desired = points([1, 1, 1])
     near = points([0.04, 0, 0], [0, 0, 0])
     assert relay.first_unsolved(near, desired).item() == 1
-    assert relay.first_unsolved(near, desired, 0.03).item() == 0
+    assert relay.reaching(0.03).first_unsolved(near, desired).item() == 0
     home = points([5, 5, 5], [1.04, 1, 1])
-    assert relay.solved(home, desired, 0.03).tolist() == [False, True]
+    assert relay.reaching(0.03).solved(home, desired).tolist() == [False, True]
 
 
 def test_encoding_tells_subtasks_apart_and_relative_slots_are_goal_minus_position():
