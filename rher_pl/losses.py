@@ -32,7 +32,8 @@ def target_q(
 
 def critic_loss(q: Tensor, target: Tensor) -> Tensor:
     """Squared Bellman error of all critics, summed: q [E, B] against target [B]."""
-    return (q - target).square().mean(1).sum()
+    error = torch.nn.functional.mse_loss(q, target.expand_as(q), reduction="sum")
+    return error / target.numel()
 
 
 def actor_loss(q: Tensor, action: Tensor, action_l2: float) -> Tensor:

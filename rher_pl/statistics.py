@@ -50,7 +50,7 @@ def update_statistics(updates: list[Metrics], subtask: Tensor, relay: Relay) -> 
     """Of U updates: mean losses, and mean Q over the samples of each subtask.
 
     Args:
-        updates: what each update returned: losses, and ``q`` [B].
+        updates: what each update returned: losses, and ``q`` [E, B].
         subtask: of all their samples, one update after the other, [U B].
         relay: gives the names.
     """
@@ -59,7 +59,7 @@ def update_statistics(updates: list[Metrics], subtask: Tensor, relay: Relay) -> 
         values = [update[name] for update in updates if name in update]
         if values:
             metrics[f"train/{name}"] = torch.stack(values).mean()
-    q = torch.cat([update["q"] for update in updates])  # [U B]
+    q = torch.cat([update["q"] for update in updates], dim=1).mean(0)  # [U B]
     for index, name in enumerate(relay.names):
         metrics[f"train/q/{name}"] = q[subtask == index].mean()
     return metrics

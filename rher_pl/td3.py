@@ -110,13 +110,13 @@ class TD3:
             subset: members that give the target, [B, SUBSET] int64; None is all of them.
 
         Returns:
-            Gradients of the critics' parameters, their summed loss, and mean Q [B].
+            Gradients of the critics' parameters, their summed loss, and Q values [E, B].
         """
         target = self.target_q(next_inputs, noise, reward, terminated, subset)
         q = self.critic(inputs, action)  # [E, B]
         loss = losses.critic_loss(q, target)
         gradients = torch.autograd.grad(loss, self.critic_parameters)
-        return gradients, loss.detach(), q.detach().mean(0)
+        return gradients, loss.detach(), q.detach()
 
     @torch.no_grad()
     def target_q(
