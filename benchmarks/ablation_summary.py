@@ -15,12 +15,13 @@ from benchmarks.summary import LEVELS, WINDOW, Array, Curves, curves, first_reac
 
 LEGEND = (
     "At: env steps at which the trailing mean over five evaluations of the mean over seeds first "
-    "reaches the level. Best: the highest such mean. Last: the mean of each seed's last five "
-    "evaluations, as are the figures right of it. Q - MC: Q of the first action of an evaluation "
-    "episode minus the return that followed (lower where goals are met within a part of epsilon "
-    "only, as Q counts by that part and the return by the whole). INNR: relabelled samples of the "
-    "last subtask whose reward is 0 whatever the action. Contact: collected episodes in which the "
-    "object was touched."
+    "reaches the level. After: median over seeds of the wall-clock seconds to there, on one core a "
+    "seed; rows made at other times had other company on the machine. Best: the highest such mean. "
+    "Last: the mean of each seed's last five evaluations, as are the figures right of it. Q - MC: "
+    "Q of the first action of an evaluation episode minus the return that followed (lower where "
+    "goals are met within a part of epsilon only, as Q counts by that part and the return by the "
+    "whole). INNR: relabelled samples of the last subtask whose reward is 0 whatever the action. "
+    "Contact: collected episodes in which the object was touched."
 )
 """How to read the table."""
 
@@ -77,6 +78,11 @@ class RowCurves:
         mean = self.success.mean(axis=0)
         return first_reaching(self.curves.env_steps, mean, level, WINDOW)
 
+    def seconds(self, env_steps: int) -> float:
+        """Median over seeds of the wall-clock seconds to the evaluation at ``env_steps``."""
+        at = list(self.curves.env_steps).index(env_steps)
+        return float(np.median(self.curves.seconds[:, at]))
+
     @property
     def best(self) -> float:
         """Highest trailing mean; NaN before there are five evaluations."""
@@ -108,6 +114,7 @@ def cells(data: RowCurves) -> list[str]:
         str(count),
         f"{env_steps:,}",
         *("-" if steps is None else f"{steps:,}" for steps in reached),
+        "-" if reached[-1] is None else f"{data.seconds(reached[-1]):,.0f} s",
         _number(data.best),
         f"{success.mean():.3f}{spread}",
         *(_number(data.curves.last_five(v).mean()) for v in (data.q_gap, data.innr, data.contact)),
@@ -118,6 +125,7 @@ HEADINGS = (
     "seeds",
     "env steps",
     *(f"{level:.0%} at" for level in LEVELS),
+    f"{LEVELS[-1]:.0%} after",
     "best",
     "last ± std over seeds",
     "Q - MC",

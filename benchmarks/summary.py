@@ -35,7 +35,7 @@ class Curves:
         unsolved: [S, E] the same among episodes that did not start solved.
         subtasks: of each subtask by name, [S, E].
         metrics: all metrics by name, [S, E]; NaN where there was none.
-        seconds: [S] wall-clock to the last of these evaluations.
+        seconds: [S, E] wall-clock from the start to each of these evaluations.
     """
 
     task: str
@@ -80,7 +80,7 @@ def curves(records: Sequence[Record]) -> Curves | None:
             name: np.array([[r["success_per_subtask"][name] for r in row] for row in rows])
             for name in names
         },
-        seconds=array("seconds")[:, -1],
+        seconds=array("seconds"),
         metrics={
             name: np.array([[r["metrics"].get(name) for r in row] for row in rows], dtype=float)
             for name in sorted(
@@ -120,5 +120,5 @@ def table(name: str, data: Curves) -> Table:
     result.add_row("  not solved at reset", f"{unsolved.mean():.3f}")
     for seed, value in zip(data.seeds, success, strict=True):
         result.add_row(f"  seed {seed}", f"{value:.3f}")
-    result.add_row("seconds, median", f"{statistics.median(data.seconds.tolist()):,.0f}")
+    result.add_row("seconds, median", f"{statistics.median(data.seconds[:, -1].tolist()):,.0f}")
     return result

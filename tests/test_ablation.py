@@ -149,10 +149,24 @@ def test_a_line_of_the_table_on_a_worked_example():
     assert line["seeds"] == "2" and line["env steps"] == "70"
     # Trailing means of five: 0.55 at 50, 0.65 at 60, 0.55 at 70.
     assert (line["50% at"], line["90% at"]) == ("50", "-")
+    assert line["95% after"] == "-"
     assert line["best"] == "0.650"
     assert line["last ± std over seeds"] == "0.550 ± 0.071"
     assert (line["Q - MC"], line["INNR"], line["contact"]) == ("3.000", "0.250", "0.750")
     assert np.allclose(data.reach, 1.0)
+
+
+def test_seconds_are_those_to_the_evaluation_at_which_the_level_is_reached():
+    records = [
+        measured(seed, step, 0.96 if step > 20 else 0.1) | {"seconds": seed * 100.0 + step}
+        for seed in range(3)
+        for step in range(10, 100, 10)
+    ]
+    data = curves(records)
+    assert data is not None
+    row = RowCurves(ROW, 0, data, Records(Path()))
+    line = dict(zip(HEADINGS, cells(row), strict=True))
+    assert (line["95% at"], line["95% after"]) == ("70", "170 s")  # seconds 70, 170 and 270
 
 
 def test_what_was_not_recorded_is_a_dash():
