@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -180,7 +181,9 @@ class RHERModule(pl.LightningModule):
         self.metrics |= sample_statistics(samples, self.relay)
         rounds = split_rounds(samples, self.mixing)
         with torch.autocast(self.device.type, enabled=False):  # dtypes are explicit in networks.py
-            update_metrics = [self.update(s) for r in rounds for s in self.encode(r).unbind(0)]
+            batches = [batch for r in rounds for batch in self.encode(r).unbind(0)]
+            update_metrics = [self.update(batch) for batch in batches[:-1]]
+            update_metrics.append(self.update(batches[-1], counted=True))
         subtask = torch.cat([r["subtask"].flatten() for r in rounds])
         self.metrics |= update_statistics(update_metrics, subtask, self.relay)
 
@@ -208,10 +211,22 @@ class RHERModule(pl.LightningModule):
             )
         return encoded
 
-    def update(self, sample: TensorDict) -> dict[str, Tensor]:
-        """One TD3 update on a mixed batch [B] of encoded samples."""
+    def update(self, sample: TensorDict, counted: bool = False) -> dict[str, Tensor]:
+        """One TD3 update on a mixed batch [B] of encoded samples.
+
+        ``counted`` lets Lightning see the critics' step, which raises its ``global_step`` and calls
+        its hooks. That costs more than a small product, so one update of an iteration does.
+        """
         self.updates += 1
-        return self.td3.update(sample, self.updates, self._apply_critic, self._apply_actor)
+        critics, actor = self.optimizers(use_pl_optimizer=False)  # type: ignore[misc]
+        if counted:
+            critics = self.optimizers()[0]  # type: ignore[index]
+        return self.td3.update(
+            sample,
+            self.updates,
+            partial(apply_gradients, critics),
+            partial(apply_gradients, actor),
+        )
 
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Compile the update ahead of its first use, for so many samples of each subtask."""
@@ -219,13 +234,6 @@ class RHERModule(pl.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             for size in sizes:
                 self.td3.warm_up(size, self.policy.encoder.size, self.policy.action_size)
-
-    def _apply_critic(self, gradients: Sequence[Tensor]) -> None:
-        # The wrapped optimizer: its step is what Lightning counts as global_step.
-        apply_gradients(self.optimizers()[0], gradients)  # type: ignore[index]
-
-    def _apply_actor(self, gradients: Sequence[Tensor]) -> None:
-        apply_gradients(self.optimizers(use_pl_optimizer=False)[1], gradients)  # type: ignore[index]
 
     # --- evaluation ----------------------------------------------------------------------------
 

@@ -114,15 +114,16 @@ def test_sequential_updates_one_subtask_after_the_other(monkeypatch):
     seen: list[tuple[int, set[float]]] = []
     original = RHERModule.update
 
-    def spy(self, sample):
+    def spy(self, sample, **options):
         one_hot = sample["inputs"][:, -2:]
         seen.append((len(sample), set(one_hot.argmax(-1).tolist())))
-        return original(self, sample)
+        return original(self, sample, **options)
 
     monkeypatch.setattr(RHERModule, "update", spy)
     settings = {"updates_per_episode": 1, "batch_size": [8, 24], "random_episodes": 50}
     joint = train(epochs=1, **settings)
     assert seen == [(32, {0, 1})] * 20 and joint.updates == 20  # two iterations of ten episodes
+    assert joint.trainer.global_step == 2, "an iteration is a step to Lightning"
     seen.clear()
     sequential = train(epochs=1, **settings, model={"mixing": Mixing.sequential})
     assert seen == ([(8, {0})] * 10 + [(24, {1})] * 10) * 2

@@ -31,7 +31,7 @@ def train_ours(
         devices=1,
         precision=default_precision(),  # type: ignore[arg-type]
         max_epochs=-1,
-        max_steps=episodes * updates_per_episode,  # of the critics' optimizer
+        max_steps=episodes // cli.datamodule.hparams["num_envs"],  # iterations
         limit_val_batches=0,
         logger=False,
         enable_checkpointing=False,
