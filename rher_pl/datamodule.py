@@ -59,8 +59,8 @@ class RelayDataModule(pl.LightningDataModule):
             task's epsilon. Pushing begins at about 0.045, so a smaller value lets the guide push.
         random_episodes: episodes of random actions, without updates, before learning starts.
         pipelined: collect the next episodes in a thread while learning from the last ones, which
-            takes a core from the updates: worth it where there are more than two. They come from
-            a policy one iteration older; the result is still a function of the seed.
+            takes a core from the updates: slower on two cores, worth a try on more. They come
+            from a policy one iteration older; the result is still a function of the seed.
         eval_every_env_steps: env steps between evaluations, an epoch.
         eval_episodes: episodes of an evaluation, always on the same seeds.
         eval_envs: evaluation episodes run side by side.
