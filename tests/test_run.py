@@ -223,8 +223,8 @@ def test_nan_in_a_loss_stops_the_run(
     monkeypatch.chdir(tmp_path)
     original = RHERModule.update
 
-    def diverge(self: RHERModule, sample: Any) -> dict[str, torch.Tensor]:
-        metrics = original(self, sample)
+    def diverge(self: RHERModule, sample: Any, **options: Any) -> dict[str, torch.Tensor]:
+        metrics = original(self, sample, **options)
         return metrics | {"critic_loss": metrics["critic_loss"] * torch.nan}
 
     monkeypatch.setattr(RHERModule, "update", diverge)
