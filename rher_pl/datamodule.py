@@ -166,7 +166,8 @@ class RelayDataModule(pl.LightningDataModule):
 
     def _leave_a_core_to_the_collector(self) -> None:
         """Until :meth:`teardown`, updates beside which episodes are collected do without one."""
-        self._torch_threads = torch.get_num_threads()
+        # A run that failed may not have been torn down: the first count is the true one.
+        self._torch_threads = self._torch_threads or torch.get_num_threads()
         torch.set_num_threads(max(1, self._torch_threads - 1))
 
     def teardown(self, stage: str) -> None:

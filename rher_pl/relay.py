@@ -104,7 +104,7 @@ class Relay:
         )
 
     def _distances(self) -> Tensor:
-        """Distance [S, P] within which each slot counts as met; any will do for an unused one."""
+        """Metres [S, P] within which each slot counts as met; any will do for an unused one."""
         epsilon = torch.tensor([s.epsilon for s in self.subtasks])
         limit = epsilon.unsqueeze(-1).repeat(1, self.num_points)
         if self.reached_distance is not None:
@@ -220,8 +220,8 @@ class Relay:
         candidates = self._candidates(achieved, desired)
         columns = self._source.to(achieved.device)
         goals = candidates.index_select(-2, columns.flatten()).unflatten(-2, columns.shape)
-        distance = torch.linalg.vector_norm(goals - achieved.unsqueeze(-3), dim=-1)  # [*, S, P]
-        return (distance <= self._limit.to(achieved.device)).all(-1)
+        each = torch.arange(self.num_subtasks, device=achieved.device)
+        return self.met(goals, achieved.unsqueeze(-3), each)
 
     def first_unsolved(self, achieved: Tensor, desired: Tensor) -> Tensor:
         """The subtask to work on in a state, [*] int64; see :meth:`met`.

@@ -6,10 +6,10 @@ every machine, and refuses to be mixed with others, as a GPU does.
 
 from __future__ import annotations
 
-import lightning.pytorch as pl
 import pytest
 import torch
 from tensordict import TensorDict
+from trained import quiet_trainer
 
 from rher_pl.datamodule import RelayDataModule
 from rher_pl.loader import RelayLoader
@@ -35,14 +35,10 @@ def test_buffers_and_batches_are_where_the_networks_are(tmp_path):
         reward_radius=0.6,
         fading_guide=True,
     )
-    trainer = pl.Trainer(
+    trainer = quiet_trainer(
         max_epochs=2,
         accelerator="auto",
         devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         num_sanity_val_steps=0,
     )
     trainer.fit(module, data)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import lightning.pytorch as pl
 import pytest
 import torch
+from trained import quiet_trainer
 
 from rher_pl.datamodule import RelayDataModule
 from rher_pl.envs.point_push import PointPushEnv
@@ -59,13 +59,8 @@ def test_states_are_stepped_without_helpers_and_pipelined_updates_leave_a_core(
         eval_episodes=2,
         pipelined=pipelined,
     )
-    trainer = pl.Trainer(
+    trainer = quiet_trainer(
         max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
     )
     trainer.fit(RHERModule("PointPush-v0", hidden_size=16), data)
     assert seen == {"step": {1}, "update": {of_updates}}

@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from tensordict import TensorDict
+from trained import quiet_trainer
 
 from rher_pl.datamodule import RelayDataModule
 from rher_pl.loader import RelayLoader
@@ -45,13 +46,8 @@ def train(
         "replay_capacity": 100_000,
     }
     datamodule = RelayDataModule("PointPush-v0", **(settings | data))
-    trainer = pl.Trainer(
+    trainer = quiet_trainer(
         max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         num_sanity_val_steps=0,
     )
     trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)

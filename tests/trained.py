@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -10,6 +11,13 @@ import torch
 from rher_pl.checkpoint_io import SealedCheckpointIO
 from rher_pl.datamodule import RelayDataModule
 from rher_pl.module import RHERModule
+
+
+def quiet_trainer(**options: Any) -> pl.Trainer:
+    """On the CPU unless told otherwise; logs, saves and shows nothing by itself."""
+    quiet: dict[str, Any] = {"accelerator": "cpu", "logger": False}
+    shown = ("checkpointing", "progress_bar", "model_summary")
+    return pl.Trainer(**(quiet | {f"enable_{name}": False for name in shown} | options))
 
 
 def tiny_checkpoint(folder: Path) -> Path:
@@ -26,13 +34,8 @@ def tiny_checkpoint(folder: Path) -> Path:
         eval_every_env_steps=500,
         eval_episodes=10,
     )
-    trainer = pl.Trainer(
+    trainer = quiet_trainer(
         max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         num_sanity_val_steps=0,
         plugins=[SealedCheckpointIO()],
     )
