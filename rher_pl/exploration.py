@@ -111,14 +111,12 @@ class BehaviorPolicy(TensorDictModuleBase):
         """Actor [N] and subtask [N] for states whose first unsolved subtask is ``unsolved`` [N]."""
         uniform = torch.rand(unsolved.shape, generator=self.generator)
         guide = self.guide_subtask
-        actor = torch.full_like(unsolved, int(Actor.LEARNER))
-        actor[uniform < self.random_share] = int(Actor.RANDOM)
-        subtask = torch.full_like(unsolved, self.learner_subtask)
-        if guide is not None:
-            guided = (unsolved <= guide) & (uniform >= 1.0 - self.guide_share)
-            actor[guided] = int(Actor.GUIDE)
-            subtask[guided] = guide
-        return actor, subtask
+        actor = torch.where(uniform < self.random_share, int(Actor.RANDOM), int(Actor.LEARNER))
+        if guide is None:
+            return actor, torch.full_like(unsolved, self.learner_subtask)
+        guided = (unsolved <= guide) & (uniform >= 1.0 - self.guide_share)
+        actor = actor.masked_fill_(guided, int(Actor.GUIDE))
+        return actor, torch.where(guided, guide, self.learner_subtask)
 
 
 def _tensors(policy: RelayPolicy) -> list[Tensor]:

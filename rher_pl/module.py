@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,10 @@ from rher_pl.statistics import (
 )
 from rher_pl.tasks import get_task
 from rher_pl.td3 import TD3, draw_subsets
+from rher_pl.threads import one_torch_thread
+
+ENCODED_AT_ONCE = 20
+"""Batches: few enough to stay in the cache until they are used."""
 
 
 class RHERModule(pl.LightningModule):
@@ -161,11 +165,10 @@ class RHERModule(pl.LightningModule):
             torch.optim.Adam(self.policy.actor.parameters(), lr=rate, fused=True),
         ], []
 
-    def setup(self, stage: str) -> None:
+    def on_fit_start(self) -> None:
         """Run hidden layers in bfloat16 if the trainer's ``precision`` asks for it."""
         reduced = self.trainer.precision in ("bf16-mixed", "bf16-true")
-        for network in (self.policy.actor, self.critic, self.target_actor, self.target_critic):
-            network.net.compute_dtype = torch.bfloat16 if reduced else torch.float32
+        self.td3.compute_in(torch.bfloat16 if reduced else torch.float32)
 
     # --- one iteration -------------------------------------------------------------------------
 
@@ -181,15 +184,22 @@ class RHERModule(pl.LightningModule):
         self.metrics |= sample_statistics(samples, self.relay)
         rounds = split_rounds(samples, self.mixing)
         with torch.autocast(self.device.type, enabled=False):  # dtypes are explicit in networks.py
-            batches = [batch for r in rounds for batch in self.encode(r).unbind(0)]
-            update_metrics = [self.update(batch) for batch in batches[:-1]]
-            update_metrics.append(self.update(batches[-1], counted=True))
+            done: list[dict[str, Tensor]] = []
+            for inputs in (i for r in rounds for i in self.encoded(r)):
+                done.append(self.update(inputs, counted=not done))
         subtask = torch.cat([r["subtask"].flatten() for r in rounds])
-        self.metrics |= update_statistics(update_metrics, subtask, self.relay)
+        self.metrics |= update_statistics(done, subtask, self.relay)
+
+    def encoded(self, samples: TensorDict) -> Iterator[TensorDict]:
+        """Network inputs of one batch [B] after the other, from samples [U, B]."""
+        for few in samples.split(ENCODED_AT_ONCE):
+            with one_torch_thread():
+                batches = self.encode(few).unbind(0)
+            yield from batches
 
     @torch.no_grad()
     def encode(self, samples: TensorDict) -> TensorDict:
-        """Network inputs of all U batches at once; the normaliser stands still meanwhile."""
+        """Network inputs of U batches at once; the normaliser stands still meanwhile."""
         encoder, following = self.policy.encoder, samples["next"]
         # Drawn on the CPU, whose generator's state is what a checkpoint holds.
         noise = torch.randn(samples["action"].shape) * self.policy_noise
@@ -308,7 +318,10 @@ def split_rounds(samples: TensorDict, mixing: Mixing) -> list[TensorDict]:
 
 def apply_gradients(optimizer: Any, gradients: Sequence[Tensor]) -> None:
     """One step of an optimizer with gradients computed elsewhere."""
-    for parameter, gradient in zip(optimizer.param_groups[0]["params"], gradients, strict=True):
-        # Fused Adam takes a gradient to lie in memory as its parameter does, and does not check.
-        parameter.grad = gradient.contiguous()
+    parameters = optimizer.param_groups[0]["params"]
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.empty_like(parameter)
+    # Fused Adam takes a gradient to lie in memory as its parameter does, and does not check.
+    torch._foreach_copy_([parameter.grad for parameter in parameters], list(gradients))
     optimizer.step()

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class RunningNormalizer(nn.Module):
-    """Normalise each number by the mean and standard deviation of all data seen so far.
+    """Shift and scale each number by mean and standard deviation of all data seen so far.
 
     Statistics are kept per number in float64 and merged batch by batch (Chan et al. 1979), so
     that the result does not depend on how the data was split. Numbers can be left out by a mask:
@@ -15,7 +15,6 @@ class RunningNormalizer(nn.Module):
 
     Args:
         size: length D of the vectors.
-        clip: normalised values are clipped to [-clip, clip] (RHER: 5).
         min_std: lower bound of the standard deviation (RHER: 0.01).
     """
 
@@ -25,9 +24,8 @@ class RunningNormalizer(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, size: int, clip: float = 5.0, min_std: float = 0.01) -> None:
+    def __init__(self, size: int, min_std: float = 0.01) -> None:
         super().__init__()
-        self.clip = clip
         self.min_std = min_std
         for name in ("count", "mean", "squares"):
             self.register_buffer(name, torch.zeros(size, dtype=torch.float64))
@@ -35,8 +33,8 @@ class RunningNormalizer(nn.Module):
         self.register_buffer("scale", torch.ones(size))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised and clipped ``x``, [*, D] float32."""
-        return ((x - self.shift) * self.scale).clamp_(-self.clip, self.clip)
+        """Normalised ``x``, [*, D]; not clipped."""
+        return (x - self.shift) * self.scale
 
     @torch.no_grad()
     def update(self, x: Tensor, mask: Tensor | None = None) -> None:

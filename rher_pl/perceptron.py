@@ -15,7 +15,7 @@ Layer = tuple[Tensor, Tensor]
 class StackedMLP(nn.Module):
     """``members`` independent ReLU perceptrons evaluated together.
 
-    Hidden layers run in ``compute_dtype`` (bfloat16 halves the cost on CPUs that have it); the
+    Hidden layers run in the type of their weights, see :class:`rher_pl.reduced.ReducedCopy`; the
     head is always float32, because a bfloat16 head quantises Q.
 
     Args:
@@ -37,7 +37,6 @@ class StackedMLP(nn.Module):
     ) -> None:
         super().__init__()
         self.layer_norm = layer_norm
-        self.compute_dtype = torch.float32
         sizes = [inputs, *[hidden_size] * hidden_layers, outputs]
         self.depth = len(sizes) - 1
         for layer, (n, m) in enumerate(pairwise(sizes)):
@@ -58,6 +57,15 @@ class StackedMLP(nn.Module):
             for layer in range(self.depth)
         ]
 
+    def hidden_parameters(self) -> list[Tensor]:
+        """Weights and biases of all layers but the head."""
+        return [parameter for layer in self.layers()[:-1] for parameter in layer]
+
+    def share_head(self, other: StackedMLP) -> None:
+        """Use the very weights of another's head."""
+        for name in (f"weight_{self.depth - 1}", f"bias_{self.depth - 1}"):
+            self.register_parameter(name, getattr(other, name))
+
     def constant_layers(self, members: int) -> list[Layer]:
         """The same of the first ``members`` alone, as constants: no gradient goes to them."""
         return [(w[:members].detach(), b[:members].detach()) for w, b in self.layers()]
@@ -70,11 +78,10 @@ class StackedMLP(nn.Module):
         layers = (
             self.layers() if constant_members is None else self.constant_layers(constant_members)
         )
-        dtype = self.compute_dtype
         *hidden_layers, (head_weight, head_bias) = layers
-        hidden = x.to(dtype).expand(head_weight.shape[0], *x.shape)  # [E, B, inputs]
+        hidden = x.to(layers[0][0].dtype).expand(head_weight.shape[0], *x.shape)  # [E, B, inputs]
         for weight, bias in hidden_layers:
-            hidden = torch.baddbmm(bias.to(dtype), hidden, weight.to(dtype))
+            hidden = torch.baddbmm(bias, hidden, weight)
             if self.layer_norm:
                 hidden = nn.functional.layer_norm(hidden, hidden.shape[-1:])
             hidden = hidden.relu_()

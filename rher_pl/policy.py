@@ -12,8 +12,8 @@ from rher_pl.relay import Relay
 
 FINE_RESOLUTION = 0.25
 """Unit of the fine relative positions, in epsilons."""
-FINE_CLIP = 5.0
-"""Fine relative positions are clipped to this many units."""
+CLIP = 5.0
+"""All inputs are clipped to [-CLIP, CLIP] (RHER: 5)."""
 
 
 class InputEncoder(nn.Module):
@@ -58,12 +58,10 @@ class InputEncoder(nn.Module):
     def forward(self, observation: Tensor, goal: Tensor, subtask: Tensor) -> Tensor:
         """Observation [*, O], encoded goal [*, G] and subtask [*] to inputs [*, I]."""
         one_hot = self._one_hot[subtask]
-        fine = (goal[..., self.relay.num_absolute :] / self.resolution).clamp_(
-            -FINE_CLIP, FINE_CLIP
-        )
+        fine = goal[..., self.relay.num_absolute :] / self.resolution
         observed = self.observations(observation.index_select(-1, self._observed))
         goals = self.goals(goal.index_select(-1, self._goal))
-        return torch.cat([observed, goals, fine, one_hot], dim=-1)
+        return torch.cat([observed, goals, fine, one_hot], dim=-1).clamp_(-CLIP, CLIP)
 
     @torch.no_grad()
     def update(self, episodes: TensorDictBase) -> None:

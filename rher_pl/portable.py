@@ -47,7 +47,7 @@ class PortablePolicy(nn.Module):
             gripper_in_observation: the task's ``achieved_goal`` leaves out the gripper, whose
                 position begins the observation instead; see ``Task``.
         """
-        from rher_pl.policy import FINE_CLIP
+        from rher_pl.policy import CLIP
 
         relay, encoder = policy.relay, policy.encoder
         last = torch.tensor(relay.last)
@@ -77,9 +77,7 @@ class PortablePolicy(nn.Module):
             "gripper_in_observation": gripper_in_observation,
             "relative_goals": relay.relative_goals,
             "resolution": encoder.resolution,
-            "fine_clip": FINE_CLIP,
-            "observation_clip": encoder.observations.clip,
-            "goal_clip": encoder.goals.clip,
+            "clip": CLIP,
             "depth": len(layers),
         }
         return cls(settings, tensors).eval()
@@ -133,15 +131,13 @@ class PortablePolicy(nn.Module):
             relative = torch.cat([(slots - points) * buffer("active"), from_gripper], dim=-2)
             goal = torch.cat([goal, relative.flatten(-2)], dim=-1)
             fine = relative.flatten(-2) / settings["resolution"]
-            fine = fine.clamp(-settings["fine_clip"], settings["fine_clip"])
         parts = []
         for name, value in (("observation", observation), ("goal", goal)):
-            clip = settings[f"{name}_clip"]
             value = value.index_select(-1, buffer(f"{name}_columns"))
-            value = (value - buffer(f"{name}_shift")) * buffer(f"{name}_scale")
-            parts.append(value.clamp(-clip, clip))
+            parts.append((value - buffer(f"{name}_shift")) * buffer(f"{name}_scale"))
         subtask = buffer("subtask").expand(*observation.shape[:-1], -1)
-        return torch.cat([*parts, fine, subtask], dim=-1)
+        inputs = torch.cat([*parts, fine, subtask], dim=-1)
+        return inputs.clamp(-settings["clip"], settings["clip"])
 
 
 def save_portable(policy: PortablePolicy, path: Any) -> None:

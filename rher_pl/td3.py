@@ -16,6 +16,7 @@ from torch import Tensor
 from rher_pl import losses
 from rher_pl.errors import ConfigError
 from rher_pl.networks import Actor, Critic
+from rher_pl.reduced import ReducedCopy
 
 Gradients = tuple[Tensor, ...]
 Apply = Callable[[Gradients], None]
@@ -59,21 +60,35 @@ class TD3:
         bounded_target: bool = True,
         compiled: bool = False,
     ) -> None:
-        self.actor, self.critic = actor, critic
-        self.target_actor, self.target_critic = target_actor, target_critic
+        self._trained = (actor, critic, target_actor, target_critic)
         self.ensemble = critic.members > SUBSET
         self.gamma, self.tau, self.noise_clip = gamma, tau, noise_clip
         self.bounded_target = bounded_target
         self.policy_delay, self.action_l2, self.average_rate = policy_delay, action_l2, average_rate
-        self.actor_parameters = list(actor.parameters())
-        self.critic_parameters = list(critic.parameters())
+        self._actor_weights, self._critic_weights = (
+            list(actor.parameters()),
+            list(critic.parameters()),
+        )
         self._targets = [*target_critic.parameters(), *target_actor.parameters()]
         self._averaged = list(averaged_actor.parameters())
+        self.compute_in(torch.float32)
         self._critic_gradients, self._actor_gradients = self.critic_gradients, self.actor_gradients
         if compiled:
             compile_ = _compiler()
             self._critic_gradients = compile_(self.critic_gradients)
             self._actor_gradients = compile_(self.actor_gradients)
+
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """Run hidden layers in ``dtype``, from the weights as they are now, where they are now."""
+        actor, critic, target_actor, target_critic = self._trained
+        self._actor, self._critic = ReducedCopy(actor, dtype), ReducedCopy(critic, dtype)
+        self._target_actor = ReducedCopy(target_actor, dtype)
+        self._target_critic = ReducedCopy(target_critic, dtype)
+        self.actor, self.critic = self._actor.network, self._critic.network
+        self.target_actor = self._target_actor.network
+        self.target_critic = self._target_critic.network
+        self.actor_parameters = list(self.actor.parameters())
+        self.critic_parameters = list(self.critic.parameters())
 
     def update(
         self, sample: TensorDictBase, number: int, apply_critic: Apply, apply_actor: Apply
@@ -81,13 +96,17 @@ class TD3:
         """Update number ``number`` (from 1) on a batch [B]; returns metrics."""
         gradients, critic_loss, q = self._critic_gradients(**_critic_inputs(sample))
         apply_critic(gradients)
+        self._critic.refresh()
         metrics = {"critic_loss": critic_loss, "q": q}
         if number % self.policy_delay == 0:
             gradients, metrics["actor_loss"] = self._actor_gradients(sample["inputs"])
             apply_actor(gradients)
-        sources = self.critic_parameters + self.actor_parameters
+            self._actor.refresh()
+        sources = self._critic_weights + self._actor_weights
         losses.polyak_update(self._targets, sources, self.tau)
-        losses.polyak_update(self._averaged, self.actor_parameters, self.average_rate)
+        losses.polyak_update(self._averaged, self._actor_weights, self.average_rate)
+        self._target_actor.refresh()
+        self._target_critic.refresh()
         return metrics
 
     def critic_gradients(

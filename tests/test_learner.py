@@ -16,6 +16,7 @@ from rher_pl.choices import Algorithm
 from rher_pl.module import RHERModule, apply_gradients
 from rher_pl.networks import Critic
 from rher_pl.normalizer import RunningNormalizer
+from rher_pl.reduced import ReducedCopy
 from rher_pl.td3 import SUBSET, draw_subsets
 
 
@@ -285,8 +286,7 @@ def trained(precision: torch.dtype, compiled: bool, updates: int = 20) -> dict[s
     """Weights after some updates from the same start, on the same samples."""
     torch.manual_seed(0)
     module = RHERModule("FetchPush-v4", hidden_size=64, compiled=compiled, learning_rate=1e-3)
-    for network in (module.policy.actor, module.critic, module.target_actor, module.target_critic):
-        network.net.compute_dtype = precision
+    module.td3.compute_in(precision)
     optimizers, _ = module.configure_optimizers()
     module.optimizers = lambda use_pl_optimizer=True: optimizers
     for _ in range(updates):
@@ -355,12 +355,46 @@ def test_reduced_precision_stays_close_and_keeps_the_head_in_fp32():
     critic = Critic(20, 4, 64, 3)
     inputs, action = torch.randn(256, 20), torch.rand(256, 4)
     exact = critic(inputs, action)
-    critic.net.compute_dtype = torch.bfloat16
-    reduced = critic(inputs, action)
+    reduced = ReducedCopy(critic, torch.bfloat16).network(inputs, action)
     assert reduced.dtype == torch.float32
     assert not torch.equal(reduced, exact)
     assert (reduced - exact).abs().max() < 0.02
     assert len(reduced.unique()) > 500, "a bfloat16 head would give few distinct values"
+
+
+def test_a_reduced_copy_rounds_the_weights_of_now_and_shares_the_head():
+    torch.manual_seed(0)
+    critic = Critic(6, 2, 16, 2)
+    reduced = ReducedCopy(critic, torch.bfloat16)
+    with torch.no_grad():
+        for weight in critic.parameters():
+            weight.add_(1.0)
+    stale = reduced.network.net.weight_0.float()
+    reduced.refresh()
+    for trained, computed in zip(critic.net.layers()[:-1], reduced.network.net.layers()[:-1]):
+        for there, here in zip(trained, computed):
+            assert here.dtype == torch.bfloat16 and torch.equal(here, there.bfloat16())
+    assert not torch.allclose(stale, critic.net.weight_0, atol=0.5), "refreshing must be needed"
+    assert reduced.network.net.layers()[-1][0] is critic.net.layers()[-1][0]
+    assert ReducedCopy(critic, torch.float32).network is critic
+
+
+def test_all_networks_compute_with_the_weights_of_the_last_update():
+    torch.manual_seed(0)
+    module = RHERModule("FetchPush-v4", hidden_size=16)
+    module.td3.compute_in(torch.bfloat16)
+    optimizers, _ = module.configure_optimizers()
+    module.optimizers = lambda use_pl_optimizer=True: optimizers
+    for _ in range(2):
+        module.update(random_sample(module))
+    td3 = module.td3
+    for trained, computed in (
+        (module.policy.actor, td3.actor),
+        (module.critic, td3.critic),
+        (module.target_actor, td3.target_actor),
+        (module.target_critic, td3.target_critic),
+    ):
+        assert torch.equal(computed.net.weight_1, trained.net.weight_1.bfloat16())
 
 
 def test_normalizer_equals_the_statistics_of_all_data_however_it_is_split():
@@ -437,6 +471,7 @@ def test_padding_is_unmistakable_after_normalisation():
     subtask = torch.zeros(8, dtype=torch.int64)
     goals = module.relay.goals(achieved[:, 0], desired, subtask)
     code = module.relay.encode(goals, achieved[:, 0], subtask)
-    normalised = module.policy.encoder.goals(code)[:, :6].view(8, 2, 3)
+    inputs = module.policy.encoder(torch.zeros(8, 25), code, subtask)
+    normalised = inputs[:, 25:31].view(8, 2, 3)  # goals come after the observation
     assert (normalised[:, 1] == -5).all(), "the unused slot"
     assert (normalised[:, 0] > -4).all(), "the slot in use"

@@ -123,7 +123,8 @@ def test_an_iteration_is_taken_apart(tmp_path: Path, pipelined: str) -> None:
     found = measure_iteration(config, tmp_path / "runs", 4, overrides)
     names = {"collecting", "sampling and relabelling", "encoding", "updating", "recording"}
     assert found.parts.keys() == names | {"evaluation", "checkpoints"}
-    assert found.loop > found.updates > 0
+    seconds = (found.loop, found.environment, found.updates, found.whole)
+    assert min(*seconds, *found.parts.values()) > 0
     # Collection that is not waited for can make it less than its parts; it stays one of them.
     assert found.over_parts > (0.5 if pipelined.endswith("false") else 0.0)
     assert found.whole > sum(found.parts.values()) * 0.9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import pytest
@@ -20,6 +21,7 @@ def train(
     ckpt_path: Path | None = None,
     save: Path | None = None,
     model: dict | None = None,
+    precision: Any = "32-true",
     **data,
 ) -> RHERModule:
     """A short single-threaded run on PointPush with options of the data module and, by ``model``,
@@ -49,6 +51,7 @@ def train(
     trainer = quiet_trainer(
         max_epochs=epochs,
         num_sanity_val_steps=0,
+        precision=precision,
     )
     trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
     if save is not None:
@@ -80,9 +83,13 @@ def equal(left: RHERModule, right: RHERModule) -> bool:
 SMALL = {"updates_per_episode": 4, "batch_size": 32}
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["in turn", "pipelined"])
+@pytest.fixture(
+    scope="module",
+    params=[{}, {"pipelined": True}, {"precision": "bf16-mixed"}],
+    ids=["in turn", "pipelined", "reduced"],
+)
 def small(request) -> dict:
-    return SMALL | {"pipelined": request.param}
+    return SMALL | request.param
 
 
 @pytest.fixture(scope="module")

@@ -45,8 +45,7 @@ def ours(model: Mapping[str, Any], precision: str, compiled: bool) -> RHERModule
     options = {name: value for name, value in model.items() if not name.startswith("_")}
     module = RHERModule(**(options | {"compiled": compiled}))
     dtype = torch.bfloat16 if precision.startswith("bf16") else torch.float32
-    for network in (module.policy.actor, module.critic, module.target_actor, module.target_critic):
-        network.net.compute_dtype = dtype
+    module.td3.compute_in(dtype)
     optimizers, _ = module.configure_optimizers()  # type: ignore[misc]
     module.optimizers = lambda use_pl_optimizer=True: optimizers  # type: ignore[assignment]
     return module

@@ -16,7 +16,7 @@ class WarmUp(pl.Callback):
     Without this callback the first update does it, silently.
     """
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, RHERModule)
         if not pl_module.hparams["compiled"]:
             return
