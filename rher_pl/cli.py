@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rher_pl import preflight
 from rher_pl.callbacks.checkpoint import Checkpoints
 from rher_pl.callbacks.description import RunDescription
+from rher_pl.callbacks.garbage import GarbageCollection
 from rher_pl.callbacks.guard import FiniteGuard
 from rher_pl.callbacks.progress import ProgressLine
 from rher_pl.callbacks.recording import RecordConfig, RunRecorder
@@ -258,6 +259,7 @@ def make_cli(arguments: list[str]) -> FitCLI:
             "enable_model_summary": False,
             "enable_progress_bar": False,
             "callbacks": [
+                GarbageCollection(),
                 FiniteGuard(),
                 WarmUp(),
                 ProgressLine(),

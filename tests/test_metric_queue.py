@@ -52,6 +52,20 @@ def test_an_outage_loses_nothing_and_is_told_twice(capsys: pytest.CaptureFixture
     assert len(told) == 2 and "nobody there" in told[0] and "back" in told[1]
 
 
+def test_points_gather_until_there_are_enough_or_the_end_is_near() -> None:
+    batches: list[int] = []
+    queue = MetricQueue(lambda points: batches.append(len(points)))
+    queue.put(point(0))
+    while queue.pending():
+        time.sleep(0.001)
+    for step in range(1, 46):
+        queue.put(point(step))
+    begin = time.monotonic()
+    assert queue.close(5.0) == 0
+    assert time.monotonic() - begin < metric_queue.PAUSE_SECONDS / 2
+    assert sum(batches) == 46 and len(batches) <= 6, "nearly all of them in batches"
+
+
 def test_the_end_does_not_wait_for_ever() -> None:
     store = Store()
     store.away = True

@@ -148,7 +148,7 @@ def test_start_up_is_timed_to_the_first_env_step(tmp_path: Path) -> None:
 def results() -> report.Results:
     rates = {name: RATE for name in ("gym_make", "torchrl_gymenv", "floor", "ours_1x1")}
     updates = {name: RATE for name in ("eager_fp32", "ours", "ours_compiled", "td3loss")}
-    iteration = Iteration(1.2, 0.25, 0.75, 1.5, PARTS)
+    iteration = Iteration(1.2, 0.25, 0.75, 1.2, 1.5, PARTS)
     return {
         "cpu": "a CPU",
         "cpu_count": 2,

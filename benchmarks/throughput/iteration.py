@@ -29,8 +29,11 @@ from rher_pl.checkpoint_io import SealedCheckpointIO
 from rher_pl.cli import default_precision
 from rher_pl.tasks import get_task
 
-EVERY = 4
+EVERY = 2
 """Iterations between two measurements of the parts alone."""
+
+REPLAYED_SEED = 3_000_000
+"""Episodes of the environment alone start from this seed and those after it."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Iteration:
     Args:
         loop: from one to the next where no evaluation lies between, median.
         environment, updates: its env steps and its updates, done alone in the same run, medians.
+        over_parts: the iteration over environment plus updates alone: the median over pairs that
+            are next to each other in time, as the machine is not equally fast all the time.
         whole: everything in the run, evaluations included, over its iterations.
         parts: what the run itself spends, by name, over its iterations. What goes on in a thread
             beside the updates counts only as far as it is waited for.
@@ -48,13 +53,9 @@ class Iteration:
     loop: float
     environment: float
     updates: float
+    over_parts: float
     whole: float
     parts: dict[str, float]
-
-    @property
-    def over_parts(self) -> float:
-        """The iteration over environment plus updates alone."""
-        return self.loop / (self.environment + self.updates)
 
 
 def measure_iteration(
@@ -103,15 +104,16 @@ class Stopwatch(pl.Callback):
         self.iterations: list[float] = []
         self.environment: list[float] = []
         self.updates: list[float] = []
+        self.ratios: list[float] = []
         self.aside = 0.0
         """Seconds of measuring alone, which are no part of the run."""
         self.threads = torch.get_num_threads()
 
     def result(self) -> Iteration:
-        count, alone = len(self.iterations), (self.environment, self.updates)
+        count = len(self.iterations)
+        measured = (self.iterations, self.environment, self.updates, self.ratios)
         return Iteration(
-            median(self.iterations),
-            *(median(seconds) for seconds in alone),
+            *(median(values) for values in measured),
             whole=(self.end - self.begin - self.aside) / count,
             parts={name: seconds / count for name, seconds in self.parts.items()},
         )
@@ -150,22 +152,24 @@ class Stopwatch(pl.Callback):
             self.iterations.append(now - self.mark)
         if batch["updates"] is not None and len(self.iterations) % EVERY == 0:
             self._measure_alone()
-            if not self.iterations:
+            if self.iterations:
+                alone = self.environment[-1] + self.updates[-1]
+                self.ratios.append(self.iterations[-1] / alone)
+            else:
                 self.parts.clear()
                 self.begin, self.aside = time.perf_counter(), 0.0
         self.mark = time.perf_counter()
         self.aside += self.mark - now
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.end = time.perf_counter()
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.end = time.perf_counter()  # after the last checkpoint, which follows on_train_end
         self.env.close()
 
     def _measure_alone(self) -> None:
-        self.loader.collector.state_dict()  # waits for episodes under way
+        actions = self._act()
         begin = time.perf_counter()
         self.env.reset()
-        for _ in range(self.env.max_episode_steps):
-            action = torch.rand(self.env.action_spec.shape) * 2.0 - 1.0
+        for action in actions:
             self.env.step(TensorDict({"action": action}, self.env.batch_size))
         middle, in_run = time.perf_counter(), torch.get_num_threads()
         torch.set_num_threads(self.threads)  # all of them, whatever the run leaves to others
@@ -174,6 +178,25 @@ class Stopwatch(pl.Callback):
         torch.set_num_threads(in_run)
         self.environment.append(middle - begin)
         self.updates.append(time.perf_counter() - middle)
+
+    def _act(self) -> list[torch.Tensor]:
+        """What the run's policy does in episodes that the environment is then ready to repeat.
+
+        Pushing takes a simulator longer than random actions in the air do.
+        """
+        collector, env = self.loader.collector, self.env
+        collector.state_dict()  # waits for episodes under way
+        behavior_policy, actions = collector.behavior_policy, []
+        randomness = behavior_policy.generator.get_state()
+        env.set_seeds(range(REPLAYED_SEED, REPLAYED_SEED + env.num_envs))
+        state = env.reset()
+        for _ in range(env.max_episode_steps):
+            state = behavior_policy(state)
+            actions.append(state["action"])
+            state = env.step(state)["next"]
+        behavior_policy.generator.set_state(randomness)
+        env.set_seeds(range(REPLAYED_SEED, REPLAYED_SEED + env.num_envs))
+        return actions
 
     def _time(self, owner: Any, method: str, name: str) -> None:
         inner: Callable = getattr(owner, method)

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 PROBE = """
-import os, sys, time
+import gc, os, sys, time
+gc.disable()  # as main does before it imports anything
 from torchrl.envs import EnvBase
 
 def first_step(self, *arguments, **options):

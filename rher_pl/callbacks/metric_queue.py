@@ -14,6 +14,8 @@ Point = dict[str, Any]
 
 POINTS_AT_ONCE = 20
 RETRY_SECONDS = 2.0
+PAUSE_SECONDS = 3.0
+"""Between two batches: each costs time that the learner could use, however few points it has."""
 
 
 class MetricQueue:
@@ -30,6 +32,7 @@ class MetricQueue:
         self._send = send
         self._points: deque[Point] = deque()
         self._changed = threading.Condition()
+        self._hurried = False
         self._closed = False
         self.away = False
         """Whether the store did not take the last points that it was given."""
@@ -56,6 +59,8 @@ class MetricQueue:
             how many points are left.
         """
         with self._changed:
+            self._hurried = True
+            self._changed.notify_all()
             left, deadline = len(self._points), time.monotonic() + patience
             while self._points and time.monotonic() < deadline:
                 self._changed.wait(deadline - time.monotonic())
@@ -87,6 +92,14 @@ class MetricQueue:
                 if back:
                     self.away = False
                     print("MLflow is back: nothing was lost", file=sys.stderr, flush=True)
+                self._pause()
+
+    def _pause(self) -> None:
+        """Let points gather for a while, unless there are enough of them or the end is near."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._hurried or len(self._points) >= POINTS_AT_ONCE, PAUSE_SECONDS
+            )
 
     def _tell_away(self, error: Exception) -> None:
         if not self.away:

@@ -127,7 +127,8 @@ class RunRecorder(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = [dict(row) for row in state_dict["history"]]
         self._since = [dict(row) for row in state_dict["since"]]
-        if self.run is not None:
+        # What another run had yet to send is its own, not that of the one which continues it.
+        if self.run is not None and self.run.run_id == state_dict["run_id"]:
             for point in state_dict["pending"]:
                 self.run.log_point(point)
 
