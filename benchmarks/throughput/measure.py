@@ -42,7 +42,7 @@ class Budget:
     env_rounds: int = 20
     update_rounds: int = 30
     updates: int = 40
-    epochs: int = 3
+    epochs: int = 6
     episodes: int = 200
     starts: int = 4
     num_envs: Sequence[int] = (1, 8, 16, 32)
