@@ -65,12 +65,11 @@ class TD3:
         self.gamma, self.tau, self.noise_clip = gamma, tau, noise_clip
         self.bounded_target = bounded_target
         self.policy_delay, self.action_l2, self.average_rate = policy_delay, action_l2, average_rate
-        self._actor_weights, self._critic_weights = (
-            list(actor.parameters()),
-            list(critic.parameters()),
-        )
+        self._actor_weights = list(actor.parameters())
+        self._critic_weights = list(critic.parameters())
         self._targets = [*target_critic.parameters(), *target_actor.parameters()]
         self._averaged = list(averaged_actor.parameters())
+        self._kind: tuple[torch.dtype, torch.device] | None = None
         self.compute_in(torch.float32)
         self._critic_gradients, self._actor_gradients = self.critic_gradients, self.actor_gradients
         if compiled:
@@ -79,11 +78,24 @@ class TD3:
             self._actor_gradients = compile_(self.actor_gradients)
 
     def compute_in(self, dtype: torch.dtype) -> None:
-        """Run hidden layers in ``dtype``, from the weights as they are now, where they are now."""
+        """Run hidden layers in ``dtype``, from the weights as they are now, where they are now.
+
+        To be called again when weights were changed or moved by others than :meth:`update`. What
+        was compiled stays valid as long as type and device do.
+        """
+        kind = (dtype, self._critic_weights[0].device)
+        if kind != self._kind:
+            self._kind = kind
+            self._make_copies(dtype)
+        for copy in self._copies:
+            copy.refresh()
+
+    def _make_copies(self, dtype: torch.dtype) -> None:
         actor, critic, target_actor, target_critic = self._trained
         self._actor, self._critic = ReducedCopy(actor, dtype), ReducedCopy(critic, dtype)
         self._target_actor = ReducedCopy(target_actor, dtype)
         self._target_critic = ReducedCopy(target_critic, dtype)
+        self._copies = (self._actor, self._critic, self._target_actor, self._target_critic)
         self.actor, self.critic = self._actor.network, self._critic.network
         self.target_actor = self._target_actor.network
         self.target_critic = self._target_critic.network

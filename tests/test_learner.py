@@ -475,3 +475,17 @@ def test_padding_is_unmistakable_after_normalisation():
     normalised = inputs[:, 25:31].view(8, 2, 3)  # goals come after the observation
     assert (normalised[:, 1] == -5).all(), "the unused slot"
     assert (normalised[:, 0] > -4).all(), "the slot in use"
+
+
+def test_computing_in_the_same_type_again_only_takes_the_weights_over():
+    module = RHERModule("FetchPush-v4", hidden_size=16)
+    td3 = module.td3
+    td3.compute_in(torch.bfloat16)
+    before = td3.critic
+    with torch.no_grad():
+        module.critic.net.weight_1.add_(1.0)
+    td3.compute_in(torch.bfloat16)
+    assert td3.critic is before, "what was compiled must stay valid"
+    assert torch.equal(before.net.weight_1, module.critic.net.weight_1.bfloat16())
+    td3.compute_in(torch.float32)
+    assert td3.critic is module.critic

@@ -16,10 +16,11 @@ class WarmUp(pl.Callback):
     Without this callback the first update does it, silently.
     """
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, RHERModule)
         if not pl_module.hparams["compiled"]:
             return
+        pl_module.on_fit_start()  # Lightning calls it after those of the callbacks
         console, begin = Console(), time.perf_counter()
         with console.status("compiling the update (kept in a cache for the next run)"):
             pl_module.warm_up(trainer.datamodule.batch_sizes)  # type: ignore[attr-defined]
