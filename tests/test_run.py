@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import signal
@@ -422,6 +423,24 @@ def test_other_options_begin_a_run_of_their_own(
     assert second.data.tags["continued_from"] == first.info.run_id
     assert steps(client, first, "eval/success") == EVALUATIONS[:1]
     assert steps(client, second, "eval/success") == EVALUATIONS[1:]
+
+
+def test_garbage_is_collected_while_training_but_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    collecting: dict[str, bool] = {}
+    for name in ("configure_optimizers", "training_step"):
+        original = getattr(RHERModule, name)
+
+        def noted(self: RHERModule, *args: Any, name=name, original=original, **options: Any):
+            collecting[name] = gc.isenabled()
+            return original(self, *args, **options)
+
+        monkeypatch.setattr(RHERModule, name, noted)
+    assert main(["--config", write_config(tmp_path), "--trainer.max_epochs", "1"]) == 0
+    assert collecting == {"configure_optimizers": False, "training_step": True}
+    assert gc.isenabled() and gc.get_freeze_count() == 0, "nothing is kept for ever"
 
 
 def test_an_environment_that_fails_is_named_in_one_line(
