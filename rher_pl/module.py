@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -32,10 +32,6 @@ from rher_pl.statistics import (
 )
 from rher_pl.tasks import get_task
 from rher_pl.td3 import TD3, draw_subsets
-from rher_pl.threads import one_torch_thread
-
-ENCODED_AT_ONCE = 20
-"""Batches: few enough to stay in the cache until they are used."""
 
 
 class RHERModule(pl.LightningModule):
@@ -185,21 +181,14 @@ class RHERModule(pl.LightningModule):
         rounds = split_rounds(samples, self.mixing)
         with torch.autocast(self.device.type, enabled=False):  # dtypes are explicit in networks.py
             done: list[dict[str, Tensor]] = []
-            for inputs in (i for r in rounds for i in self.encoded(r)):
+            for inputs in (i for r in rounds for i in self.encode(r).unbind(0)):
                 done.append(self.update(inputs, counted=not done))
         subtask = torch.cat([r["subtask"].flatten() for r in rounds])
         self.metrics |= update_statistics(done, subtask, self.relay)
 
-    def encoded(self, samples: TensorDict) -> Iterator[TensorDict]:
-        """Network inputs of one batch [B] after the other, from samples [U, B]."""
-        for few in samples.split(ENCODED_AT_ONCE):
-            with one_torch_thread():
-                batches = self.encode(few).unbind(0)
-            yield from batches
-
     @torch.no_grad()
     def encode(self, samples: TensorDict) -> TensorDict:
-        """Network inputs of U batches at once; the normaliser stands still meanwhile."""
+        """Network inputs of all U batches at once; the normaliser stands still meanwhile."""
         encoder, following = self.policy.encoder, samples["next"]
         # Drawn on the CPU, whose generator's state is what a checkpoint holds.
         noise = torch.randn(samples["action"].shape) * self.policy_noise

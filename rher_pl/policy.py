@@ -40,28 +40,39 @@ class InputEncoder(nn.Module):
     _observed: Tensor
     _goal: Tensor
     _one_hot: Tensor
+    _fine_scale: Tensor
+    _no_scale: Tensor
 
     def __init__(self, relay: Relay, observation_size: int, absolute_positions: bool) -> None:
         super().__init__()
         self.relay = relay
         self.observation_size = observation_size
+        self._slices = []
         for name, size in (("_observed", observation_size), ("_goal", relay.goal_size)):
             columns = _kept(size, relay.num_points, absolute_positions)
+            self._slices.append(_runs(columns))
             self.register_buffer(name, torch.tensor(columns), persistent=False)
         self.register_buffer("_one_hot", torch.eye(relay.num_subtasks), persistent=False)
         self.observations = RunningNormalizer(len(self._observed))
         self.goals = RunningNormalizer(len(self._goal))
         self.resolution = FINE_RESOLUTION * relay.subtasks[-1].epsilon
         fine = relay.goal_size - relay.num_absolute
+        self.register_buffer("_fine_scale", torch.full((fine,), 1 / self.resolution), False)
+        self.register_buffer("_no_scale", torch.ones(relay.num_subtasks), persistent=False)
         self.size = len(self._observed) + len(self._goal) + fine + relay.num_subtasks
 
     def forward(self, observation: Tensor, goal: Tensor, subtask: Tensor) -> Tensor:
         """Observation [*, O], encoded goal [*, G] and subtask [*] to inputs [*, I]."""
-        one_hot = self._one_hot[subtask]
-        fine = goal[..., self.relay.num_absolute :] / self.resolution
-        observed = self.observations(observation.index_select(-1, self._observed))
-        goals = self.goals(goal.index_select(-1, self._goal))
-        return torch.cat([observed, goals, fine, one_hot], dim=-1).clamp_(-CLIP, CLIP)
+        # Put together first, then normalised in place: each pass over a batch costs its memory.
+        observed, goals = self._slices
+        parts = [observation[..., columns] for columns in observed]
+        parts += [goal[..., columns] for columns in goals]
+        parts += [goal[..., self.relay.num_absolute :], self._one_hot[subtask]]
+        inputs = torch.cat(parts, dim=-1)
+        shift = torch.cat([self.observations.shift, self.goals.shift])
+        scale = [self.observations.scale, self.goals.scale, self._fine_scale, self._no_scale]
+        inputs[..., : len(shift)] -= shift
+        return inputs.mul_(torch.cat(scale)).clamp_(-CLIP, CLIP)
 
     @torch.no_grad()
     def update(self, episodes: TensorDictBase) -> None:
@@ -123,3 +134,10 @@ def _kept(size: int, num_points: int, absolute_positions: bool) -> list[int]:
     positions = range(3 * num_points)
     dropped = [] if absolute_positions else [i for i in positions if i % 3 < 2]
     return [i for i in range(size) if i not in dropped]
+
+
+def _runs(columns: list[int]) -> list[slice]:
+    """The same columns as slices, which are views; picking them by index would copy."""
+    ends = [i for i in columns if i + 1 not in columns]
+    starts = [i for i in columns if i - 1 not in columns]
+    return [slice(start, end + 1) for start, end in zip(starts, ends, strict=True)]

