@@ -51,7 +51,8 @@ def measured(seed: int, env_steps: int, success: float, **metrics: float) -> dic
 def test_shipped_suites_resolve_and_differ_from_the_first_row_in_their_options_only(name):
     shipped = load(name)
     first, *others = shipped.rows
-    shared = {"model.compiled", "data.reward_radius", "data.fading_guide", "data.pipelined"}
+    shared = {"model.compiled", "data.num_envs"}
+    shared |= {"data.reward_radius", "data.fading_guide", "data.pipelined"}
     assert set(first.options) <= shared, "what all rows share"
     reference = yaml.safe_load(resolve(shipped.config, first.overrides))
     for row in others:
