@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(HELP)
         return 0
     # Imports make a million objects that stay: walking through them again and again takes longer
-    # than a second. Training begins with collecting what it leaves behind.
+    # than a second. The callback GarbageCollection turns it on when training starts.
     gc.disable()
     try:
         arguments = split_command(arguments)

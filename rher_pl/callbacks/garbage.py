@@ -8,9 +8,9 @@ import lightning.pytorch as pl
 
 
 class GarbageCollection(pl.Callback):
-    """Turns the collector on when training starts, without what was made before (see ``fit.py``).
+    """Turns the collector on when training starts; ``fit.py`` turned it off.
 
-    What the imports left is not walked through again.
+    What was made before is frozen until the command ends: it is not walked through again.
     """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
