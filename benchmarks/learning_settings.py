@@ -11,10 +11,11 @@ import yaml
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from benchmarks.records import Records
-from rher_pl.cli import Parser, default_precision, quiet
+from rher_pl.cli import Parser, quiet
 from rher_pl.datamodule import RelayDataModule
 from rher_pl.errors import ConfigError
 from rher_pl.module import RHERModule
+from rher_pl.precision import default_precision
 from rher_pl.usage import LINKED
 
 FORCED = {

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from farama_notifications import notifications
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -37,6 +36,7 @@ from rher_pl.datamodule import RelayDataModule
 from rher_pl.errors import ConfigError, Stopped, TrainingError, fault
 from rher_pl.fit import EXIT_SIGNAL, SUBCOMMANDS
 from rher_pl.module import RHERModule
+from rher_pl.precision import cpu_has_bfloat16, default_precision, is_reduced
 from rher_pl.tasks import get_task
 from rher_pl.usage import LINKED, explain, known_options
 
@@ -52,12 +52,6 @@ PROBES: tuple[dict[str, Any], ...] = (
     {"data.task": "FetchReach-v4", "seed_everything": 1},
 )
 """Two sets of defaults: what differs between them in the result was not set by the user."""
-
-
-def default_precision() -> str:
-    """``bf16-mixed`` where the CPU computes in bfloat16 natively, else ``32-true``."""
-    native = torch.cpu.get_capabilities()
-    return "bf16-mixed" if native.get("avx512_bf16") or native.get("amx_bf16") else "32-true"
 
 
 class Parser(LightningArgumentParser):
@@ -95,6 +89,7 @@ class FitCLI(LightningCLI):
         assert isinstance(args, list)
         command = args[0]
         subparser = self._subcommand_parsers[command]
+        self._suit_accelerator(parser, args, command)
         self.config = parser.parse_args(args)
         config = self.config[command]
         preflight.check_linked(config.config)
@@ -114,6 +109,15 @@ class FitCLI(LightningCLI):
             task, fit = config.data.task, command == "fit"
             preflight.check_made_with(self.made_with, task, relay.description, fit)
         preflight.check_seed(config.seed_everything)
+
+    def _suit_accelerator(
+        self, parser: LightningArgumentParser, args: list[str], command: str
+    ) -> None:
+        """The default precision is that of the CPU; another accelerator has its own."""
+        asked = [arg for arg in args if not arg.startswith("--print_config")]
+        accelerator = parser.parse_args(asked)[command].trainer.accelerator
+        precision = default_precision(accelerator)
+        self._subcommand_parsers[command].set_defaults({"trainer.precision": precision})
 
     def _said(
         self, parser: LightningArgumentParser, args: list[str], command: str
@@ -188,9 +192,16 @@ class FitCLI(LightningCLI):
         recorder: RunRecorder = self._get(self.config_init, "recorder")
         preflight.check_writable(recorder.folder)
         preflight.check_tracking_uri(recorder.tracking_uri)
-        if (device := self.trainer.strategy.root_device.type) != "cpu":
+        device = self.trainer.strategy.root_device.type
+        if device != "cpu":
             print(
                 f"warning: on {device} the same seed need not give the same bits", file=sys.stderr
+            )
+        elif is_reduced(self.trainer.precision) and not cpu_has_bfloat16():
+            print(
+                "warning: this CPU has no bfloat16 and emulates it, many times slower: "
+                "--trainer.precision 32-true is the fast one here",
+                file=sys.stderr,
             )
 
 

@@ -168,9 +168,11 @@ def check_rendering() -> Finding:
 def check_cpu() -> Iterator[Finding]:
     import torch
 
+    from rher_pl.precision import cpu_has_bfloat16
+
     features = torch.cpu.get_capabilities()
     wide = [n for n in ("amx_bf16", "avx512_bf16", "avx512_f", "avx2") if features.get(n)]
-    bfloat16 = any(name.endswith("bf16") for name in wide)
+    bfloat16 = cpu_has_bfloat16()
     detail = ", ".join(wide) or "no wide vectors"
     note = "trains in bf16-mixed" if bfloat16 else "no bfloat16: trains in 32-true, more slowly"
     yield Finding("cpu", Level.OK if bfloat16 else Level.SLOW, f"{detail}; {note}")

@@ -23,6 +23,7 @@ from rher_pl.evaluation import evaluate
 from rher_pl.limits import require_memory
 from rher_pl.networks import Actor, Critic
 from rher_pl.policy import InputEncoder, RelayPolicy
+from rher_pl.precision import is_reduced
 from rher_pl.progress import RelayProgress
 from rher_pl.statistics import (
     episode_statistics,
@@ -163,7 +164,7 @@ class RHERModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Run hidden layers in bfloat16 if the trainer's ``precision`` asks for it."""
-        reduced = self.trainer.precision in ("bf16-mixed", "bf16-true")
+        reduced = is_reduced(self.trainer.precision)
         self.td3.compute_in(torch.bfloat16 if reduced else torch.float32)
 
     # --- one iteration -------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from rher_pl.callbacks.stopping import StopOnSignal
 from rher_pl.callbacks.throughput import Throughput
 from rher_pl.callbacks.warm_up import WarmUp
 from rher_pl.checkpoint_io import SealedCheckpointIO
-from rher_pl.cli import default_precision
+from rher_pl.precision import default_precision
 from rher_pl.tasks import get_task
 
 EVERY = 2

@@ -10,8 +10,8 @@ from tensordict import TensorDict
 
 from benchmarks.throughput.baselines import EagerTD3, TorchRLTD3
 from benchmarks.throughput.rounds import Contestant, Rate, Track, interleave
-from rher_pl.cli import default_precision
 from rher_pl.module import RHERModule
+from rher_pl.precision import default_precision
 
 Update = Callable[[TensorDict, int], Any]
 

@@ -1,0 +1,29 @@
+"""Which precision suits the device that trains."""
+
+from __future__ import annotations
+
+import torch
+
+
+def default_precision(accelerator: object = "cpu") -> str:
+    """``bf16-mixed`` where the device computes in bfloat16 natively, else ``32-true``.
+
+    Args:
+        accelerator: Lightning's name of it; ``auto`` is a GPU where there is one, else the CPU.
+    """
+    if accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = accelerator in ("auto", "cpu") and cpu_has_bfloat16()
+    return "bf16-mixed" if native else "32-true"
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether products of bfloat16 are instructions of this CPU; emulated, they are far slower."""
+    features = torch.cpu.get_capabilities()
+    return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+
+
+def is_reduced(precision: object) -> bool:
+    """Whether hidden layers compute in bfloat16 under a trainer's ``precision``."""
+    return precision in ("bf16-mixed", "bf16-true")
