@@ -23,7 +23,7 @@ from rher_pl.evaluation import evaluate
 from rher_pl.limits import require_memory
 from rher_pl.networks import Actor, Critic
 from rher_pl.policy import InputEncoder, RelayPolicy
-from rher_pl.precision import is_reduced
+from rher_pl.precision import compute_type
 from rher_pl.progress import RelayProgress
 from rher_pl.statistics import (
     episode_statistics,
@@ -32,7 +32,7 @@ from rher_pl.statistics import (
     update_statistics,
 )
 from rher_pl.tasks import get_task
-from rher_pl.td3 import TD3, draw_subsets
+from rher_pl.td3 import TD3, Engine, draw_subsets
 
 
 class RHERModule(pl.LightningModule):
@@ -66,8 +66,9 @@ class RHERModule(pl.LightningModule):
         average_rate: share by which the evaluated actor moves towards the trained one after every
             update, in (0, 1]; 1 evaluates the trained one itself.
         learned_threshold: moving success from which a subtask counts as learned, in [0, 1].
-        compiled: compile the update with ``torch.compile``; worth its half minute of warm-up (a few
-            seconds when cached) on all but the shortest runs. Needs a C++ compiler.
+        compiled: compute the update by machine code made for it, which needs a C++ compiler. None
+            does where that takes seconds once: in float32 on a CPU. True also does elsewhere, with
+            ``torch.compile`` and half a minute of warm-up (a few seconds when cached).
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class RHERModule(pl.LightningModule):
         absolute_positions: bool = False,
         average_rate: float = 0.001,
         learned_threshold: float = 0.8,
-        compiled: bool = False,
+        compiled: bool | None = None,
     ) -> None:
         super().__init__()
         require(0.0 < gamma < 1.0, f"gamma must be in (0, 1), got {gamma}")
@@ -164,8 +165,14 @@ class RHERModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Run hidden layers in bfloat16 if the trainer's ``precision`` asks for it."""
-        reduced = is_reduced(self.trainer.precision)
-        self.td3.compute_in(torch.bfloat16 if reduced else torch.float32)
+        self.td3.compute_in(compute_type(self.trainer.precision))
+
+    @property
+    def engine(self) -> Engine:
+        """What computes gradients under the trainer's precision, on its device."""
+        return self.td3.engine(
+            compute_type(self.trainer.precision), self.trainer.strategy.root_device
+        )
 
     # --- one iteration -------------------------------------------------------------------------
 
@@ -229,7 +236,7 @@ class RHERModule(pl.LightningModule):
         )
 
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
-        """Compile the update ahead of its first use, for so many samples of each subtask."""
+        """Build the update ahead of its first use, for so many samples of each subtask."""
         sizes = [sum(batch_sizes)] if self.mixing == Mixing.joint else sorted({*batch_sizes})
         with torch.autocast(self.device.type, enabled=False):
             for size in sizes:

@@ -27,3 +27,8 @@ def cpu_has_bfloat16() -> bool:
 def is_reduced(precision: object) -> bool:
     """Whether hidden layers compute in bfloat16 under a trainer's ``precision``."""
     return precision in ("bf16-mixed", "bf16-true")
+
+
+def compute_type(precision: object) -> torch.dtype:
+    """Type of the hidden layers under a trainer's ``precision``; all else is float32."""
+    return torch.bfloat16 if is_reduced(precision) else torch.float32

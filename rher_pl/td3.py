@@ -8,6 +8,7 @@ at random for each update, and the actor ascends the mean of all.
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -15,21 +16,35 @@ from torch import Tensor
 
 from rher_pl import losses
 from rher_pl.errors import ConfigError
+from rher_pl.native import NativeGradients
 from rher_pl.networks import Actor, Critic
 from rher_pl.reduced import ReducedCopy
 
 Gradients = tuple[Tensor, ...]
+CriticGradients = Callable[..., tuple[Gradients, Tensor, Tensor]]
+ActorGradients = Callable[[Tensor], tuple[Gradients, Tensor]]
 Apply = Callable[[Gradients], None]
 
 SUBSET = 2
 """Critics whose smallest value is the target."""
 
 
+class Engine(str, Enum):
+    """What computes gradients; all of them compute the same, but for rounding."""
+
+    plain = "plain"
+    """PyTorch, one operation after the other."""
+    native = "native"
+    """C++, see :mod:`rher_pl.native`: float32 on a CPU, one or two critics without layer norm."""
+    compiled = "compiled"
+    """``torch.compile``."""
+
+
 class TD3:
     """Losses and gradients of actor and critics; who applies them is told to :meth:`update`.
 
     Both gradient functions are pure: they change no weight and draw no random number (noise and
-    subsets come with the sample). That is what lets ``compiled`` turn each into one graph.
+    subsets come with the sample). That is what lets an :class:`Engine` stand in for them.
 
     Args:
         actor, critic: the networks that are trained.
@@ -37,10 +52,12 @@ class TD3:
         averaged_actor: an even slower copy of the actor, the one that is evaluated.
         gamma, tau, noise_clip, policy_delay, action_l2, average_rate, bounded_target: see
             ``RHERModule``.
-        compiled: compile forward and backward passes with ``torch.compile``.
+        compiled: False computes with the plain engine; True with the native one where that is
+            possible, else with the compiled one; None with the native or the plain one.
 
     Raises:
-        ConfigError: ``compiled`` with a PyTorch that cannot trace gradients.
+        ConfigError: ``compiled`` is True, and there is no C++ compiler or a PyTorch that cannot
+            trace gradients.
     """
 
     def __init__(
@@ -58,7 +75,7 @@ class TD3:
         action_l2: float,
         average_rate: float,
         bounded_target: bool = True,
-        compiled: bool = False,
+        compiled: bool | None = None,
     ) -> None:
         self._trained = (actor, critic, target_actor, target_critic)
         self.ensemble = critic.members > SUBSET
@@ -70,12 +87,10 @@ class TD3:
         self._targets = [*target_critic.parameters(), *target_actor.parameters()]
         self._averaged = list(averaged_actor.parameters())
         self._kind: tuple[torch.dtype, torch.device] | None = None
+        self._compiled = compiled
+        self._compile = _compiler() if compiled else None
+        self._functions: tuple[CriticGradients, ActorGradients] | None = None
         self.compute_in(torch.float32)
-        self._critic_gradients, self._actor_gradients = self.critic_gradients, self.actor_gradients
-        if compiled:
-            compile_ = _compiler()
-            self._critic_gradients = compile_(self.critic_gradients)
-            self._actor_gradients = compile_(self.actor_gradients)
 
     def compute_in(self, dtype: torch.dtype) -> None:
         """Run hidden layers in ``dtype``, from the weights as they are now, where they are now.
@@ -85,7 +100,7 @@ class TD3:
         """
         kind = (dtype, self._critic_weights[0].device)
         if kind != self._kind:
-            self._kind = kind
+            self._kind, self._functions = kind, None
             self._make_copies(dtype)
         for copy in self._copies:
             copy.refresh()
@@ -102,16 +117,48 @@ class TD3:
         self.actor_parameters = list(self.actor.parameters())
         self.critic_parameters = list(self.critic.parameters())
 
+    def engine(self, dtype: torch.dtype, device: torch.device) -> Engine:
+        """What computes gradients in ``dtype`` on ``device``."""
+        if self._compiled is False:
+            return Engine.plain
+        if NativeGradients.suits(self._trained[1], dtype, device) and NativeGradients.available():
+            return Engine.native
+        return Engine.compiled if self._compiled else Engine.plain
+
+    def gradients(self) -> tuple[CriticGradients, ActorGradients]:
+        """The functions of the engine, which is chosen when it is first needed."""
+        if self._functions is None:
+            weight = self._critic_weights[0]
+            engine = self.engine(self.critic_parameters[0].dtype, weight.device)
+            self._functions = self.critic_gradients, self.actor_gradients
+            if engine == Engine.native:
+                native = NativeGradients(
+                    *self._trained,
+                    gamma=self.gamma,
+                    noise_clip=self.noise_clip,
+                    action_l2=self.action_l2,
+                    bounded_target=self.bounded_target,
+                )
+                self._functions = native.critic_gradients, native.actor_gradients
+            elif engine == Engine.compiled:
+                assert self._compile is not None
+                self._functions = (
+                    self._compile(self.critic_gradients),
+                    self._compile(self.actor_gradients),
+                )
+        return self._functions
+
     def update(
         self, sample: TensorDictBase, number: int, apply_critic: Apply, apply_actor: Apply
     ) -> dict[str, Tensor]:
         """Update number ``number`` (from 1) on a batch [B]; returns metrics."""
-        gradients, critic_loss, q = self._critic_gradients(**_critic_inputs(sample))
+        critic_gradients, actor_gradients = self.gradients()
+        gradients, critic_loss, q = critic_gradients(**_critic_inputs(sample))
         apply_critic(gradients)
         self._critic.refresh()
         metrics = {"critic_loss": critic_loss, "q": q}
         if number % self.policy_delay == 0:
-            gradients, metrics["actor_loss"] = self._actor_gradients(sample["inputs"])
+            gradients, metrics["actor_loss"] = actor_gradients(sample["inputs"])
             apply_actor(gradients)
             self._actor.refresh()
         sources = self._critic_weights + self._actor_weights
@@ -174,7 +221,8 @@ class TD3:
         return torch.autograd.grad(loss, self.actor_parameters), loss.detach()
 
     def warm_up(self, batch_size: int, input_size: int, action_size: int) -> None:
-        """Compile for this batch size, on zeros; nothing learned changes."""
+        """Build the engine for this batch size, on zeros; nothing learned changes."""
+        critic_gradients, actor_gradients = self.gradients()
         device = self.actor_parameters[0].device
 
         def zeros(*shape: int) -> Tensor:
@@ -193,8 +241,8 @@ class TD3:
         )
         if self.ensemble:
             sample["subset"] = zeros(SUBSET).long()
-        self._critic_gradients(**_critic_inputs(sample))
-        self._actor_gradients(sample["inputs"])
+        critic_gradients(**_critic_inputs(sample))
+        actor_gradients(sample["inputs"])
 
 
 def draw_subsets(members: int, updates: int, batch_size: int) -> Tensor:

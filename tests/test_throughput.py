@@ -20,7 +20,13 @@ from benchmarks.throughput.iteration import Iteration, measure_iteration
 from benchmarks.throughput.rounds import Rate, interleave
 from benchmarks.throughput.startup import first_step_seconds
 from benchmarks.throughput.training import train_ours, train_sb3
-from benchmarks.throughput.updates import loss_agreement, measure_updates, ours, random_samples
+from benchmarks.throughput.updates import (
+    engines,
+    loss_agreement,
+    measure_updates,
+    ours,
+    random_samples,
+)
 from rher_pl.module import RHERModule
 from rher_pl.networks import StackedMLP
 
@@ -37,13 +43,18 @@ def linear(network: nn.Sequential) -> list[nn.Linear]:
     return [layer for layer in network if isinstance(layer, nn.Linear)]
 
 
-@pytest.mark.parametrize(("precision", "bound"), [("32-true", 0.01), ("bf16-mixed", 0.5)])
-def test_updates_agree_with_plain_eager_ones(precision: str, bound: float) -> None:
-    """Stacked networks, fused Adam and reduced precision do what the plain update does.
+@pytest.mark.parametrize(
+    ("precision", "compiled", "bound"),
+    [("32-true", False, 0.01), ("32-true", None, 0.01), ("bf16-mixed", None, 0.5)],
+)
+def test_updates_agree_with_plain_eager_ones(
+    precision: str, compiled: bool | None, bound: float
+) -> None:
+    """Stacked networks, fused Adam, C++ and reduced precision do what the plain update does.
 
     The bound is in units of how far the updates move the weights.
     """
-    module = ours(MODEL, precision, compiled=False)
+    module = ours(MODEL, precision, compiled)
     plain = EagerTD3(module.policy.encoder.size, module.policy.action_size, MODEL)
     pairs: list[tuple[StackedMLP, list[Any]]] = [
         (module.policy.actor.net, [plain.actor]),
@@ -112,7 +123,13 @@ def test_updates_are_measured_with_each_number_of_threads(
     assert torch.get_num_threads() == before
 
 
-def test_losses_in_reduced_precision_agree() -> None:
+def test_the_engines_of_both_contestants_are_told() -> None:
+    found = engines(MODEL)
+    assert found.keys() == {"ours", "ours_compiled"}
+    assert found["ours"] in ("plain", "native") and found["ours_compiled"] != "plain"
+
+
+def test_losses_of_the_default_update_agree() -> None:
     assert all(0 <= worst < 0.05 for worst in loss_agreement(MODEL, 64, 3).values())
 
 

@@ -18,7 +18,7 @@ from benchmarks.throughput.environments import measure_environments
 from benchmarks.throughput.iteration import measure_iteration
 from benchmarks.throughput.startup import first_step_seconds, help_seconds
 from benchmarks.throughput.training import train_ours, train_sb3
-from benchmarks.throughput.updates import loss_agreement, measure_updates
+from benchmarks.throughput.updates import engines, loss_agreement, measure_updates
 
 COLLECTIONS = {"sequential": "false", "pipelined": "true"}
 """Ways to collect, with the value of ``data.pipelined``."""
@@ -80,6 +80,7 @@ def measure(config: Path, budget: Budget, folder: Path, console: Console) -> rep
     rounds = (budget.updates, budget.update_rounds, budget.compiled)
     rates = measure_updates(model, batch_size, threads, *rounds, track)
     results |= report.update_results(rates, default)
+    results["engines"] = engines(model)
     results["loss_agreement"] = loss_agreement(model, batch_size, budget.updates)
     iterations = {}
     for name, value in COLLECTIONS.items():

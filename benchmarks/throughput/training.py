@@ -15,7 +15,7 @@ import lightning.pytorch as pl
 import numpy as np
 
 from benchmarks.learning_settings import build
-from rher_pl.precision import default_precision
+from rher_pl.precision import compute_type, default_precision
 from rher_pl.tasks import get_task
 
 
@@ -38,8 +38,8 @@ def train_ours(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    if cli.model.hparams.compiled:
-        cli.model.warm_up(cli.datamodule.batch_sizes)
+    cli.model.td3.compute_in(compute_type(trainer.precision))  # as fit will, or it builds anew
+    cli.model.warm_up(cli.datamodule.batch_sizes)
     begin = time.perf_counter()
     trainer.fit(cli.model, cli.datamodule)
     return time.perf_counter() - begin, cli.model.updates

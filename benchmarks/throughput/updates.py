@@ -11,7 +11,7 @@ from tensordict import TensorDict
 from benchmarks.throughput.baselines import EagerTD3, TorchRLTD3
 from benchmarks.throughput.rounds import Contestant, Rate, Track, interleave
 from rher_pl.module import RHERModule
-from rher_pl.precision import default_precision
+from rher_pl.precision import compute_type, default_precision
 
 Update = Callable[[TensorDict, int], Any]
 
@@ -39,16 +39,24 @@ def random_samples(module: RHERModule, batch_size: int, count: int) -> list[Tens
     )
 
 
-def ours(model: Mapping[str, Any], precision: str, compiled: bool) -> RHERModule:
+def ours(model: Mapping[str, Any], precision: str, compiled: bool | None) -> RHERModule:
     """Our module with its optimizers, ready for ``update`` without a trainer."""
     torch.manual_seed(0)
     options = {name: value for name, value in model.items() if not name.startswith("_")}
     module = RHERModule(**(options | {"compiled": compiled}))
-    dtype = torch.bfloat16 if precision.startswith("bf16") else torch.float32
-    module.td3.compute_in(dtype)
+    module.td3.compute_in(compute_type(precision))
     optimizers, _ = module.configure_optimizers()  # type: ignore[misc]
     module.optimizers = lambda use_pl_optimizer=True: optimizers  # type: ignore[assignment]
     return module
+
+
+def engines(model: Mapping[str, Any]) -> dict[str, str]:
+    """What computes the gradients of ``ours`` and ``ours_compiled`` on this CPU."""
+    dtype, device = compute_type(default_precision()), torch.device("cpu")
+    return {
+        name: ours(model, default_precision(), compiled).td3.engine(dtype, device).value
+        for name, compiled in (("ours", None), ("ours_compiled", True))
+    }
 
 
 def measure_updates(
@@ -75,7 +83,7 @@ def measure_updates(
     contestants: dict[str, Contestant] = {}
     for count in threads:
         torch.set_num_threads(count)
-        module = ours(model, precision, compiled=False)
+        module = ours(model, precision, compiled=None)
         samples = random_samples(module, batch_size, updates)
         theirs = [TorchRLTD3.keys(sample) for sample in samples]
         sizes = (module.policy.encoder.size, module.policy.action_size, model)
@@ -120,19 +128,20 @@ def _round(update: Update, samples: Sequence[TensorDict], threads: int) -> Conte
 
 
 def loss_agreement(model: Mapping[str, Any], batch_size: int, batches: int) -> dict[str, float]:
-    """Largest relative difference of the losses in the default precision from those in fp32.
+    """Largest relative difference of the default update's losses from those in plain fp32.
 
-    Same weights, same batches; both losses are sums of the same terms, only hidden layers differ.
+    Same weights, same batches; both losses are sums of the same terms.
     """
     plain = ours(model, "32-true", compiled=False)
-    reduced = ours(model, default_precision(), compiled=False)
+    reduced = ours(model, default_precision(), compiled=None)
     worst = {"critic_loss": 0.0, "actor_loss": 0.0}
     for sample in random_samples(plain, batch_size, batches):
         found = []
         for td3 in (plain.td3, reduced.td3):
+            critic_gradients, actor_gradients = td3.gradients()
             keys = ("inputs", "action", "next_inputs", "noise", "reward", "terminated")
-            _, critic_loss, _ = td3.critic_gradients(**{key: sample[key] for key in keys})
-            _, actor_loss = td3.actor_gradients(sample["inputs"])
+            _, critic_loss, _ = critic_gradients(**{key: sample[key] for key in keys})
+            _, actor_loss = actor_gradients(sample["inputs"])
             found.append({"critic_loss": critic_loss.item(), "actor_loss": actor_loss.item()})
         for name in worst:
             exact, other = found[0][name], found[1][name]

@@ -109,8 +109,11 @@ class Checkpoints(Checkpoint):
 
 def numerics(trainer: pl.Trainer) -> dict[str, str]:
     """What rounding depends on, besides the versions."""
+    module = trainer.lightning_module
+    assert isinstance(module, RHERModule)
     return {
         "threads": str(torch.get_num_threads()),
         "precision": str(trainer.precision),
         "device": trainer.strategy.root_device.type,
+        "engine": module.engine.value,
     }

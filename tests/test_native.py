@@ -1,0 +1,170 @@
+"""The native engine computes what the plain one does, and is used where it can be."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from rher_pl import native
+from rher_pl.choices import Algorithm
+from rher_pl.module import RHERModule
+from rher_pl.native import NativeGradients
+from rher_pl.td3 import Engine
+
+pytestmark = pytest.mark.skipif(
+    not NativeGradients.available(), reason="needs a C++ compiler: install g++"
+)
+CPU = torch.device("cpu")
+
+
+def make_module(**options: Any) -> RHERModule:
+    """Targets differ from the networks, and Q lies inside its bounds."""
+    torch.manual_seed(0)
+    module = RHERModule("FetchPush-v4", **({"hidden_size": 32, "hidden_layers": 3} | options))
+    with torch.no_grad():
+        for network in (module.target_actor, module.target_critic):
+            for parameter in network.parameters():
+                parameter.add_(0.05 * torch.randn_like(parameter))
+        for network in (module.critic, module.target_critic):
+            network.net.layers()[-1][1].sub_(3.0)
+    return module
+
+
+def make_native(module: RHERModule) -> NativeGradients:
+    td3 = module.td3
+    return NativeGradients(
+        module.policy.actor,
+        module.critic,
+        module.target_actor,
+        module.target_critic,
+        gamma=td3.gamma,
+        noise_clip=td3.noise_clip,
+        action_l2=td3.action_l2,
+        bounded_target=td3.bounded_target,
+    )
+
+
+def make_sample(module: RHERModule, size: int) -> dict[str, torch.Tensor]:
+    """Noise beyond its clip, actions at their bounds and terminated samples are among them."""
+    width = module.policy.encoder.size
+    return {
+        "inputs": torch.randn(size, width),
+        "action": torch.rand(size, 4) * 2 - 1,
+        "next_inputs": torch.randn(size, width),
+        "noise": torch.randn(size, 4),
+        "reward": -torch.randint(0, 2, (size,)).float(),
+        "terminated": torch.rand(size) < 0.3,
+    }
+
+
+def assert_same(module: RHERModule, batch_size: int) -> None:
+    computed, sample = make_native(module), make_sample(module, batch_size)
+    for plain, found in (
+        (module.td3.critic_gradients(**sample), computed.critic_gradients(**sample)),
+        (
+            module.td3.actor_gradients(sample["inputs"]),
+            computed.actor_gradients(sample["inputs"]),
+        ),
+    ):
+        for expected, gradient in zip(plain[0], found[0], strict=True):
+            assert expected.shape == gradient.shape
+            assert (expected - gradient).norm() < 1e-5 * expected.norm()
+        for expected, value in zip(plain[1:], found[1:], strict=True):
+            torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture
+def threads():
+    """PyTorch's number of threads is put back."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"hidden_layers": 1, "hidden_size": 17},
+        {"algorithm": Algorithm.ddpg, "hidden_layers": 2},
+        {"bounded_target": False, "action_l2": 0.0, "noise_clip": 0.1},
+    ],
+    ids=["td3", "shallow", "ddpg", "unbounded"],
+)
+def test_losses_and_gradients_are_those_of_pytorch(number: int, options: dict, threads) -> None:
+    threads(number)
+    module = make_module(**options)
+    for batch_size in (64, 7, 1):  # 7 does not divide, 1 leaves threads without a row
+        assert_same(module, batch_size)
+
+
+def test_memory_follows_the_size_of_the_batch() -> None:
+    module = make_module()
+    computed = make_native(module)
+    for size in (8, 64, 3):
+        sample = make_sample(module, size)
+        expected = module.td3.critic_gradients(**sample)[0]
+        gradients = computed.critic_gradients(**sample)[0]
+        assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(expected, gradients))
+
+
+def test_the_same_threads_give_the_same_bits(threads) -> None:
+    threads(2)
+    module = make_module()
+    sample = make_sample(module, 33)
+    first = [g.clone() for g in make_native(module).critic_gradients(**sample)[0]]
+    again = make_native(module).critic_gradients(**sample)[0]
+    assert all(torch.equal(a, b) for a, b in zip(first, again))
+
+
+@pytest.mark.parametrize("layer", [0, 1, 3])
+def test_nan_is_seen_in_the_loss(layer: int) -> None:
+    module = make_module()
+    with torch.no_grad():
+        module.critic.net.layers()[layer][0][0, 0, 0] = math.nan
+    sample = make_sample(module, 8)
+    _, loss, _ = make_native(module).critic_gradients(**sample)
+    assert loss.isnan()
+
+
+def test_it_is_used_for_float32_on_a_cpu_only() -> None:
+    def engine(compiled: bool | None, **options: Any) -> Engine:
+        module = RHERModule("FetchPush-v4", hidden_size=8, compiled=compiled, **options)
+        return module.td3.engine(torch.float32, CPU)
+
+    assert engine(None) == engine(True) == Engine.native
+    assert engine(False) == Engine.plain
+    for options in ({"critics": 3}, {"critic_layer_norm": True}):
+        assert engine(None, **options) == Engine.plain
+        assert engine(True, **options) == Engine.compiled
+    td3 = make_module().td3
+    assert td3.engine(torch.bfloat16, CPU) == Engine.plain
+    assert td3.engine(torch.float32, torch.device("cuda")) == Engine.plain
+
+
+def test_without_a_compiler_updates_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_load", lambda: None)
+    module = make_module()
+    assert module.td3.engine(torch.float32, CPU) == Engine.plain
+    optimizers, _ = module.configure_optimizers()
+    module.optimizers = lambda use_pl_optimizer=True: optimizers  # type: ignore[method-assign]
+    module.update(TensorDict(make_sample(module, 8), batch_size=[8]))
+
+
+def test_what_cannot_be_built_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor.codecache import CppCodeCache
+
+    def fail(source: str) -> None:
+        raise OSError("undefined symbol")
+
+    monkeypatch.setattr(CppCodeCache, "load", fail)
+    native._load.cache_clear()
+    try:
+        assert not NativeGradients.available()
+    finally:
+        native._load.cache_clear()
