@@ -90,6 +90,7 @@ class TD3:
         self._compiled = compiled
         self._compile = _compiler() if compiled else None
         self._functions: tuple[CriticGradients, ActorGradients] | None = None
+        self._native: NativeGradients | None = None
         self.compute_in(torch.float32)
 
     def compute_in(self, dtype: torch.dtype) -> None:
@@ -100,10 +101,12 @@ class TD3:
         """
         kind = (dtype, self._critic_weights[0].device)
         if kind != self._kind:
-            self._kind, self._functions = kind, None
+            self._kind, self._functions, self._native = kind, None, None
             self._make_copies(dtype)
         for copy in self._copies:
             copy.refresh()
+        if self._native is not None:
+            self._native.bind()
 
     def _make_copies(self, dtype: torch.dtype) -> None:
         actor, critic, target_actor, target_critic = self._trained
@@ -132,7 +135,7 @@ class TD3:
             engine = self.engine(self.critic_parameters[0].dtype, weight.device)
             self._functions = self.critic_gradients, self.actor_gradients
             if engine == Engine.native:
-                native = NativeGradients(
+                native = self._native = NativeGradients(
                     *self._trained,
                     gamma=self.gamma,
                     noise_clip=self.noise_clip,

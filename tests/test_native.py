@@ -113,6 +113,20 @@ def test_memory_follows_the_size_of_the_batch() -> None:
         assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(expected, gradients))
 
 
+def test_weights_that_were_moved_are_found_again() -> None:
+    module = make_module()
+    sample = make_sample(module, 8)
+    module.td3.compute_in(torch.float32)
+    before = module.td3.gradients()[1](sample["inputs"])[1].item()
+    with torch.no_grad():
+        for parameter in module.policy.actor.parameters():
+            parameter.data = parameter.data.clone() * 0.5
+    module.td3.compute_in(torch.float32)
+    loss = module.td3.gradients()[1](sample["inputs"])[1].item()
+    assert loss == pytest.approx(module.td3.actor_gradients(sample["inputs"])[1].item(), abs=1e-5)
+    assert loss != pytest.approx(before, abs=1e-5)
+
+
 def test_the_same_threads_give_the_same_bits(threads) -> None:
     threads(2)
     module = make_module()
@@ -159,7 +173,7 @@ def test_without_a_compiler_updates_are_plain(monkeypatch: pytest.MonkeyPatch) -
 def test_what_cannot_be_built_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch._inductor.codecache import CppCodeCache
 
-    def fail(source: str) -> None:
+    def fail(source: str, extra_flags: tuple[str, ...]) -> None:
         raise OSError("undefined symbol")
 
     monkeypatch.setattr(CppCodeCache, "load", fail)

@@ -17,6 +17,8 @@ from rher_pl.networks import Actor, Critic
 Gradients = tuple[Tensor, ...]
 
 
+FLAGS = ("-ftree-loop-vectorize", "-ffp-contract=fast")
+"""PyTorch's builder leaves loops as they are, since its own are written in vectors."""
 SIZES = ("batch", "inputs", "actions", "hidden", "layers", "members", "threads")
 
 
@@ -65,9 +67,13 @@ class NativeGradients:
         self._library = library
         self._networks = (actor, critic, target_actor, target_critic)
         bounds = (-1.0 / (1.0 - gamma), 0.0) if bounded_target else (-inf, inf)
-        self._rule = _Rule(gamma, noise_clip, *bounds, action_l2)
-        self._memory: tuple[Tensor, Tensor, Tensor] | None = None
-        self._sizes = _Sizes()
+        self._rule = ctypes.byref(_Rule(gamma, noise_clip, *bounds, action_l2))
+        self._memory: _Memory | None = None
+        self.bind()
+
+    def bind(self) -> None:
+        """Use the weights where they are now; to be called again if they were moved."""
+        self._pointers = [_pointers(network) for network in self._networks]
 
     @staticmethod
     def suits(critic: Critic, dtype: torch.dtype, device: torch.device) -> bool:
@@ -90,61 +96,81 @@ class NativeGradients:
         terminated: Tensor,
     ) -> tuple[Gradients, Tensor, Tensor]:
         """See ``TD3.critic_gradients``."""
-        _, critic, target_actor, target_critic = self._networks
-        kept = [v.contiguous() for v in (inputs, action, next_inputs, noise, reward, terminated)]
-        scratch, gradients, _ = self._prepare(inputs, action.shape[1])
-        q = torch.empty(critic.members, len(inputs))
-        losses = torch.empty(self._sizes.threads, dtype=torch.float64)
+        memory = self._prepare(inputs)
+        values = [v.contiguous() for v in (inputs, action, next_inputs, noise, reward, terminated)]
+        q = torch.empty(memory.members, len(inputs))
+        _, critic, target_actor, target_critic = self._pointers
         self._library.critic_gradients(
-            ctypes.byref(self._sizes),
-            ctypes.byref(self._rule),
-            _pointers(critic),
-            _pointers(target_actor),
-            _pointers(target_critic),
-            ctypes.byref(_Sample(*[value.data_ptr() for value in kept])),
-            _pointer(scratch),
-            _pointer(gradients),
-            ctypes.c_int64(gradients.shape[1]),
-            _pointer(q),
-            _pointer(losses),
+            memory.sizes,
+            self._rule,
+            critic,
+            target_actor,
+            target_critic,
+            ctypes.byref(_Sample(*[value.data_ptr() for value in values])),
+            memory.scratch,
+            *memory.critic_gradients,
+            ctypes.c_void_p(q.data_ptr()),
+            memory.losses,
         )
-        return _shaped(gradients[0], critic), losses.sum().float(), q
+        return memory.critic_views, memory.loss(), q
 
     def actor_gradients(self, inputs: Tensor) -> tuple[Gradients, Tensor]:
         """See ``TD3.actor_gradients``."""
-        actor, critic, _, _ = self._networks
-        kept = inputs.contiguous()
-        actions = actor.net.layers()[-1][0].shape[-1]
-        scratch, _, gradients = self._prepare(inputs, actions)
-        losses = torch.empty(self._sizes.threads, dtype=torch.float64)
+        memory, inputs = self._prepare(inputs), inputs.contiguous()
+        actor, critic, _, _ = self._pointers
         self._library.actor_gradients(
-            ctypes.byref(self._sizes),
-            ctypes.byref(self._rule),
-            _pointers(actor),
-            _pointers(critic),
-            _pointer(kept),
-            _pointer(scratch),
-            _pointer(gradients),
-            ctypes.c_int64(gradients.shape[1]),
-            _pointer(losses),
+            memory.sizes,
+            self._rule,
+            actor,
+            critic,
+            ctypes.c_void_p(inputs.data_ptr()),
+            memory.scratch,
+            *memory.actor_gradients,
+            memory.losses,
         )
-        return _shaped(gradients[0], actor), losses.sum().float()
+        return memory.actor_views, memory.loss()
 
-    def _prepare(self, inputs: Tensor, actions: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Scratch and gradients of critic and actor, each with a row for every thread."""
-        actor, critic, _, _ = self._networks
+    def _prepare(self, inputs: Tensor) -> _Memory:
         threads = min(torch.get_num_threads(), len(inputs))
-        hidden = critic.net.layers()[0][0].shape[2]
-        sizes = (*inputs.shape, actions, hidden, critic.net.depth - 1, critic.members, threads)
-        before = tuple(getattr(self._sizes, name) for name in SIZES)
-        if sizes != before or self._memory is None:
-            self._sizes = _Sizes(*sizes)
-            self._memory = (
-                torch.empty(threads, self._library.scratch_size(ctypes.byref(self._sizes))),
-                torch.empty(threads, sum(p.numel() for p in critic.parameters())),
-                torch.empty(threads, sum(p.numel() for p in actor.parameters())),
-            )
+        if self._memory is None or self._memory.made_for != (len(inputs), threads):
+            actor, critic, _, _ = self._networks
+            self._memory = _Memory(self._library, actor, critic, len(inputs), threads)
         return self._memory
+
+
+class _Memory:
+    """What passes over a batch of one size write to, with a part for each thread.
+
+    Args:
+        library: tells how much of it there must be.
+        actor, critic: networks whose gradients are computed.
+        batch_size, threads: what it is made for.
+    """
+
+    def __init__(
+        self, library: ctypes.CDLL, actor: Actor, critic: Critic, batch_size: int, threads: int
+    ) -> None:
+        self.made_for = (batch_size, threads)
+        self.members = critic.members
+        _, inputs, hidden = actor.net.layers()[0][0].shape
+        actions, layers = actor.net.layers()[-1][0].shape[-1], actor.net.depth - 1
+        sizes = _Sizes(batch_size, inputs, actions, hidden, layers, critic.members, threads)
+        self.sizes = ctypes.byref(sizes)
+        self._losses = torch.zeros(threads, dtype=torch.float64)
+        self._scratch = torch.empty(threads, library.scratch_size(self.sizes))
+        flat = [
+            torch.empty(threads, sum(map(Tensor.numel, n.parameters()))) for n in (critic, actor)
+        ]
+        self.critic_gradients, self.actor_gradients = (
+            (_pointer(part), ctypes.c_int64(part.shape[1])) for part in flat
+        )
+        self.critic_views = _shaped(flat[0][0], critic)
+        self.actor_views = _shaped(flat[1][0], actor)
+        self.scratch, self.losses = _pointer(self._scratch), _pointer(self._losses)
+
+    def loss(self) -> Tensor:
+        """What the threads' shares of a loss add up to."""
+        return self._losses.sum().float()
 
 
 @cache
@@ -154,7 +180,7 @@ def _load() -> ctypes.CDLL | None:
 
     source = Path(__file__).with_name("gradients.cpp").read_text()
     try:
-        library: Any = CppCodeCache.load(source)
+        library: Any = CppCodeCache.load(source, extra_flags=FLAGS)
     except (OSError, RuntimeError, SubprocessError):  # whatever it is, others do the same work
         return None
     library.scratch_size.restype = ctypes.c_int64

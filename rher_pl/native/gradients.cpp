@@ -190,6 +190,7 @@ void locate(const Sizes& s, int members, int member, int width, int outputs, flo
 
 // Every thread has written its own part; what they add up to goes to the first, in a fixed order.
 void add_up(float* parts, int64_t size, int threads) {
+    if (threads == 1) return;
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < size; ++i) {
         float sum = parts[i];
