@@ -168,6 +168,7 @@ def check_rendering() -> Finding:
 def check_cpu() -> Iterator[Finding]:
     import torch
 
+    from rher_pl.native import NativeGradients
     from rher_pl.precision import cpu_has_bfloat16
 
     features = torch.cpu.get_capabilities()
@@ -176,6 +177,13 @@ def check_cpu() -> Iterator[Finding]:
     detail = ", ".join(wide) or "no wide vectors"
     note = "trains in bf16-mixed" if bfloat16 else "no bfloat16: trains in 32-true, more slowly"
     yield Finding("cpu", Level.OK if bfloat16 else Level.SLOW, f"{detail}; {note}")
+    native = NativeGradients.available()
+    yield Finding(
+        "compiler",
+        Level.OK if native or bfloat16 else Level.SLOW,
+        f"updates in float32 are {'C++' if native else 'plain PyTorch, more slowly'}",
+        "" if native else "install g++",
+    )
     cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
     fits = threads <= cores
     yield Finding(
