@@ -7,7 +7,8 @@ at random for each update, and the actor ascends the mean of all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 import torch
@@ -90,7 +91,7 @@ class TD3:
         self._compiled = compiled
         self._compile = _compiler() if compiled else None
         self._functions: tuple[CriticGradients, ActorGradients] | None = None
-        self._native: NativeGradients | None = None
+        self._found: tuple[NativeGradients | None] | None = None
         self.compute_in(torch.float32)
 
     def compute_in(self, dtype: torch.dtype) -> None:
@@ -101,12 +102,12 @@ class TD3:
         """
         kind = (dtype, self._critic_weights[0].device)
         if kind != self._kind:
-            self._kind, self._functions, self._native = kind, None, None
+            self._kind, self._functions, self._found = kind, None, None
             self._make_copies(dtype)
         for copy in self._copies:
             copy.refresh()
-        if self._native is not None:
-            self._native.bind()
+        if self._found is not None and self._found[0] is not None:
+            self._found[0].bind()
 
     def _make_copies(self, dtype: torch.dtype) -> None:
         actor, critic, target_actor, target_critic = self._trained
@@ -124,24 +125,18 @@ class TD3:
         """What computes gradients in ``dtype`` on ``device``."""
         if self._compiled is False:
             return Engine.plain
-        if NativeGradients.suits(self._trained[1], dtype, device) and NativeGradients.available():
+        if NativeGradients.suits(self._trained[1], dtype, device) and self._native() is not None:
             return Engine.native
         return Engine.compiled if self._compiled else Engine.plain
 
     def gradients(self) -> tuple[CriticGradients, ActorGradients]:
         """The functions of the engine, which is chosen when it is first needed."""
         if self._functions is None:
-            weight = self._critic_weights[0]
-            engine = self.engine(self.critic_parameters[0].dtype, weight.device)
+            engine = self.engine(self.critic_parameters[0].dtype, self._critic_weights[0].device)
             self._functions = self.critic_gradients, self.actor_gradients
             if engine == Engine.native:
-                native = self._native = NativeGradients(
-                    *self._trained,
-                    gamma=self.gamma,
-                    noise_clip=self.noise_clip,
-                    action_l2=self.action_l2,
-                    bounded_target=self.bounded_target,
-                )
+                native = self._native()
+                assert native is not None
                 self._functions = native.critic_gradients, native.actor_gradients
             elif engine == Engine.compiled:
                 assert self._compile is not None
@@ -150,6 +145,53 @@ class TD3:
                     self._compile(self.actor_gradients),
                 )
         return self._functions
+
+    def _native(self) -> NativeGradients | None:
+        """The native engine, if it can be built and computes what the losses here say."""
+        if self._found is None:
+            self._found = (self._make_native(),)
+        return self._found[0]
+
+    def _make_native(self) -> NativeGradients | None:
+        if not NativeGradients.available():
+            return None
+        native = NativeGradients(
+            *self._trained,
+            gamma=self.gamma,
+            noise_clip=self.noise_clip,
+            action_l2=self.action_l2,
+            bounded_target=self.bounded_target,
+        )
+        sample = self._random_sample(batch_size=8)
+        inputs = sample["inputs"]
+        if agree(self.critic_gradients(**sample), native.critic_gradients(**sample)) and agree(
+            self.actor_gradients(inputs), native.actor_gradients(inputs)
+        ):
+            return native
+        print(
+            "warning: the update in C++ does not compute what the losses in Python say; "
+            "PyTorch computes it, more slowly (--model.compiled false leaves this line out)",
+            file=sys.stderr,
+        )
+        return None
+
+    def _random_sample(self, batch_size: int) -> dict[str, Tensor]:
+        """An encoded sample of no meaning; PyTorch's own generator stands still."""
+        generator = torch.Generator().manual_seed(0)
+        actor = self._trained[0].net
+        width, actions = actor.layers()[0][0].shape[1], actor.layers()[-1][0].shape[2]
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(batch_size, *shape, generator=generator)
+
+        return {
+            "inputs": normal(width),
+            "action": normal(actions).clamp(-1.0, 1.0),
+            "next_inputs": normal(width),
+            "noise": normal(actions),
+            "reward": (normal() > 0.0).float() - 1.0,
+            "terminated": normal() > 1.0,
+        }
 
     def update(
         self, sample: TensorDictBase, number: int, apply_critic: Apply, apply_actor: Apply
@@ -252,6 +294,18 @@ def draw_subsets(members: int, updates: int, batch_size: int) -> Tensor:
     """For each update, ``SUBSET`` different ones of ``members``: [updates, batch_size, SUBSET]."""
     drawn = torch.rand(updates, members).argsort(-1)[:, :SUBSET]
     return drawn.unsqueeze(1).expand(-1, batch_size, -1)
+
+
+def agree(expected: Sequence[Tensor | Gradients], found: Sequence[Tensor | Gradients]) -> bool:
+    """Whether gradients, losses and values are the same but for rounding; NaN agrees with NaN."""
+    flat = [
+        [v for part in parts for v in ([part] if isinstance(part, Tensor) else part)]
+        for parts in (expected, found)
+    ]
+    return all(
+        torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(a.abs().max()), equal_nan=True)
+        for a, b in zip(*flat, strict=True)
+    )
 
 
 def _critic_inputs(sample: TensorDictBase) -> dict[str, Tensor]:

@@ -1,4 +1,7 @@
-"""The native engine computes what the plain one does, and is used where it can be."""
+"""The native engine computes what the plain one does, and is used where it can be.
+
+These tests need a C++ compiler, as developing here does; using the package does not.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,12 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from rher_pl import native
+from rher_pl import losses, native
 from rher_pl.choices import Algorithm
 from rher_pl.module import RHERModule
 from rher_pl.native import NativeGradients
 from rher_pl.td3 import Engine
 
-pytestmark = pytest.mark.skipif(
-    not NativeGradients.available(), reason="needs a C++ compiler: install g++"
-)
 CPU = torch.device("cpu")
 
 
@@ -159,6 +159,20 @@ def test_it_is_used_for_float32_on_a_cpu_only() -> None:
     td3 = make_module().td3
     assert td3.engine(torch.bfloat16, CPU) == Engine.plain
     assert td3.engine(torch.float32, torch.device("cuda")) == Engine.plain
+
+
+def test_a_loss_that_was_changed_is_not_ignored(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever edits ``losses.py`` or derives from ``TD3`` gets what they wrote."""
+    changed = losses.critic_loss
+    monkeypatch.setattr(losses, "critic_loss", lambda q, target: 0.5 * changed(q, target))
+    module = make_module()
+    randomness = torch.get_rng_state()
+    assert module.td3.engine(torch.float32, CPU) == Engine.plain
+    assert module.td3.gradients()[0] == module.td3.critic_gradients
+    assert capsys.readouterr().err.count("warning: the update in C++") == 1
+    assert torch.equal(torch.get_rng_state(), randomness)
 
 
 def test_without_a_compiler_updates_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
