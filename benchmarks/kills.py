@@ -23,6 +23,7 @@ from mlflow.tracking import MlflowClient
 
 from rher_pl.checkpoint_io import read_checkpoint_file
 from rher_pl.fit import main
+from rher_pl.native import NativeGradients
 from rher_pl.store import absolute_uri, creating
 
 CONFIG: dict[str, Any] = {
@@ -160,6 +161,7 @@ class Kills:
         self.folder, self.random = folder, random.Random(seed)
         self.arguments = ["--config", str(folder / "config.yaml"), *options]
         (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+        NativeGradients.available()  # built once, before the first fork
         store = f"sqlite:///{folder}/empty/mlruns/mlflow.db"
         if child := os.fork():  # not here: a fork must not inherit a database connection
             finish(child)

@@ -188,14 +188,21 @@ void locate(const Sizes& s, int members, int member, int width, int outputs, flo
     }
 }
 
-// Every thread has written its own part; what they add up to goes to the first, in a fixed order.
-void add_up(float* parts, int64_t size, int threads) {
-    if (threads == 1) return;
+// Share by share, each by one thread; what their gradients add up to goes to the first part, in a
+// fixed order. One share forms no team of threads: a forked process may be unable to.
+template <typename Share>
+void in_shares(int threads, float* gradients, int64_t size, Share compute) {
+    if (threads == 1) return compute(0);
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for schedule(static, 1)
+        for (int n = 0; n < threads; ++n) compute(n);
 #pragma omp for schedule(static)
-    for (int64_t i = 0; i < size; ++i) {
-        float sum = parts[i];
-        for (int t = 1; t < threads; ++t) sum += parts[t * size + i];
-        parts[i] = sum;
+        for (int64_t i = 0; i < size; ++i) {
+            float sum = gradients[i];
+            for (int n = 1; n < threads; ++n) sum += gradients[n * size + i];
+            gradients[i] = sum;
+        }
     }
 }
 
@@ -340,28 +347,20 @@ extern "C" {
 void critic_gradients(const Sizes* s, const Rule* rule, Network critic, Network target_actor,
                       Network target_critic, const Sample* sample, float* scratch,
                       float* gradients, int64_t size, float* q, double* losses) {
-#pragma omp parallel num_threads(s->threads)
-    {
-#pragma omp for schedule(static, 1)
-        for (int n = 0; n < s->threads; ++n)
-            losses[n] = critic_share(Worker(*s, scratch, n), *rule, critic, target_actor,
-                                     target_critic, *sample, gradients + n * size, q);
-        add_up(gradients, size, s->threads);
-    }
+    in_shares(s->threads, gradients, size, [=](int n) {
+        losses[n] = critic_share(Worker(*s, scratch, n), *rule, critic, target_actor, target_critic,
+                                 *sample, gradients + n * size, q);
+    });
 }
 
 // Ascend the first critic's value of the actor's own actions, TD3 equation 15, less their squares.
 void actor_gradients(const Sizes* s, const Rule* rule, Network actor, Network critic,
                      const float* inputs, float* scratch, float* gradients, int64_t size,
                      double* losses) {
-#pragma omp parallel num_threads(s->threads)
-    {
-#pragma omp for schedule(static, 1)
-        for (int n = 0; n < s->threads; ++n)
-            losses[n] = actor_share(Worker(*s, scratch, n), *rule, actor, critic, inputs,
-                                    gradients + n * size);
-        add_up(gradients, size, s->threads);
-    }
+    in_shares(s->threads, gradients, size, [=](int n) {
+        losses[n] = actor_share(Worker(*s, scratch, n), *rule, actor, critic, inputs,
+                                gradients + n * size);
+    });
 }
 
 }  // extern "C"
