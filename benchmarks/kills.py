@@ -23,7 +23,7 @@ from mlflow.tracking import MlflowClient
 
 from rher_pl.checkpoint_io import read_checkpoint_file
 from rher_pl.fit import main
-from rher_pl.native import NativeGradients
+from rher_pl.native.gradients import NativeGradients
 from rher_pl.store import absolute_uri, creating
 
 CONFIG: dict[str, Any] = {

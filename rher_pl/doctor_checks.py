@@ -168,7 +168,7 @@ def check_rendering() -> Finding:
 def check_cpu() -> Iterator[Finding]:
     import torch
 
-    from rher_pl.native import NativeGradients
+    from rher_pl.native.gradients import NativeGradients
     from rher_pl.precision import cpu_has_bfloat16
 
     features = torch.cpu.get_capabilities()

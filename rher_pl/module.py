@@ -21,6 +21,7 @@ from rher_pl.choices import Algorithm, Mixing, RelayMode, plain
 from rher_pl.errors import require
 from rher_pl.evaluation import evaluate
 from rher_pl.limits import require_memory
+from rher_pl.native.steps import adam_step, can_step
 from rher_pl.networks import Actor, Critic
 from rher_pl.policy import InputEncoder, RelayPolicy
 from rher_pl.precision import compute_type
@@ -231,9 +232,16 @@ class RHERModule(pl.LightningModule):
         return self.td3.update(
             sample,
             self.updates,
-            partial(apply_gradients, critics),
-            partial(apply_gradients, actor),
+            partial(self._step, critics),
+            partial(self._step, actor),
         )
+
+    def _step(self, optimizer: Any, gradients: Sequence[Tensor]) -> None:
+        """One step of an optimizer, by the engine itself where it knows the optimizer."""
+        if self.td3.native and can_step(optimizer):
+            adam_step(optimizer, gradients)
+        else:
+            apply_gradients(optimizer, gradients)
 
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Build the update ahead of its first use, for so many samples of each subtask."""
@@ -315,10 +323,17 @@ def split_rounds(samples: TensorDict, mixing: Mixing) -> list[TensorDict]:
 
 def apply_gradients(optimizer: Any, gradients: Sequence[Tensor]) -> None:
     """One step of an optimizer with gradients computed elsewhere."""
-    parameters = optimizer.param_groups[0]["params"]
-    for parameter in parameters:
+    copies: list[Tensor] = []
+    originals: list[Tensor] = []
+    for parameter, gradient in zip(optimizer.param_groups[0]["params"], gradients, strict=True):
+        # Fused Adam takes a gradient to be as its parameter is, and does not check.
+        if gradient.dtype == parameter.dtype and gradient.stride() == parameter.stride():
+            parameter.grad = gradient
+            continue
         if parameter.grad is None:
             parameter.grad = torch.empty_like(parameter)
-    # Fused Adam takes a gradient to lie in memory as its parameter does, and does not check.
-    torch._foreach_copy_([parameter.grad for parameter in parameters], list(gradients))
+        copies.append(parameter.grad)
+        originals.append(gradient)
+    if copies:
+        torch._foreach_copy_(copies, originals)
     optimizer.step()

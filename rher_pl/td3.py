@@ -17,7 +17,8 @@ from torch import Tensor
 
 from rher_pl import losses
 from rher_pl.errors import ConfigError
-from rher_pl.native import NativeGradients
+from rher_pl.native import steps
+from rher_pl.native.gradients import NativeGradients
 from rher_pl.networks import Actor, Critic
 from rher_pl.reduced import ReducedCopy
 
@@ -36,7 +37,7 @@ class Engine(str, Enum):
     plain = "plain"
     """PyTorch, one operation after the other."""
     native = "native"
-    """C++, see :mod:`rher_pl.native`: float32 on a CPU, one or two critics without layer norm."""
+    """C++ on a CPU, see :mod:`rher_pl.native`: one or two critics without layer norm."""
     compiled = "compiled"
     """``torch.compile``."""
 
@@ -109,6 +110,12 @@ class TD3:
         if self._found is not None and self._found[0] is not None:
             self._found[0].bind()
 
+    def _refresh(self, *copies: ReducedCopy) -> None:
+        """Copies that an engine computes with follow the weights; the native one reads those."""
+        if not self.native:
+            for copy in copies:
+                copy.refresh()
+
     def _make_copies(self, dtype: torch.dtype) -> None:
         actor, critic, target_actor, target_critic = self._trained
         self._actor, self._critic = ReducedCopy(actor, dtype), ReducedCopy(critic, dtype)
@@ -146,6 +153,11 @@ class TD3:
                 )
         return self._functions
 
+    @property
+    def native(self) -> bool:
+        """Whether the native engine computes; not before one has been chosen."""
+        return self._functions is not None and bool(self._found and self._found[0])
+
     def _native(self) -> NativeGradients | None:
         """The native engine, if it can be built and computes what the losses here say."""
         if self._found is None:
@@ -155,25 +167,53 @@ class TD3:
     def _make_native(self) -> NativeGradients | None:
         if not NativeGradients.available():
             return None
-        native = NativeGradients(
-            *self._trained,
-            gamma=self.gamma,
-            noise_clip=self.noise_clip,
-            action_l2=self.action_l2,
-            bounded_target=self.bounded_target,
-        )
-        sample = self._random_sample(batch_size=8)
-        inputs = sample["inputs"]
-        if agree(self.critic_gradients(**sample), native.critic_gradients(**sample)) and agree(
-            self.actor_gradients(inputs), native.actor_gradients(inputs)
+        dtype = self.critic_parameters[0].dtype
+        if (
+            self._agrees_with_native(torch.float32, 1e-3)
+            and self._agrees_with_native(dtype, 0.2)
+            and self._averages_as_native()
         ):
-            return native
+            return self._native_in(dtype)
         print(
             "warning: the update in C++ does not compute what the losses in Python say; "
             "PyTorch computes it, more slowly (--model.compiled false leaves this line out)",
             file=sys.stderr,
         )
         return None
+
+    def _native_in(self, dtype: torch.dtype) -> NativeGradients:
+        return NativeGradients(
+            *self._trained,
+            dtype,
+            gamma=self.gamma,
+            noise_clip=self.noise_clip,
+            action_l2=self.action_l2,
+            bounded_target=self.bounded_target,
+        )
+
+    def _agrees_with_native(self, dtype: torch.dtype, tolerance: float) -> bool:
+        """Whether C++ and the losses here give the same on a sample of no meaning."""
+        native, sample = self._native_in(dtype), self._random_sample(batch_size=64)
+        kept = self.critic_parameters[0].dtype
+        self._make_copies(dtype)
+        for copy in self._copies:
+            copy.refresh()
+        same = agree(
+            self.critic_gradients(**sample), native.critic_gradients(**sample), tolerance
+        ) and agree(
+            self.actor_gradients(sample["inputs"]),
+            native.actor_gradients(sample["inputs"]),
+            tolerance,
+        )
+        self._make_copies(kept)
+        return same
+
+    def _averages_as_native(self) -> bool:
+        sources = self._critic_weights
+        found, expected = [[torch.zeros_like(s) for s in sources] for _ in range(2)]
+        steps.polyak_update(found, sources, self.tau)
+        losses.polyak_update(expected, sources, self.tau)
+        return agree([tuple(expected)], [tuple(found)], 1e-5)
 
     def _random_sample(self, batch_size: int) -> dict[str, Tensor]:
         """An encoded sample of no meaning; PyTorch's own generator stands still."""
@@ -200,17 +240,17 @@ class TD3:
         critic_gradients, actor_gradients = self.gradients()
         gradients, critic_loss, q = critic_gradients(**_critic_inputs(sample))
         apply_critic(gradients)
-        self._critic.refresh()
+        self._refresh(self._critic)
         metrics = {"critic_loss": critic_loss, "q": q}
         if number % self.policy_delay == 0:
             gradients, metrics["actor_loss"] = actor_gradients(sample["inputs"])
             apply_actor(gradients)
-            self._actor.refresh()
+            self._refresh(self._actor)
         sources = self._critic_weights + self._actor_weights
-        losses.polyak_update(self._targets, sources, self.tau)
-        losses.polyak_update(self._averaged, self._actor_weights, self.average_rate)
-        self._target_actor.refresh()
-        self._target_critic.refresh()
+        polyak_update = steps.polyak_update if self.native else losses.polyak_update
+        polyak_update(self._targets, sources, self.tau)
+        polyak_update(self._averaged, self._actor_weights, self.average_rate)
+        self._refresh(self._target_actor, self._target_critic)
         return metrics
 
     def critic_gradients(
@@ -296,16 +336,23 @@ def draw_subsets(members: int, updates: int, batch_size: int) -> Tensor:
     return drawn.unsqueeze(1).expand(-1, batch_size, -1)
 
 
-def agree(expected: Sequence[Tensor | Gradients], found: Sequence[Tensor | Gradients]) -> bool:
-    """Whether gradients, losses and values are the same but for rounding; NaN agrees with NaN."""
-    flat = [
-        [v for part in parts for v in ([part] if isinstance(part, Tensor) else part)]
-        for parts in (expected, found)
-    ]
-    return all(
-        torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(a.abs().max()), equal_nan=True)
-        for a, b in zip(*flat, strict=True)
-    )
+def agree(
+    expected: Sequence[Tensor | Gradients], found: Sequence[Tensor | Gradients], tolerance: float
+) -> bool:
+    """Whether gradients, losses and values are the same but for rounding; NaN agrees with NaN.
+
+    Each part may differ by ``tolerance`` of its norm; the gradients of a network are one part.
+    """
+
+    def flat(part: Tensor | Gradients) -> Tensor:
+        values = [part] if isinstance(part, Tensor) else part
+        return torch.cat([value.detach().float().flatten() for value in values])
+
+    def same(a: Tensor, b: Tensor) -> bool:
+        difference = (a - b).nan_to_num().norm()
+        return a.isnan().equal(b.isnan()) and bool(difference <= tolerance * a.nan_to_num().norm())
+
+    return all(same(flat(a), flat(b)) for a, b in zip(expected, found, strict=True))
 
 
 def _critic_inputs(sample: TensorDictBase) -> dict[str, Tensor]:

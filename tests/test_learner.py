@@ -381,7 +381,7 @@ def test_a_reduced_copy_rounds_the_weights_of_now_and_shares_the_head():
 
 def test_all_networks_compute_with_the_weights_of_the_last_update():
     torch.manual_seed(0)
-    module = RHERModule("FetchPush-v4", hidden_size=16)
+    module = RHERModule("FetchPush-v4", hidden_size=16, compiled=False)
     module.td3.compute_in(torch.bfloat16)
     optimizers, _ = module.configure_optimizers()
     module.optimizers = lambda use_pl_optimizer=True: optimizers

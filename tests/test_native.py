@@ -12,13 +12,18 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from rher_pl import losses, native
+from rher_pl import losses
 from rher_pl.choices import Algorithm
 from rher_pl.module import RHERModule
-from rher_pl.native import NativeGradients
-from rher_pl.td3 import Engine
+from rher_pl.native import gradients, library
+from rher_pl.native.gradients import NativeGradients
+from rher_pl.td3 import TD3, Engine
 
 CPU = torch.device("cpu")
+
+in_pairs = pytest.mark.skipif(
+    not NativeGradients.types() > {torch.float32}, reason="this CPU has no products of bfloat16"
+)
 
 
 def make_module(**options: Any) -> RHERModule:
@@ -34,13 +39,14 @@ def make_module(**options: Any) -> RHERModule:
     return module
 
 
-def make_native(module: RHERModule) -> NativeGradients:
+def make_native(module: RHERModule, dtype: torch.dtype = torch.float32) -> NativeGradients:
     td3 = module.td3
     return NativeGradients(
         module.policy.actor,
         module.critic,
         module.target_actor,
         module.target_critic,
+        dtype,
         gamma=td3.gamma,
         noise_clip=td3.noise_clip,
         action_l2=td3.action_l2,
@@ -103,6 +109,58 @@ def test_losses_and_gradients_are_those_of_pytorch(number: int, options: dict, t
         assert_same(module, batch_size)
 
 
+def errors(module: RHERModule, sample: dict[str, torch.Tensor], *others: Any) -> list[float]:
+    """How far each of ``others`` is from float32: of the norm of all gradients and losses."""
+
+    def compute(functions: Any) -> torch.Tensor:
+        critic, loss, q = functions.critic_gradients(**sample)
+        actor, actor_loss = functions.actor_gradients(sample["inputs"])
+        values = (*critic, *actor, loss, actor_loss, q)
+        return torch.cat([value.float().flatten() for value in values])
+
+    module.td3.compute_in(torch.float32)
+    exact = compute(module.td3)
+    found = []
+    for other in others:
+        if isinstance(other, TD3):
+            other.compute_in(torch.bfloat16)
+        found.append(float((compute(other) - exact).norm() / exact.norm()))
+    return found
+
+
+@in_pairs
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"hidden_layers": 1, "hidden_size": 17},
+        {"algorithm": Algorithm.ddpg, "hidden_layers": 2, "hidden_size": 100},
+        {"hidden_size": 256},
+    ],
+    ids=["td3", "shallow", "ddpg", "large"],
+)
+def test_bfloat16_is_no_further_from_float32_than_pytorchs(options: dict) -> None:
+    module = make_module(**options)
+    for batch_size in (64, 7, 1):
+        sample = make_sample(module, batch_size)
+        found, plain = errors(module, sample, make_native(module, torch.bfloat16), module.td3)
+        assert 0.0 < found < max(1.2 * plain, 0.004), batch_size
+
+
+@in_pairs
+def test_in_bfloat16_the_number_of_threads_changes_no_bit(threads) -> None:
+    module = make_module(hidden_size=100)
+    sample, results = make_sample(module, 45), []
+    for number in (1, 2, 3):
+        threads(number)
+        computed = make_native(module, torch.bfloat16)
+        critic, loss, q = computed.critic_gradients(**sample)
+        actor, actor_loss = computed.actor_gradients(sample["inputs"])
+        results.append([v.clone() for v in (*critic, *actor, loss, actor_loss, q)])
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
 def test_memory_follows_the_size_of_the_batch() -> None:
     module = make_module()
     computed = make_native(module)
@@ -136,17 +194,33 @@ def test_the_same_threads_give_the_same_bits(threads) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, again))
 
 
+@pytest.mark.parametrize("dtype", sorted(NativeGradients.types(), key=str))
 @pytest.mark.parametrize("layer", [0, 1, 3])
-def test_nan_is_seen_in_the_loss(layer: int) -> None:
+def test_nan_is_seen_in_the_loss(layer: int, dtype: torch.dtype) -> None:
     module = make_module()
     with torch.no_grad():
         module.critic.net.layers()[layer][0][0, 0, 0] = math.nan
     sample = make_sample(module, 8)
-    _, loss, _ = make_native(module).critic_gradients(**sample)
+    _, loss, _ = make_native(module, dtype).critic_gradients(**sample)
     assert loss.isnan()
 
 
-def test_it_is_used_for_float32_on_a_cpu_only() -> None:
+@pytest.mark.parametrize(
+    ("features", "types"),
+    [
+        ({"avx2": True}, {torch.float32}),
+        ({"avx512_bf16": True}, {torch.float32, torch.bfloat16}),
+        ({"avx512_bf16": True, "amx_bf16": True}, {torch.float32}),
+    ],
+)
+def test_it_computes_in_what_the_cpu_has(
+    features: dict, types: set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
+    assert NativeGradients.types() == types
+
+
+def test_it_is_used_on_a_cpu_only() -> None:
     def engine(compiled: bool | None, **options: Any) -> Engine:
         module = RHERModule("FetchPush-v4", hidden_size=8, compiled=compiled, **options)
         return module.td3.engine(torch.float32, CPU)
@@ -157,7 +231,7 @@ def test_it_is_used_for_float32_on_a_cpu_only() -> None:
         assert engine(None, **options) == Engine.plain
         assert engine(True, **options) == Engine.compiled
     td3 = make_module().td3
-    assert td3.engine(torch.bfloat16, CPU) == Engine.plain
+    assert td3.engine(torch.float16, CPU) == Engine.plain
     assert td3.engine(torch.float32, torch.device("cuda")) == Engine.plain
 
 
@@ -176,7 +250,7 @@ def test_a_loss_that_was_changed_is_not_ignored(
 
 
 def test_without_a_compiler_updates_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "_load", lambda: None)
+    monkeypatch.setattr(gradients, "load", lambda: None)
     module = make_module()
     assert module.td3.engine(torch.float32, CPU) == Engine.plain
     optimizers, _ = module.configure_optimizers()
@@ -187,12 +261,12 @@ def test_without_a_compiler_updates_are_plain(monkeypatch: pytest.MonkeyPatch) -
 def test_what_cannot_be_built_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch._inductor.codecache import CppCodeCache
 
-    def fail(source: str, extra_flags: tuple[str, ...]) -> None:
+    def fail(source: str, **options: Any) -> None:
         raise OSError("undefined symbol")
 
     monkeypatch.setattr(CppCodeCache, "load", fail)
-    native._load.cache_clear()
+    library.load.cache_clear()
     try:
         assert not NativeGradients.available()
     finally:
-        native._load.cache_clear()
+        library.load.cache_clear()
