@@ -26,6 +26,7 @@ from benchmarks.throughput.updates import (
     measure_updates,
     ours,
     random_samples,
+    torch_compiled,
 )
 from rher_pl.module import RHERModule
 from rher_pl.networks import StackedMLP
@@ -118,7 +119,8 @@ def test_updates_are_measured_with_each_number_of_threads(
 ) -> None:
     before = torch.get_num_threads()
     rates = measure_updates(MODEL, 16, threads, 2, rounds=1, compiled=compiled, track=track)
-    names = {"eager_fp32", "ours", "td3loss"} | ({"ours_compiled"} if compiled else set())
+    names = {"eager_fp32", "ours", "td3loss"}
+    names |= {"ours_compiled", "torch_compile"} if compiled else set()
     assert {n: set(found) for n, found in rates.items()} == dict.fromkeys(threads, names)
     assert torch.get_num_threads() == before
 
@@ -127,6 +129,15 @@ def test_the_engines_of_both_contestants_are_told() -> None:
     found = engines(MODEL)
     assert found.keys() == {"ours", "ours_compiled"}
     assert found["ours"] in ("plain", "native") and found["ours_compiled"] != "plain"
+
+
+def test_torch_compile_is_measured_where_cpp_is_used() -> None:
+    module = torch_compiled(MODEL, "32-true")
+    module.warm_up([4])
+    assert not module.td3.native
+    module.td3.compute_in(torch.float32)  # as fit does: what was chosen stays
+    module.update(random_samples(module, 4, 1)[0])
+    assert not module.td3.native
 
 
 def test_losses_of_the_default_update_agree() -> None:

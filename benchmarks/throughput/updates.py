@@ -1,9 +1,10 @@
-"""Updates per second: ours, eager and compiled, beside plain fp32 and TorchRL's loss."""
+"""Updates per second: ours, in C++ and compiled, beside plain fp32 and TorchRL's loss."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from tensordict import TensorDict
@@ -11,6 +12,7 @@ from tensordict import TensorDict
 from benchmarks.throughput.baselines import EagerTD3, TorchRLTD3
 from benchmarks.throughput.rounds import Contestant, Rate, Track, interleave
 from rher_pl.module import RHERModule
+from rher_pl.native.gradients import NativeGradients
 from rher_pl.precision import compute_type, default_precision
 
 Update = Callable[[TensorDict, int], Any]
@@ -50,6 +52,14 @@ def ours(model: Mapping[str, Any], precision: str, compiled: bool | None) -> RHE
     return module
 
 
+def torch_compiled(model: Mapping[str, Any], precision: str) -> RHERModule:
+    """The same with ``torch.compile``, also where C++ would be used."""
+    module = ours(model, precision, compiled=True)
+    with patch.object(NativeGradients, "suits", return_value=False):
+        module.td3.gradients()  # chooses the engine
+    return module
+
+
 def engines(model: Mapping[str, Any]) -> dict[str, str]:
     """What computes the gradients of ``ours`` and ``ours_compiled`` on this CPU."""
     dtype, device = compute_type(default_precision()), torch.device("cpu")
@@ -76,7 +86,8 @@ def measure_updates(
         threads: numbers of torch threads to try.
         updates: in a round.
         rounds: timed ones.
-        compiled: whether ``ours_compiled`` takes part; compiling takes a minute or so.
+        compiled: whether ``ours_compiled`` and ``torch_compile`` take part; compiling takes a
+            minute or so.
         track: shows progress.
     """
     before, precision = torch.get_num_threads(), default_precision()
@@ -94,9 +105,12 @@ def measure_updates(
             "td3loss": (torchrl.update, theirs),
         }
         if compiled:
-            fast = ours(model, precision, compiled=True)
-            fast.warm_up([batch_size])
-            found["ours_compiled"] = (_update(fast), samples)
+            for name, fast in (
+                ("ours_compiled", ours(model, precision, compiled=True)),
+                ("torch_compile", torch_compiled(model, precision)),
+            ):
+                fast.warm_up([batch_size])
+                found[name] = (_update(fast), samples)
         for name, (update, batches) in found.items():
             contestants[f"{name} {count}"] = _round(update, batches, count)
     try:

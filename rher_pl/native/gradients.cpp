@@ -2,8 +2,7 @@
 //
 // Each thread takes a share of the rows through a whole pass, so that what it computes stays in its
 // own cache, and then a share of the gradients of weights. Threads meet twice a pass, not once an
-// operation, and no sum depends on how many they are but through BLAS. Heads, targets and losses are
-// float32. NaN goes through every step, so that a diverged network is seen in its loss.
+// operation, and no sum depends on how many they are. Heads, targets and losses are float32. NaN goes through every step, so that a diverged network is seen in its loss.
 
 namespace {
 
@@ -70,9 +69,10 @@ enum class Purpose { PASS, RETURN, LEARN, PASS_SLOPES, LEARN_SLOPES };
 template <typename Kernel>
 Layers<Kernel> make_layers(Arena& arena, const Sizes& s, Purpose purpose) {
     const bool in_rows = purpose == Purpose::RETURN || purpose == Purpose::LEARN;
-    const bool in_panels = purpose == Purpose::LEARN || purpose == Purpose::LEARN_SLOPES;
+    const bool in_panels = (purpose == Purpose::LEARN && Kernel::READ_IN_PANELS) ||
+                           purpose == Purpose::LEARN_SLOPES;
     const int rows = round_up(s.batch, BLOCK);
-    return Kernel::layers(arena, rows, s.hidden, s.layers, in_rows, in_panels);
+    return Kernel::matrices(arena, rows, s.hidden, s.layers, in_rows, in_panels);
 }
 
 // Where the gradient of each parameter of a member is in a flat buffer [weight_0, bias_0, ...],
@@ -170,7 +170,7 @@ struct Passes {
     // From slopes of the head's outputs, [rows, outputs], to gradients of all hidden layers' sums.
     void backward(Range range, const Net<Kernel>& net, const float* slopes, const Layers<Kernel>& h,
                   const Layers<Kernel>& d, float* buffer) const {
-        std::vector<float> output(s.hidden);
+        std::vector<float> output(round_up(s.hidden, PANEL));
         for (int r = range.first; r < range.last; r += 2) {
             for (int k = 0; k < 2; ++k) {
                 const float* last = Kernel::get(h.back(), r + k, output.data());
@@ -188,12 +188,11 @@ struct Passes {
     // A thread's share of all gradients of a member, from the slopes and what passes left behind.
     void gradients(Thread thread, const float* slopes, const Matrix& x, const Layers<Kernel>& h,
                    const Layers<Kernel>& d, int outputs, const Gradients& to) const {
-        const Range units = thread.share(s.hidden, 32);
+        const Range units = thread.share(s.hidden, PANEL);
         for (int l = 0; l < s.layers; ++l) {
             const Matrix& before = l > 0 ? h[l - 1] : x;
-            Kernel::weight_gradient(thread.share(before.width), before, d[l], rows,
-                                    to.parameters[2 * l]);
-            Kernel::bias_gradient(units, d[l], rows, to.parameters[2 * l + 1]);
+            Kernel::weight_gradient(thread.share(before.width), before, d[l], to.parameters[2 * l]);
+            Kernel::bias_gradient(units, d[l], to.parameters[2 * l + 1]);
         }
         head_gradient(units, slopes, h.back(), outputs, to.parameters[2 * s.layers]);
         if (thread.number > 0) return;
@@ -204,7 +203,8 @@ struct Passes {
 
     void head_gradient(Range units, const float* slopes, const Matrix& last, int outputs,
                        float* out) const {
-        std::vector<float> sums(int64_t(outputs) * s.hidden, 0.0f), buffer(s.hidden);
+        std::vector<float> sums(int64_t(outputs) * s.hidden, 0.0f);
+        std::vector<float> buffer(round_up(s.hidden, PANEL));
         for (int r = 0; r < rows; ++r) {
             const float* h = Kernel::get(last, r, buffer.data());
             for (int a = 0; a < outputs; ++a) {
@@ -380,7 +380,7 @@ template <typename Kernel>
 int64_t count_scratch(const Sizes& s) {
     const CriticPasses<Kernel> critic(s, nullptr, nullptr, nullptr, nullptr);
     const ActorPasses<Kernel> actor(s, nullptr, nullptr, nullptr);
-    return std::max(critic.arena.used, actor.arena.used);
+    return std::max(critic.arena.used, actor.arena.used) + 64;  // a block may reach beyond the end
 }
 
 double sum(const double* values, int count) {
@@ -389,22 +389,20 @@ double sum(const double* values, int count) {
     return total;
 }
 
+using Full = Kernels<Float32>;
 #ifdef __AVX512BF16__
-using Reduced = BFloat16;
+using Reduced = Kernels<BFloat16>;
 #else
-using Reduced = Float32;  // never asked for: see has_bfloat16
+using Reduced = Full;  // this compiler does not know the instruction, which is no loss of precision
 #endif
 
 }  // namespace
 
 extern "C" {
 
-// Whether hidden layers can be computed in bfloat16, as `reduced` asks for.
-int32_t has_bfloat16() { return !std::is_same<Reduced, Float32>::value; }
-
-// Bytes of scratch that both functions need; zeros at first, and aligned to 64.
+// Bytes of scratch that both functions need, aligned to 64.
 int64_t scratch_size(const Sizes* s, int32_t reduced) {
-    return reduced ? count_scratch<Reduced>(*s) : count_scratch<Float32>(*s);
+    return reduced ? count_scratch<Reduced>(*s) : count_scratch<Full>(*s);
 }
 
 // Regress all critics on the clipped double-Q target: values q [members, batch], gradients in the
@@ -413,7 +411,7 @@ double critic_gradients(const Sizes* s, int32_t reduced, const Rule* rule, Netwo
                         Network target_actor, Network target_critic, const Sample* sample,
                         char* scratch, float* gradients, float* q, double* terms) {
     std::fill(terms, terms + s->batch, 0.0);
-    const auto compute = reduced ? regress_critics<Reduced> : regress_critics<Float32>;
+    const auto compute = reduced ? regress_critics<Reduced> : regress_critics<Full>;
     compute(*s, *rule, critic, target_actor, target_critic, *sample, scratch, gradients, q, terms);
     return sum(terms, s->batch) / s->batch;
 }
@@ -424,7 +422,7 @@ double actor_gradients(const Sizes* s, int32_t reduced, const Rule* rule, Networ
                        Network critic, const float* inputs, char* scratch, float* gradients,
                        double* terms) {
     std::fill(terms, terms + s->batch, 0.0);
-    const auto compute = reduced ? ascend_critic<Reduced> : ascend_critic<Float32>;
+    const auto compute = reduced ? ascend_critic<Reduced> : ascend_critic<Full>;
     compute(*s, *rule, actor, critic, inputs, scratch, gradients, terms);
     return sum(terms, s->batch);
 }

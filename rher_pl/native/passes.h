@@ -1,7 +1,5 @@
-// What all kernels share: sizes, memory, and how work is divided among threads.
-//
-// A kernel computes the hidden layers in one type. Its Matrix holds a value for each sample and unit,
-// its Weight those of a layer. All memory is row-major; weights are [in, out] as in perceptron.py.
+// Sizes, memory, and how work is divided among threads. All memory is row-major; weights are
+// [in, out] as in perceptron.py.
 
 #include <omp.h>
 
@@ -9,7 +7,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
 #include <vector>
 
 extern "C" {
@@ -34,8 +31,15 @@ struct Sample {
 
 namespace {
 
-// Rows and units are handed out in blocks; there are as many rows as fill blocks, the last ones empty.
-constexpr int BLOCK = 8;
+#ifdef __AVX512F__
+constexpr int LANES = 16;  // floats in a vector
+constexpr int BLOCK = 8;   // rows that are computed together, as many as registers have room for
+#else
+constexpr int LANES = 8;
+constexpr int BLOCK = 6;
+#endif
+
+constexpr int PANEL = 2 * LANES;  // columns that are
 
 int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
