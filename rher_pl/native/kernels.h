@@ -177,18 +177,19 @@ struct Kernels {
     struct Tile {
         Vector sums[BLOCK][2];
 
-        // By itself, as compilers find registers for all sums only where there is nothing else.
-        __attribute__((noinline)) Tile(Units a, const Number* panel, int length) {
-            Vector left[BLOCK], right[BLOCK];
-            for (int i = 0; i < BLOCK; ++i) left[i] = right[i] = Vector{};
-            for (int u = 0; u < length; ++u, a.first += a.next, panel += PANEL * IN_UNIT) {
+        // By itself, as compilers find registers for all sums only where there is nothing else; and
+        // of one unit at least, as they otherwise keep the sums in memory in case there is none.
+        __attribute__((always_inline)) Tile(Units a, const Number* panel, int length) {
+            Vector left[BLOCK] = {}, right[BLOCK] = {};
+            do {
 #pragma GCC unroll 8
                 for (int i = 0; i < BLOCK; ++i) {
                     const Number* unit = a.first + i * a.next_row;
                     left[i] = Type::add_product(left[i], unit, panel);
                     right[i] = Type::add_product(right[i], unit, panel + LANES * IN_UNIT);
                 }
-            }
+                a.first += a.next, panel += PANEL * IN_UNIT;
+            } while (--length > 0);
             for (int i = 0; i < BLOCK; ++i) sums[i][0] = left[i], sums[i][1] = right[i];
         }
 
