@@ -240,6 +240,20 @@ struct Kernels {
         }
     }
 
+    // From PANEL rows of units to units along rows, in panels.
+    static void turn(const Number (&rows)[PANEL][PANEL], char* to) {
+        for (int half = 0; half < 2; ++half)
+            for (int u = 0; u < PANEL / IN_UNIT; u += LANES) {
+                UnitVector square[LANES];
+                for (int k = 0; k < LANES; ++k)
+                    std::memcpy(&square[k], &rows[half * LANES + k][u * IN_UNIT], sizeof(Vector));
+                transpose(square);
+                for (int k = 0; k < LANES; ++k)
+                    std::memcpy(to + sizeof(uint32_t) * ((u + k) * PANEL + half * LANES),
+                                &square[k], sizeof(Vector));
+            }
+    }
+
     // Rows from i on of W, units along its columns.
     static void make_transposed_panel(const Weight& weight, int i) {
         constexpr int UNITS = PANEL / IN_UNIT;
@@ -255,11 +269,7 @@ struct Kernels {
                 Number* const places[2] = {rows[k], rows[k + 1]};
                 Type::write(two, places);
             }
-            uint32_t from[PANEL][UNITS], turned[UNITS][PANEL];
-            std::memcpy(from, rows, sizeof(from));
-            for (int u = 0; u < UNITS; ++u)
-                for (int k = 0; k < PANEL; ++k) turned[u][k] = from[k][u];
-            std::memcpy(to, turned, sizeof(turned));
+            turn(rows, to);
         }
     }
 };

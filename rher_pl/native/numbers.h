@@ -10,6 +10,37 @@ Vector load(const float* from) { return *reinterpret_cast<const LooseVector*>(fr
 
 void store(Vector value, float* to) { *reinterpret_cast<LooseVector*>(to) = value; }
 
+typedef uint32_t UnitVector __attribute__((vector_size(4 * LANES)));
+
+// Rows and columns of a square of units change places.
+void transpose(UnitVector (&rows)[LANES]) {
+#if __has_builtin(__builtin_shuffle)
+    // Bit by bit of row and column number: what lies above the diagonal with what lies below it.
+#pragma GCC unroll 4
+    for (int bit = 1; bit < LANES; bit *= 2) {
+        UnitVector lower, upper;  // lanes of the first row, then of the second one
+        for (int lane = 0; lane < LANES; ++lane) {
+            lower[lane] = lane & bit ? LANES + lane - bit : lane;
+            upper[lane] = lane & bit ? LANES + lane : lane + bit;
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; ++i) {
+            if (i & bit) continue;
+            const UnitVector first = rows[i], second = rows[i + bit];
+            rows[i] = __builtin_shuffle(first, second, lower);
+            rows[i + bit] = __builtin_shuffle(first, second, upper);
+        }
+    }
+#else
+    for (int i = 0; i < LANES; ++i)
+        for (int j = 0; j < i; ++j) {
+            const uint32_t unit = rows[i][j];
+            rows[i][j] = rows[j][i];
+            rows[j][i] = unit;
+        }
+#endif
+}
+
 struct Float32 {
     using Number = float;
     static constexpr int IN_UNIT = 1;
