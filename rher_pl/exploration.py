@@ -84,7 +84,7 @@ class BehaviorPolicy(TensorDictModuleBase):
         failure = 1.0 - progress.success[self.learner_subtask]
         self.guide_share = self.full_guide_share * (failure if self.fading_guide else 1.0)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Add to the states in ``tensordict`` [N] an ``action`` [N, A], the ``actor`` [N, 1] that
         chose it, and the ``first_unsolved`` subtask [N, 1] there.

@@ -84,6 +84,8 @@ class Relay:
     _source: Tensor = field(init=False, repr=False, compare=False)
     _hindsight: Tensor = field(init=False, repr=False, compare=False)
     _limit: Tensor = field(init=False, repr=False, compare=False)
+    _active: Tensor = field(init=False, repr=False, compare=False)
+    _rank: Tensor = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for subtask in self.subtasks:
@@ -95,7 +97,9 @@ class Relay:
         set_ = object.__setattr__  # frozen: the lookup tables are derived once, here
         set_(self, "_source", self._table(self._source_column))
         set_(self, "_hindsight", self._table(self._hindsight_column))
+        set_(self, "_active", self._source > 0)
         set_(self, "_limit", self._distances())
+        set_(self, "_rank", torch.arange(1, self.num_subtasks + 1))
 
     def _table(self, column: Callable[[Slot, int], int]) -> Tensor:
         """Lookup table [S, P] of columns, one per subtask and slot."""
@@ -167,7 +171,7 @@ class Relay:
     @property
     def active_slots(self) -> Tensor:
         """Which slots each subtask uses, [S, P] bool."""
-        return self._source > 0
+        return self._active
 
     @property
     def active_numbers(self) -> Tensor:
@@ -202,7 +206,7 @@ class Relay:
         """What the networks see of a goal, [*, G]: absolute slots, then relative ones if any."""
         if not self.relative_goals:
             return goals.flatten(-2)
-        active = self.active_slots.to(goals.device)[subtask].unsqueeze(-1)
+        active = self._active.to(goals.device)[subtask].unsqueeze(-1)
         from_gripper = achieved[..., 1:, :] - achieved[..., :1, :]
         slots = [goals, (goals - achieved) * active, from_gripper]
         return torch.cat(slots, dim=-2).flatten(-2)
@@ -212,16 +216,13 @@ class Relay:
 
         ``reached_distance`` takes the place of epsilon for the gripper's slot.
         """
-        distance = torch.linalg.vector_norm(goals - achieved, dim=-1)  # [*, P]
-        return (distance <= self._limit.to(goals.device)[subtask]).all(-1)
+        return _within(goals, achieved, self._limit.to(goals.device)[subtask])
 
     def solved(self, achieved: Tensor, desired: Tensor) -> Tensor:
         """Whether each subtask is solved in a state, [*, S] bool; see :meth:`met`."""
-        candidates = self._candidates(achieved, desired)
-        columns = self._source.to(achieved.device)
-        goals = candidates.index_select(-2, columns.flatten()).unflatten(-2, columns.shape)
-        each = torch.arange(self.num_subtasks, device=achieved.device)
-        return self.met(goals, achieved.unsqueeze(-3), each)
+        columns, limit = self._source.to(achieved.device), self._limit.to(achieved.device)
+        goals = self._candidates(achieved, desired)[..., columns, :]  # [*, S, P, 3]
+        return _within(goals, achieved.unsqueeze(-3), limit)
 
     def first_unsolved(self, achieved: Tensor, desired: Tensor) -> Tensor:
         """The subtask to work on in a state, [*] int64; see :meth:`met`.
@@ -231,13 +232,17 @@ class Relay:
         again does not send the relay back.
         """
         solved = self.solved(achieved, desired)
-        rank = torch.arange(1, self.num_subtasks + 1, device=solved.device)
-        return (solved * rank).amax(-1).clamp(max=self.last)
+        return (solved * self._rank.to(solved.device)).amax(-1).clamp(max=self.last)
 
     def _candidates(self, achieved: Tensor, desired: Tensor) -> Tensor:
         """What a slot may hold, [*, 1 + D + P, 3]: padding, desired goals, current positions."""
         padding = achieved.new_zeros(*achieved.shape[:-2], 1, 3)
         return torch.cat([padding, desired, achieved], dim=-2)
+
+
+def _within(goals: Tensor, achieved: Tensor, limit: Tensor) -> Tensor:
+    """Whether each point [*, P, 3] lies within its limit [*, P] of its goal, all of them: [*]."""
+    return (torch.linalg.vector_norm(goals - achieved, dim=-1) <= limit).all(-1)
 
 
 def _pick(candidates: Tensor, table: Tensor, subtask: Tensor) -> Tensor:
