@@ -185,6 +185,7 @@ def results() -> report.Results:
         **report.update_results({1: updates, 2: updates | {"ours": Rate(9.0, 8.0, 9.5)}}, 2),
         **report.iteration_results({"sequential": iteration, "pipelined": iteration}, "sequential"),
         "training_seconds": {"ours": 10.0, "ours_compiled": 9.0, "sb3": 45.0},
+        "training_rounds": {"ours": [9.0, 10.0, 12.5], "ours_compiled": [9.0], "sb3": [45.0]},
         "startup_seconds": 7.123456,
         "help_seconds": 0.05,
     }
@@ -211,7 +212,15 @@ def test_the_table_shows_everything_and_its_ratios(results: report.Results) -> N
     console = Console(width=110, record=True, file=io.StringIO())
     console.print(report.make_table(results))
     text = console.export_text()
-    for words in ("floor", "4.50 of eager", "1.20 of its parts", "recording", "4.5 times", "7.1 s"):
+    for words in (
+        "floor",
+        "4.50 of eager",
+        "1.20 of its parts",
+        "recording",
+        "4.5 times",
+        "9.0 to 12.5",
+        "7.1 s",
+    ):
         assert words in text
 
 

@@ -2,7 +2,7 @@
 
 Env steps per second of Gymnasium, TorchRL's wrapper and ours beside the floor; updates per second
 of ours beside plain PyTorch and TorchRL; what an iteration of a run costs beside both; seconds of
-a whole training beside stable-baselines3's; seconds to start. Takes about seven minutes on
+a whole training beside stable-baselines3's; seconds to start. Takes about twenty minutes on
 two cores, a minute or two with --quick. Close other programs first: rates are medians of short
 rounds taken in turns, which evens out noise but does not remove it.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -33,6 +33,7 @@ class Budget:
         updates: in a round.
         epochs: of each run whose iterations are timed.
         episodes: of a whole training.
+        trainings: of each contestant, taken in turns.
         starts: of a process, the first of which warms caches.
         num_envs: batch sizes of environments.
         threads: numbers of threads, of environments and of torch.
@@ -44,13 +45,16 @@ class Budget:
     updates: int = 40
     epochs: int = 6
     episodes: int = 200
+    trainings: int = 3
     starts: int = 4
     num_envs: Sequence[int] = (1, 8, 16, 32)
     threads: Sequence[int] = (1, 2)
     compiled: bool = True
 
 
-QUICK = Budget(env_rounds=2, update_rounds=3, updates=10, epochs=2, episodes=10, starts=2)
+QUICK = Budget(
+    env_rounds=2, update_rounds=3, updates=10, epochs=2, episodes=10, trainings=1, starts=2
+)
 
 
 def measure(config: Path, budget: Budget, folder: Path, console: Console) -> report.Results:
@@ -107,17 +111,27 @@ def measure_training(
     model: dict[str, Any],
     batch_size: int,
 ) -> report.Results:
-    """Seconds and updates of whole trainings, 40 updates for each episode.
+    """Seconds (medians) and updates of whole trainings, 40 updates for each episode.
 
     What is compiled is compiled before its clock starts; ``compiled`` trains with that option too.
     """
-    done = {"ours": train_ours(config, budget.episodes, 40)}
+    updates = 40
+    contestants: dict[str, Callable[[], tuple[float, int]]] = {
+        "ours": lambda: train_ours(config, budget.episodes, updates)
+    }
     if compiled:
         option = ("--model.compiled=true",)
-        done["ours_compiled"] = train_ours(config, budget.episodes, 40, option)
-    done["sb3"] = train_sb3(task, model, batch_size, budget.episodes, 40)
+        contestants["ours_compiled"] = lambda: train_ours(config, budget.episodes, updates, option)
+    contestants["sb3"] = lambda: train_sb3(task, model, batch_size, budget.episodes, updates)
+    rounds: dict[str, list[float]] = {name: [] for name in contestants}
+    done = {}
+    for _ in range(budget.trainings):
+        for name, train in contestants.items():
+            seconds, done[name] = train()
+            rounds[name].append(seconds)
     return {
-        "training_seconds": {name: seconds for name, (seconds, _) in done.items()},
+        "training_seconds": {name: median(seconds) for name, seconds in rounds.items()},
+        "training_rounds": rounds,
         "training_episodes": budget.episodes,
-        "training_updates": {name: updates for name, (_, updates) in done.items()},
+        "training_updates": done,
     }

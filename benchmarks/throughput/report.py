@@ -20,7 +20,7 @@ from rher_pl.precision import default_precision
 
 Results = dict[str, Any]
 
-LEGEND = "Spread: between the quartiles of rounds taken in turns."
+LEGEND = "Spread: between the quartiles of rounds taken in turns; of trainings, least to most."
 """How to read the table."""
 
 
@@ -96,7 +96,9 @@ def make_table(results: Results) -> Table:
     trainings = results["training_seconds"]
     for name, seconds in trainings.items():
         faster = f"{trainings['sb3'] / seconds:.1f} times as fast as sb3"
-        table.add_row(f"whole training, {name}", f"{seconds:,.1f} s", "", faster)
+        rounds = results["training_rounds"][name]
+        spread = f"{min(rounds):,.1f} to {max(rounds):,.1f}"
+        table.add_row(f"whole training, {name}", f"{seconds:,.1f} s", spread, faster)
     table.add_row("start to first env step", f"{results['startup_seconds']:.1f} s", "", "")
     table.add_row("--help", f"{results['help_seconds']:.2f} s", "", "")
     table.caption = f"{LEGEND} Where not said, {threads} torch threads."
