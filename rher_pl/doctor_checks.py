@@ -169,7 +169,7 @@ def check_cpu() -> Iterator[Finding]:
     import torch
 
     from rher_pl.native.gradients import NativeGradients
-    from rher_pl.precision import cpu_has_bfloat16
+    from rher_pl.precision import compute_type, cpu_has_bfloat16, default_precision
 
     features = torch.cpu.get_capabilities()
     wide = [n for n in ("amx_bf16", "avx512_bf16", "avx512_f", "avx2") if features.get(n)]
@@ -177,12 +177,13 @@ def check_cpu() -> Iterator[Finding]:
     detail = ", ".join(wide) or "no wide vectors"
     note = "trains in bf16-mixed" if bfloat16 else "no bfloat16: trains in 32-true, more slowly"
     yield Finding("cpu", Level.OK if bfloat16 else Level.SLOW, f"{detail}; {note}")
-    native = NativeGradients.available()
+    suits = compute_type(default_precision()) in NativeGradients.types()
+    native = suits and NativeGradients.available()
     yield Finding(
         "compiler",
-        Level.OK if native or bfloat16 else Level.SLOW,
-        f"updates in float32 are {'C++' if native else 'plain PyTorch, more slowly'}",
-        "" if native else "install g++",
+        Level.OK if native or not suits else Level.SLOW,
+        f"updates are computed {'in C++' if native else 'by PyTorch'}",
+        "" if native or not suits else "install g++: updates are then twice as fast",
     )
     cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
     fits = threads <= cores

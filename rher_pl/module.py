@@ -68,8 +68,9 @@ class RHERModule(pl.LightningModule):
             update, in (0, 1]; 1 evaluates the trained one itself.
         learned_threshold: moving success from which a subtask counts as learned, in [0, 1].
         compiled: compute the update by machine code made for it, which needs a C++ compiler. None
-            does where that takes seconds once: in float32 on a CPU. True also does elsewhere, with
-            ``torch.compile`` and half a minute of warm-up (a few seconds when cached).
+            does where that takes seconds once: on a CPU with at most two critics and no layer
+            norm. True also does elsewhere, with ``torch.compile`` and half a minute of warm-up (a
+            few seconds when cached).
     """
 
     def __init__(

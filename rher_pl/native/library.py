@@ -15,7 +15,7 @@ from torch import Tensor
 FLAGS = ("-ftree-loop-vectorize", "-ffp-contract=fast", "-fno-math-errno")
 """PyTorch's builder leaves loops as they are, since its own are written in vectors."""
 
-SOURCES = ("passes.h", "numbers.h", "kernels.h", "gradients.cpp", "steps.cpp")
+SOURCES = ("work.h", "numbers.h", "kernels.h", "passes.h", "gradients.cpp", "steps.cpp")
 """Read as one, in this order."""
 
 
