@@ -65,11 +65,12 @@ def _rollout(
     action = policy.actor(inputs)
     q = q_function(inputs, action).cpu()
     states = [state]
-    for _ in range(env.max_episode_steps):
+    for step in range(env.max_episode_steps):
+        if step > 0:
+            action = policy(state.to(device), index)
         state["action"] = action.cpu()
         state = env.step(state)["next"]
         states.append(state)
-        action = policy(state.to(device), index)
     visited: TensorDict = torch.stack([s.select(*STATE_KEYS, strict=False) for s in states], dim=1)
     check_states(visited, env)
     check_finite(visited)

@@ -18,6 +18,7 @@ from torchrl.envs import EnvBase
 
 from rher_pl.chains import shorten
 from rher_pl.choices import Algorithm, Mixing, RelayMode, plain
+from rher_pl.engine import Engine
 from rher_pl.errors import require
 from rher_pl.evaluation import evaluate
 from rher_pl.limits import require_memory
@@ -33,7 +34,7 @@ from rher_pl.statistics import (
     update_statistics,
 )
 from rher_pl.tasks import get_task
-from rher_pl.td3 import TD3, Engine, draw_subsets
+from rher_pl.td3 import TD3, draw_subsets
 
 
 class RHERModule(pl.LightningModule):

@@ -8,38 +8,25 @@ at random for each update, and the actor ascends the mean of all.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from enum import Enum
+from collections.abc import Callable
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from rher_pl import losses
-from rher_pl.errors import ConfigError
+from rher_pl.engine import Engine, Gradients, agree, make_compiler, random_sample
 from rher_pl.native import steps
 from rher_pl.native.gradients import NativeGradients
 from rher_pl.networks import Actor, Critic
 from rher_pl.reduced import ReducedCopy
 
-Gradients = tuple[Tensor, ...]
 CriticGradients = Callable[..., tuple[Gradients, Tensor, Tensor]]
 ActorGradients = Callable[[Tensor], tuple[Gradients, Tensor]]
 Apply = Callable[[Gradients], None]
 
 SUBSET = 2
 """Critics whose smallest value is the target."""
-
-
-class Engine(str, Enum):
-    """What computes gradients; all of them compute the same, but for rounding."""
-
-    plain = "plain"
-    """PyTorch, one operation after the other."""
-    native = "native"
-    """C++ on a CPU, see :mod:`rher_pl.native`: one or two critics without layer norm."""
-    compiled = "compiled"
-    """``torch.compile``."""
 
 
 class TD3:
@@ -90,7 +77,7 @@ class TD3:
         self._averaged = list(averaged_actor.parameters())
         self._kind: tuple[torch.dtype, torch.device] | None = None
         self._compiled = compiled
-        self._compile = _compiler() if compiled else None
+        self._compile = make_compiler() if compiled else None
         self._functions: tuple[CriticGradients, ActorGradients] | None = None
         self._found: tuple[NativeGradients | None] | None = None
         self.compute_in(torch.float32)
@@ -193,7 +180,7 @@ class TD3:
 
     def _agrees_with_native(self, dtype: torch.dtype, tolerance: float) -> bool:
         """Whether C++ and the losses here give the same on a sample of no meaning."""
-        native, sample = self._native_in(dtype), self._random_sample(batch_size=64)
+        native, sample = self._native_in(dtype), random_sample(self._trained[0], batch_size=64)
         kept = self.critic_parameters[0].dtype
         self._make_copies(dtype)
         for copy in self._copies:
@@ -214,24 +201,6 @@ class TD3:
         steps.polyak_update(found, sources, self.tau)
         losses.polyak_update(expected, sources, self.tau)
         return agree([tuple(expected)], [tuple(found)], 1e-5)
-
-    def _random_sample(self, batch_size: int) -> dict[str, Tensor]:
-        """An encoded sample of no meaning; PyTorch's own generator stands still."""
-        generator = torch.Generator().manual_seed(0)
-        actor = self._trained[0].net
-        width, actions = actor.layers()[0][0].shape[1], actor.layers()[-1][0].shape[2]
-
-        def normal(*shape: int) -> Tensor:
-            return torch.randn(batch_size, *shape, generator=generator)
-
-        return {
-            "inputs": normal(width),
-            "action": normal(actions).clamp(-1.0, 1.0),
-            "next_inputs": normal(width),
-            "noise": normal(actions),
-            "reward": (normal() > 0.0).float() - 1.0,
-            "terminated": normal() > 1.0,
-        }
 
     def update(
         self, sample: TensorDictBase, number: int, apply_critic: Apply, apply_actor: Apply
@@ -336,47 +305,7 @@ def draw_subsets(members: int, updates: int, batch_size: int) -> Tensor:
     return drawn.unsqueeze(1).expand(-1, batch_size, -1)
 
 
-def agree(
-    expected: Sequence[Tensor | Gradients], found: Sequence[Tensor | Gradients], tolerance: float
-) -> bool:
-    """Whether gradients, losses and values are the same but for rounding; NaN agrees with NaN.
-
-    Each part may differ by ``tolerance`` of its norm; the gradients of a network are one part.
-    """
-
-    def flat(part: Tensor | Gradients) -> Tensor:
-        values = [part] if isinstance(part, Tensor) else part
-        return torch.cat([value.detach().float().flatten() for value in values])
-
-    def same(a: Tensor, b: Tensor) -> bool:
-        difference = (a - b).nan_to_num().norm()
-        return a.isnan().equal(b.isnan()) and bool(difference <= tolerance * a.nan_to_num().norm())
-
-    return all(same(flat(a), flat(b)) for a, b in zip(expected, found, strict=True))
-
-
 def _critic_inputs(sample: TensorDictBase) -> dict[str, Tensor]:
     """The arguments of :meth:`TD3.critic_gradients`; only ensembles come with subsets."""
     keys = ("inputs", "action", "next_inputs", "noise", "reward", "terminated", "subset")
     return {key: sample[key] for key in keys if key in sample.keys()}
-
-
-def _compiler() -> Callable[[Callable], Callable]:
-    """``torch.compile`` that makes one graph of a function, its gradients included."""
-    from torch._dynamo import config
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    if not hasattr(config, "trace_autograd_ops"):
-        raise ConfigError(
-            f"torch {torch.__version__} cannot compile the update: "
-            'use --model.compiled false, or pip install "torch>=2.13"'
-        )
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler:
-        raise ConfigError(
-            "compiling the update needs a C++ compiler: install g++, or use --model.compiled false"
-        ) from None
-    config.trace_autograd_ops = True
-    return lambda function: torch.compile(function, fullgraph=True, dynamic=False)

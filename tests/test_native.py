@@ -14,10 +14,11 @@ from tensordict import TensorDict
 
 from rher_pl import losses
 from rher_pl.choices import Algorithm
+from rher_pl.engine import Engine
 from rher_pl.module import RHERModule
 from rher_pl.native import gradients, library
 from rher_pl.native.gradients import NativeGradients
-from rher_pl.td3 import TD3, Engine
+from rher_pl.td3 import TD3
 
 CPU = torch.device("cpu")
 

@@ -11,10 +11,10 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from rher_pl import losses
+from rher_pl.engine import Engine
 from rher_pl.module import RHERModule
 from rher_pl.native import steps
 from rher_pl.native.steps import adam_step, can_step
-from rher_pl.td3 import Engine
 
 SHAPES = [(2, 38, 64), (2, 1, 64), (), (7,), (1, 33, 5)]
 
