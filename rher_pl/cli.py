@@ -44,7 +44,6 @@ NOISE = (
     (r".*does not have many workers.*", UserWarning),  # one batch of seeds needs no workers
     (r".*isinstance\(treespec, LeafSpec\).*", Warning),  # Lightning's use of a torch internal
     (r".*Checkpoint directory .* exists and is not empty.*", UserWarning),  # as when resuming
-    (r".*type hints to the `predict` method.*", UserWarning),  # ours takes tensors, by signature
     (r".*The dirpath has changed from.*", UserWarning),  # evaluating needs no folder
 )
 PROBES: tuple[dict[str, Any], ...] = (

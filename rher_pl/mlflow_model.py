@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,7 @@ def save_mlflow_model(policy: PortablePolicy, folder: Path, card: str) -> None:
     example = {
         name: value.double().numpy() for name, value in zip(INPUTS, example_inputs(policy, 2))
     }
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, _without_type_hints():
         tensors = Path(scratch) / "policy.pt"
         save_portable(policy, tensors)
         mlflow.pyfunc.save_model(
@@ -49,6 +52,16 @@ def save_mlflow_model(policy: PortablePolicy, folder: Path, card: str) -> None:
         )
     if card:
         (folder / CARD).write_text(card)
+
+
+@contextmanager
+def _without_type_hints() -> Iterator[None]:
+    """MLflow misses type hints, although a signature says more, and overrules filters to say so."""
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    for one in caught:
+        if "type hints to the `predict` method" not in str(one.message):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _signature(policy: PortablePolicy) -> ModelSignature:

@@ -14,6 +14,7 @@ from rher_pl.card import make_card
 from rher_pl.export import TOLERANCE, difference, main
 from rher_pl.formats import FORMATS, example_inputs
 from rher_pl.loading import TrainedPolicy, load_policy
+from rher_pl.mlflow_model import save_mlflow_model
 from rher_pl.module import RHERModule
 from rher_pl.pretrained import card_file, known_policies, policy_file
 from rher_pl.report import wilson_interval
@@ -37,6 +38,14 @@ def test_every_format_is_checked_against_the_live_policy(
         for name, form in FORMATS.items():
             actions = form.read(tmp_path / f"point{form.suffix}")(*inputs)
             assert (actions - trained.portable(*inputs)).abs().max() < TOLERANCE, name
+
+
+def test_a_saved_model_needs_no_type_hints(
+    checkpoint: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    save_mlflow_model(load_policy(checkpoint).portable, tmp_path / "model", card="")
+    assert (tmp_path / "model" / "MLmodel").is_file()
+    assert not [warning for warning in recwarn if "type hints" in str(warning.message)]
 
 
 def test_a_wrong_file_is_found_out(
