@@ -10,7 +10,7 @@ from torchrl.envs.transforms import Transform
 from rher_pl.relay import Relay
 
 
-def relabel(relay: Relay, transitions: TensorDictBase, subtask: Tensor) -> TensorDict:
+def relabel(relay: Relay, transitions: TensorDictBase, subtask: Tensor | int) -> TensorDict:
     """Turn gathered transitions into learner samples of one subtask each.
 
     Where ``relabeled`` is set, the goal is what the later state achieved ("future" strategy of
@@ -22,7 +22,7 @@ def relabel(relay: Relay, transitions: TensorDictBase, subtask: Tensor) -> Tenso
         transitions: [B] with ``observation``, ``achieved_goals`` [B, P, 3], ``desired_goals``
             [B, D, 3], ``action``, ``hindsight_goals`` [B, P, 3] (positions at a later time),
             ``relabeled`` [B, 1], ``("next", "observation")``, ``("next", "achieved_goals")``.
-        subtask: [B] int64.
+        subtask: [B] int64, or one for all.
 
     Returns:
         TensorDict [B] with the keys of a learner sample, plus ``inert`` [B, 1]: relabelled
@@ -44,7 +44,7 @@ def relabel(relay: Relay, transitions: TensorDictBase, subtask: Tensor) -> Tenso
             "observation": transitions["observation"],
             "goal": relay.encode(goals, achieved, subtask),
             "action": transitions["action"],
-            "subtask": subtask.unsqueeze(-1),
+            "subtask": _numbers(subtask, relabeled),
             "relabeled": relabeled,
             "inert": relabeled & (met & met_before).unsqueeze(-1),
             "next": {
@@ -58,6 +58,13 @@ def relabel(relay: Relay, transitions: TensorDictBase, subtask: Tensor) -> Tenso
     )
 
 
+def _numbers(subtask: Tensor | int, like: Tensor) -> Tensor:
+    """Subtasks as [B, 1] int64."""
+    if isinstance(subtask, int):
+        return torch.full_like(like, subtask, dtype=torch.int64)
+    return subtask.unsqueeze(-1)
+
+
 class RelayRelabel(Transform):
     """Replay-buffer transform of one subtask's pool; see :func:`relabel`."""
 
@@ -67,6 +74,4 @@ class RelayRelabel(Transform):
         self.subtask = subtask
 
     def forward(self, tensordict: TensorDictBase) -> TensorDict:
-        relabeled = tensordict["relabeled"]
-        subtask = torch.full_like(relabeled.squeeze(-1), self.subtask, dtype=torch.int64)
-        return relabel(self.relay, tensordict, subtask)
+        return relabel(self.relay, tensordict, self.subtask)

@@ -182,27 +182,31 @@ class Relay:
         objects = per_slot.new_ones(self.num_subtasks, 3 * (self.num_points - 1))
         return torch.cat([per_slot, per_slot, objects], dim=1)
 
-    def goals(self, achieved: Tensor, desired: Tensor, subtask: Tensor) -> Tensor:
+    def goals(self, achieved: Tensor, desired: Tensor, subtask: Tensor | int) -> Tensor:
         """Absolute goal of every slot, [*, P, 3].
 
         Args:
             achieved: current positions of the points, [*, P, 3] (metres).
             desired: desired goals of the task, [*, D, 3] (metres).
-            subtask: which subtask to encode, [*] int64.
+            subtask: which subtask to encode, [*] int64; or one for all, which is faster.
         """
+        if isinstance(subtask, int):
+            return _fill(self._source[subtask].tolist(), desired, achieved)
         return _pick(self._candidates(achieved, desired), self._source, subtask)
 
-    def hindsight_goals(self, achieved: Tensor, later: Tensor, subtask: Tensor) -> Tensor:
+    def hindsight_goals(self, achieved: Tensor, later: Tensor, subtask: Tensor | int) -> Tensor:
         """Absolute hindsight goal of every slot, [*, P, 3].
 
         Args:
             achieved: positions at the transition's own time t, [*, P, 3] (metres).
             later: positions at a later time f of the same episode, [*, P, 3] (metres).
-            subtask: [*] int64.
+            subtask: [*] int64, or one for all.
         """
+        if isinstance(subtask, int):
+            return _fill(self._hindsight[subtask].tolist(), later, achieved)
         return _pick(self._candidates(achieved, later), self._hindsight, subtask)
 
-    def encode(self, goals: Tensor, achieved: Tensor, subtask: Tensor) -> Tensor:
+    def encode(self, goals: Tensor, achieved: Tensor, subtask: Tensor | int) -> Tensor:
         """What the networks see of a goal, [*, G]: absolute slots, then relative ones if any."""
         if not self.relative_goals:
             return goals.flatten(-2)
@@ -211,7 +215,7 @@ class Relay:
         slots = [goals, (goals - achieved) * active, from_gripper]
         return torch.cat(slots, dim=-2).flatten(-2)
 
-    def met(self, goals: Tensor, achieved: Tensor, subtask: Tensor) -> Tensor:
+    def met(self, goals: Tensor, achieved: Tensor, subtask: Tensor | int) -> Tensor:
         """Whether every slot in use lies within epsilon of its point, [*] bool.
 
         ``reached_distance`` takes the place of epsilon for the gripper's slot.
@@ -243,6 +247,13 @@ class Relay:
 def _within(goals: Tensor, achieved: Tensor, limit: Tensor) -> Tensor:
     """Whether each point [*, P, 3] lies within its limit [*, P] of its goal, all of them: [*]."""
     return (torch.linalg.vector_norm(goals - achieved, dim=-1) <= limit).all(-1)
+
+
+def _fill(columns: list[int], first: Tensor, second: Tensor) -> Tensor:
+    """The same ``columns`` of [padding | first | second] for all, giving [*, P, 3]."""
+    padding = first.new_zeros(()).expand(*first.shape[:-2], 3)
+    candidates = [padding, *first.unbind(-2), *second.unbind(-2)]
+    return torch.stack([candidates[column] for column in columns], dim=-2)
 
 
 def _pick(candidates: Tensor, table: Tensor, subtask: Tensor) -> Tensor:

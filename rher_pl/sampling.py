@@ -110,9 +110,9 @@ class HindsightSampler(Sampler):
     def _rejected(self, storage: EpisodeStorage, index: Tensor) -> Tensor:
         """Which draws [B] have a hindsight goal that is met already and are not accepted."""
         row, time, later = index.unbind(-1)
-        achieved, subtask = storage.achieved_goals(row, time), torch.full_like(row, self.subtask)
-        goals = self.relay.hindsight_goals(achieved, storage.achieved_goals(row, later), subtask)
-        met = self.relay.met(goals, achieved, subtask)
+        achieved, later_on = storage.achieved_goals(row, time), storage.achieved_goals(row, later)
+        goals = self.relay.hindsight_goals(achieved, later_on, self.subtask)
+        met = self.relay.met(goals, achieved, self.subtask)
         return met & (self._uniform(len(row)) >= self.rule.inert_ratio)
 
     def _uniform(self, size: int) -> Tensor:

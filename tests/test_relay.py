@@ -144,6 +144,27 @@ def test_progress_moves_guide_and_learner_along_the_chain():
     assert restored.success == progress.success
 
 
+@pytest.mark.parametrize("names", [["a"], ["a", "b"], ["a", "b", "c"]], ids=len)
+def test_one_subtask_for_all_is_the_same_as_naming_it_for_each(names: list[str]) -> None:
+    relay, generator = object_relay(names), torch.Generator().manual_seed(0)
+    achieved, later = (torch.randn(20, len(names) + 1, 3, generator=generator) for _ in range(2))
+    desired = torch.randn(20, len(names), 3, generator=generator)
+    for one in range(relay.num_subtasks):
+        each = torch.full((20,), one)
+        goals, hindsight = (
+            function(achieved, positions, each)
+            for function, positions in ((relay.goals, desired), (relay.hindsight_goals, later))
+        )
+        assert torch.equal(relay.goals(achieved, desired, one), goals)
+        assert torch.equal(relay.hindsight_goals(achieved, later, one), hindsight)
+        near = hindsight + 0.03 * torch.randn(hindsight.shape, generator=generator)
+        met = relay.met(hindsight, near, each)
+        assert met.any() and not met.all()
+        assert torch.equal(relay.met(hindsight, near, one), met)
+        encoded = relay.encode(goals, achieved, each)
+        assert torch.equal(relay.encode(goals, achieved, one), encoded)
+
+
 def test_a_relay_of_one_has_no_guide():
     progress = RelayProgress(1)
     assert (progress.guide_subtask, progress.learner_subtask) == (None, 0)
