@@ -6,6 +6,7 @@ These tests need a C++ compiler, as developing here does; using the package does
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import pytest
@@ -160,6 +161,21 @@ def test_the_number_of_threads_changes_no_bit(dtype: torch.dtype, threads) -> No
         results.append([v.clone() for v in (*critic, *actor, loss, actor_loss, q)])
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="Linux tells where threads may run"
+)
+def test_threads_that_leave_a_shared_core_are_not_bound(threads) -> None:
+    threads(3)  # more than there may be cores: some share one
+    module = make_module()
+    sample, computed = make_sample(module, 64), make_native(module)
+    for _ in range(20):
+        computed.critic_gradients(**sample)
+    allowed = os.sched_getaffinity(0)
+    tasks = [int(name) for name in os.listdir("/proc/self/task")]
+    assert len(tasks) >= 3
+    assert all(os.sched_getaffinity(task) == allowed for task in tasks)
 
 
 def test_memory_follows_the_size_of_the_batch() -> None:

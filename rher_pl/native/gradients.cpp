@@ -118,11 +118,14 @@ void regress_critics(const Sizes& s, const Rule& rule, Network critic, Network t
                      Network target_critic, const Sample& sample, char* scratch, float* flat,
                      float* q, double* errors) {
     const CriticPasses<Kernel> passes(s, scratch, critic, target_actor, target_critic);
+    Cores cores(s.threads);
     in_threads(s.threads, [&](Thread thread) {
+        cores.note(thread);
         passes.target_actor.prepare(false, thread);
         for (const auto& net : passes.target_critics) net.prepare(false, thread);
         for (const auto& net : passes.critics) net.prepare(true, thread);
         meet();
+        cores.part(thread);
         const Range range = passes.own_rows(thread);
         float* buffer = passes.buffer(thread);
         passes.regression_target(range, rule, sample, buffer);

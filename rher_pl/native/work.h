@@ -2,6 +2,9 @@
 // [in, out] as in perceptron.py.
 
 #include <omp.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 #include <algorithm>
 #include <cmath>
@@ -70,6 +73,34 @@ void in_threads(int threads, Work work) {
 void meet() {
 #pragma omp barrier
 }
+
+// Threads on one core take turns, and as each sleeps now and then the scheduler may leave them there
+// for long. So they note where they are, and once they have met, all but the first of a core leave.
+struct Cores {
+    std::vector<int> taken;
+
+    explicit Cores(int threads) : taken(threads, -1) {}
+
+#ifdef __linux__
+    void note(Thread thread) { taken[thread.number] = sched_getcpu(); }
+
+    void part(Thread thread) const {
+        const auto own = taken.begin() + thread.number;
+        if (std::find(taken.begin(), own, *own) == own) return;
+        cpu_set_t allowed, others;
+        if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
+        others = allowed;
+        for (int core : taken)
+            if (core >= 0 && core < CPU_SETSIZE) CPU_CLR(core, &others);
+        if (CPU_COUNT(&others) == 0) return;
+        sched_setaffinity(0, sizeof(others), &others);  // moves at once,
+        sched_setaffinity(0, sizeof(allowed), &allowed);  // and is free again
+    }
+#else
+    void note(Thread) {}
+    void part(Thread) const {}
+#endif
+};
 
 // Memory handed out piece by piece; without a base it only counts.
 struct Arena {
