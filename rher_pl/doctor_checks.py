@@ -183,7 +183,7 @@ def check_cpu() -> Iterator[Finding]:
         "compiler",
         Level.OK if native or not suits else Level.SLOW,
         f"updates are computed {'in C++' if native else 'by PyTorch'}",
-        "" if native or not suits else "install g++: updates are then twice as fast",
+        "" if native or not suits else "install g++: updates are then faster",
     )
     cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
     fits = threads <= cores

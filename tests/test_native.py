@@ -163,9 +163,6 @@ def test_the_number_of_threads_changes_no_bit(dtype: torch.dtype, threads) -> No
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "sched_getaffinity"), reason="Linux tells where threads may run"
-)
 def test_threads_that_leave_a_shared_core_are_not_bound(threads) -> None:
     threads(3)  # more than there may be cores: some share one
     module = make_module()
