@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,7 @@ from rher_pl.statistics import (
     update_statistics,
 )
 from rher_pl.tasks import get_task
-from rher_pl.td3 import TD3, draw_subsets
+from rher_pl.td3 import TD3, Sample, draw_subsets
 
 
 class RHERModule(pl.LightningModule):
@@ -192,8 +192,8 @@ class RHERModule(pl.LightningModule):
         rounds = split_rounds(samples, self.mixing)
         with torch.autocast(self.device.type, enabled=False):  # dtypes are explicit in networks.py
             done: list[dict[str, Tensor]] = []
-            for inputs in (i for r in rounds for i in self.encode(r).unbind(0)):
-                done.append(self.update(inputs, counted=not done))
+            for sample in (s for r in rounds for s in one_by_one(self.encode(r))):
+                done.append(self.update(sample, counted=not done))
         subtask = torch.cat([r["subtask"].flatten() for r in rounds])
         self.metrics |= update_statistics(done, subtask, self.relay)
 
@@ -221,7 +221,7 @@ class RHERModule(pl.LightningModule):
             )
         return encoded
 
-    def update(self, sample: TensorDict, counted: bool = False) -> dict[str, Tensor]:
+    def update(self, sample: Sample, counted: bool = False) -> dict[str, Tensor]:
         """One TD3 update on a mixed batch [B] of encoded samples.
 
         ``counted`` lets Lightning see the critics' step, which raises its ``global_step`` and calls
@@ -321,6 +321,12 @@ def split_rounds(samples: TensorDict, mixing: Mixing) -> list[TensorDict]:
         return [samples]
     columns = samples["subtask"][0, :, 0]  # every batch holds its subtasks in the same order
     return [samples[:, columns == subtask] for subtask in columns.unique()]
+
+
+def one_by_one(samples: TensorDict) -> Iterator[dict[str, Tensor]]:
+    """Each batch of [U, B]; as dictionaries, which are looked into many times an update."""
+    columns = [value.unbind(0) for value in samples.values()]
+    return (dict(zip(samples.keys(), values)) for values in zip(*columns, strict=True))
 
 
 def apply_gradients(optimizer: Any, gradients: Sequence[Tensor]) -> None:

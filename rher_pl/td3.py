@@ -8,22 +8,23 @@ at random for each update, and the actor ascends the mean of all.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from rher_pl import losses
 from rher_pl.engine import Engine, Gradients, agree, make_compiler, random_sample
-from rher_pl.native import steps
 from rher_pl.native.gradients import NativeGradients
+from rher_pl.native.steps import PolyakStep
 from rher_pl.networks import Actor, Critic
 from rher_pl.reduced import ReducedCopy
 
 CriticGradients = Callable[..., tuple[Gradients, Tensor, Tensor]]
 ActorGradients = Callable[[Tensor], tuple[Gradients, Tensor]]
 Apply = Callable[[Gradients], None]
+Sample = Mapping[str, Tensor]
+"""The arguments of :meth:`TD3.critic_gradients` by name."""
 
 SUBSET = 2
 """Critics whose smallest value is the target."""
@@ -80,6 +81,7 @@ class TD3:
         self._compile = make_compiler() if compiled else None
         self._functions: tuple[CriticGradients, ActorGradients] | None = None
         self._found: tuple[NativeGradients | None] | None = None
+        self._polyak_steps: list[tuple[PolyakStep, float]] = []
         self.compute_in(torch.float32)
 
     def compute_in(self, dtype: torch.dtype) -> None:
@@ -96,6 +98,7 @@ class TD3:
             copy.refresh()
         if self._found is not None and self._found[0] is not None:
             self._found[0].bind()
+            self._polyak_steps = self._bind_averages()
 
     def _refresh(self, *copies: ReducedCopy) -> None:
         """Copies that an engine computes with follow the weights; the native one reads those."""
@@ -131,6 +134,7 @@ class TD3:
             if engine == Engine.native:
                 native = self._native()
                 assert native is not None
+                self._polyak_steps = self._bind_averages()
                 self._functions = native.critic_gradients, native.actor_gradients
             elif engine == Engine.compiled:
                 assert self._compile is not None
@@ -198,16 +202,16 @@ class TD3:
     def _averages_as_native(self) -> bool:
         sources = self._critic_weights
         found, expected = [[torch.zeros_like(s) for s in sources] for _ in range(2)]
-        steps.polyak_update(found, sources, self.tau)
+        PolyakStep(found, sources)(self.tau)
         losses.polyak_update(expected, sources, self.tau)
         return agree([tuple(expected)], [tuple(found)], 1e-5)
 
     def update(
-        self, sample: TensorDictBase, number: int, apply_critic: Apply, apply_actor: Apply
+        self, sample: Sample, number: int, apply_critic: Apply, apply_actor: Apply
     ) -> dict[str, Tensor]:
         """Update number ``number`` (from 1) on a batch [B]; returns metrics."""
         critic_gradients, actor_gradients = self.gradients()
-        gradients, critic_loss, q = critic_gradients(**_critic_inputs(sample))
+        gradients, critic_loss, q = critic_gradients(**sample)
         apply_critic(gradients)
         self._refresh(self._critic)
         metrics = {"critic_loss": critic_loss, "q": q}
@@ -215,12 +219,28 @@ class TD3:
             gradients, metrics["actor_loss"] = actor_gradients(sample["inputs"])
             apply_actor(gradients)
             self._refresh(self._actor)
-        sources = self._critic_weights + self._actor_weights
-        polyak_update = steps.polyak_update if self.native else losses.polyak_update
-        polyak_update(self._targets, sources, self.tau)
-        polyak_update(self._averaged, self._actor_weights, self.average_rate)
+        self._move_averages()
         self._refresh(self._target_actor, self._target_critic)
         return metrics
+
+    def _averages(self) -> list[tuple[Sequence[Tensor], Sequence[Tensor], float]]:
+        """What follows what, and by which share."""
+        sources = self._critic_weights + self._actor_weights
+        return [
+            (self._targets, sources, self.tau),
+            (self._averaged, self._actor_weights, self.average_rate),
+        ]
+
+    def _bind_averages(self) -> list[tuple[PolyakStep, float]]:
+        return [(PolyakStep(targets, sources), tau) for targets, sources, tau in self._averages()]
+
+    def _move_averages(self) -> None:
+        if self.native:
+            for step, tau in self._polyak_steps:
+                step(tau)
+        else:
+            for targets, sources, tau in self._averages():
+                losses.polyak_update(targets, sources, tau)
 
     def critic_gradients(
         self,
@@ -282,20 +302,17 @@ class TD3:
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(batch_size, *shape, device=device)
 
-        sample = TensorDict(
-            {
-                "inputs": zeros(input_size),
-                "next_inputs": zeros(input_size),
-                "action": zeros(action_size),
-                "noise": zeros(action_size),
-                "reward": zeros(),
-                "terminated": zeros().bool(),
-            },
-            batch_size=[batch_size],
-        )
+        sample = {
+            "inputs": zeros(input_size),
+            "next_inputs": zeros(input_size),
+            "action": zeros(action_size),
+            "noise": zeros(action_size),
+            "reward": zeros(),
+            "terminated": zeros().bool(),
+        }
         if self.ensemble:
             sample["subset"] = zeros(SUBSET).long()
-        critic_gradients(**_critic_inputs(sample))
+        critic_gradients(**sample)
         actor_gradients(sample["inputs"])
 
 
@@ -303,9 +320,3 @@ def draw_subsets(members: int, updates: int, batch_size: int) -> Tensor:
     """For each update, ``SUBSET`` different ones of ``members``: [updates, batch_size, SUBSET]."""
     drawn = torch.rand(updates, members).argsort(-1)[:, :SUBSET]
     return drawn.unsqueeze(1).expand(-1, batch_size, -1)
-
-
-def _critic_inputs(sample: TensorDictBase) -> dict[str, Tensor]:
-    """The arguments of :meth:`TD3.critic_gradients`; only ensembles come with subsets."""
-    keys = ("inputs", "action", "next_inputs", "noise", "reward", "terminated", "subset")
-    return {key: sample[key] for key in keys if key in sample.keys()}

@@ -13,8 +13,7 @@ from torch import Tensor
 from rher_pl import losses
 from rher_pl.engine import Engine
 from rher_pl.module import RHERModule
-from rher_pl.native import steps
-from rher_pl.native.steps import adam_step, can_step
+from rher_pl.native.steps import PolyakStep, adam_step, can_step
 
 SHAPES = [(2, 38, 64), (2, 1, 64), (), (7,), (1, 33, 5)]
 
@@ -73,7 +72,7 @@ def test_threads_change_no_bit_of_a_step() -> None:
         torch.set_num_threads(number)
         optimizer, targets = make_adam(0), make(5)
         adam_step(optimizer, make(2))
-        steps.polyak_update(targets, make(6), 0.01)
+        PolyakStep(targets, make(6))(0.01)
         results.append(values(optimizer) + targets)
     torch.set_num_threads(before)
     for other in results[1:]:
@@ -91,6 +90,19 @@ def test_a_checkpoint_of_the_state_goes_on_in_either(threads: int) -> None:
     for optimizer in (one, other):
         adam_step(optimizer, make(4))
     assert all(torch.equal(a, b) for a, b in zip(values(one), values(other), strict=True))
+
+
+def test_weights_and_state_that_moved_between_steps_are_found_again() -> None:
+    found, expected, other = make_adam(0), make_adam(0), make_adam(3)
+    for optimizer, step in ((found, adam_step), (expected, torch_step)):
+        step(optimizer, make(2))
+        optimizer.load_state_dict(copy.deepcopy(other.state_dict()))  # puts new tensors there
+        step(optimizer, make(4))
+        for parameter in optimizer.param_groups[0]["params"]:
+            parameter.data = parameter.data.clone()
+        step(optimizer, make(5))
+    for a, b in zip(values(expected), values(found), strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +131,7 @@ def test_other_optimizers_are_left_to_pytorch() -> None:
 def test_targets_move_as_in_losses(threads: int) -> None:
     for tau in (0.001, 0.5, 1.0):
         found, expected = make(0), make(0)
-        steps.polyak_update(found, make(1), tau)
+        PolyakStep(found, make(1))(tau)
         losses.polyak_update(expected, make(1), tau)
         for a, b in zip(expected, found, strict=True):
             torch.testing.assert_close(b, a, rtol=1e-6, atol=1e-6)

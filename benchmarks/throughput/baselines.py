@@ -43,7 +43,7 @@ class EagerTD3:
         self.critic_optimizer = torch.optim.Adam(self.critics.parameters(), lr=rate)
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=rate)
 
-    def update(self, sample: TensorDict, number: int) -> None:
+    def update(self, sample: Mapping[str, Tensor], number: int) -> None:
         """Update number ``number`` (from 1) on a batch [B]."""
         model = self.model
         with torch.no_grad():
@@ -103,13 +103,13 @@ class TorchRLTD3:
         self.actor_optimizer = torch.optim.Adam(list(actor), lr=rate)
 
     @staticmethod
-    def keys(sample: TensorDict) -> TensorDict:
+    def keys(sample: Mapping[str, Tensor]) -> TensorDict:
         """A batch of ours [B] under TorchRL's keys."""
         following = {"inputs": sample["next_inputs"], "reward": sample["reward"].unsqueeze(-1)}
         for name in ("done", "terminated"):
             following[name] = sample["terminated"].unsqueeze(-1)
         now = {"inputs": sample["inputs"], "action": sample["action"]}
-        return TensorDict({**now, "next": following}, batch_size=sample.batch_size)
+        return TensorDict({**now, "next": following}, batch_size=sample["reward"].shape)
 
     def update(self, sample: TensorDict, number: int) -> None:
         """Update number ``number`` (from 1) on a batch [B] from :meth:`keys`."""

@@ -11,14 +11,16 @@ from tensordict import TensorDict
 
 from benchmarks.throughput.baselines import EagerTD3, TorchRLTD3
 from benchmarks.throughput.rounds import Contestant, Rate, Track, interleave
-from rher_pl.module import RHERModule
+from rher_pl.module import RHERModule, one_by_one
 from rher_pl.native.gradients import NativeGradients
 from rher_pl.precision import compute_type, default_precision
 
-Update = Callable[[TensorDict, int], Any]
+Update = Callable[[Any, int], Any]
 
 
-def random_samples(module: RHERModule, batch_size: int, count: int) -> list[TensorDict]:
+def random_samples(
+    module: RHERModule, batch_size: int, count: int
+) -> list[dict[str, torch.Tensor]]:
     """Encoded mixed batches [B], in the shapes and ranges of real ones."""
     generator = torch.Generator().manual_seed(0)
     inputs, actions = module.policy.encoder.size, module.policy.action_size
@@ -26,19 +28,15 @@ def random_samples(module: RHERModule, batch_size: int, count: int) -> list[Tens
     def normal(size: int) -> torch.Tensor:
         return torch.randn(count, batch_size, size, generator=generator)
 
-    return list(
-        TensorDict(
-            {
-                "inputs": normal(inputs),
-                "next_inputs": normal(inputs),
-                "action": normal(actions).clamp_(-1, 1),
-                "noise": normal(actions) * module.hparams["policy_noise"],
-                "reward": (normal(1).squeeze(-1) > 0).float() - 1.0,
-                "terminated": torch.zeros(count, batch_size, dtype=torch.bool),
-            },
-            batch_size=[count, batch_size],
-        ).unbind(0)
-    )
+    samples = {
+        "inputs": normal(inputs),
+        "next_inputs": normal(inputs),
+        "action": normal(actions).clamp_(-1, 1),
+        "noise": normal(actions) * module.hparams["policy_noise"],
+        "reward": (normal(1).squeeze(-1) > 0).float() - 1.0,
+        "terminated": torch.zeros(count, batch_size, dtype=torch.bool),
+    }
+    return list(one_by_one(TensorDict(samples, batch_size=[count, batch_size])))
 
 
 def ours(model: Mapping[str, Any], precision: str, compiled: bool | None) -> RHERModule:
@@ -99,7 +97,7 @@ def measure_updates(
         theirs = [TorchRLTD3.keys(sample) for sample in samples]
         sizes = (module.policy.encoder.size, module.policy.action_size, model)
         eager, torchrl = EagerTD3(*sizes), TorchRLTD3(*sizes)
-        found: dict[str, tuple[Update, list[TensorDict]]] = {
+        found: dict[str, tuple[Update, Sequence[Any]]] = {
             "eager_fp32": (eager.update, samples),
             "ours": (_update(module), samples),
             "td3loss": (torchrl.update, theirs),
@@ -131,7 +129,7 @@ def _update(module: RHERModule) -> Update:
     return lambda sample, number: module.update(sample)
 
 
-def _round(update: Update, samples: Sequence[TensorDict], threads: int) -> Contestant:
+def _round(update: Update, samples: Sequence[Any], threads: int) -> Contestant:
     def work() -> int:
         torch.set_num_threads(threads)
         for number, sample in enumerate(samples, start=1):

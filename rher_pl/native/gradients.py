@@ -115,7 +115,7 @@ class NativeGradients:
             target_actor,
             target_critic,
             ctypes.byref(_Sample(*[value.data_ptr() for value in values])),
-            memory.scratch,
+            memory.critic_scratch,
             memory.critic_gradients,
             ctypes.c_void_p(q.data_ptr()),
             memory.terms,
@@ -133,7 +133,7 @@ class NativeGradients:
             actor,
             critic,
             ctypes.c_void_p(inputs.data_ptr()),
-            memory.scratch,
+            memory.actor_scratch,
             memory.actor_gradients,
             memory.terms,
         )
@@ -174,17 +174,24 @@ class _Memory:
         actions, layers = actor.net.layers()[-1][0].shape[-1], actor.net.depth - 1
         sizes = _Sizes(batch_size, inputs, actions, hidden, layers, critic.members, threads)
         self.sizes = ctypes.byref(sizes)
-        scratch = torch.empty(library.scratch_size(self.sizes, reduced), dtype=torch.uint8)
-        terms = torch.empty(batch_size, dtype=torch.float64)
+        critic_scratch, actor_scratch = (
+            torch.empty(count(self.sizes, reduced), dtype=torch.uint8)
+            for count in (library.critic_scratch_size, library.actor_scratch_size)
+        )
+        terms = torch.empty(critic.members * batch_size, dtype=torch.float64)
         critic_flat, actor_flat = (
             torch.empty(sum(map(Tensor.numel, network.parameters()))) for network in (critic, actor)
         )
         self.critic_views = _shaped(critic_flat, critic)
         self.actor_views = _shaped(actor_flat, actor)
-        self._owned = (scratch, terms, critic_flat, actor_flat)
-        self.scratch, self.terms, self.critic_gradients, self.actor_gradients = map(
-            pointer, self._owned
-        )
+        self._owned = (critic_scratch, actor_scratch, terms, critic_flat, actor_flat)
+        (
+            self.critic_scratch,
+            self.actor_scratch,
+            self.terms,
+            self.critic_gradients,
+            self.actor_gradients,
+        ) = map(pointer, self._owned)
 
 
 def _weights(network: Actor | Critic) -> ctypes.Array:

@@ -56,12 +56,14 @@ struct Kernels {
         return {in, out, nullptr, forward, backward};
     }
 
-    // Make a thread's share of the panels; `backward` if a gradient is to go through the weights.
+    // Make a thread's share of the panels; `backward` if a gradient is to go through the weights. It
+    // is a share of the inputs, as in the gradient, so that a thread reads what it has changed.
     static void prepare(const Weight& weight, bool backward, Thread thread) {
-        const Range outputs = thread.share(weight.out, PANEL), inputs = thread.share(weight.in, PANEL);
-        for (int j = outputs.first; j < outputs.last; j += PANEL) make_panel(weight, j);
-        if (!backward) return;
-        for (int i = inputs.first; i < inputs.last; i += PANEL) make_transposed_panel(weight, i);
+        const Range inputs = thread.share(round_up(weight.in, PANEL), PANEL);
+        for (int i = inputs.first; i < inputs.last; i += PANEL) {
+            for (int j = 0; j < weight.out; j += PANEL) make_panel(weight, i, j);
+            if (backward) make_transposed_panel(weight, i);
+        }
     }
 
     // Two rows at a time, first and first + 1.
@@ -227,15 +229,15 @@ struct Kernels {
         std::memcpy(to, some, sizeof(float) * count);
     }
 
-    // Columns from j on of W, units along its rows.
-    static void make_panel(const Weight& weight, int j) {
+    // PANEL rows from i on and columns from j on of W, units along its rows.
+    static void make_panel(const Weight& weight, int i, int j) {
         const int height = round_up(weight.in, PANEL), count = weight.out - j;
-        Number* to = weight.forward + int64_t(j) * height;
-        for (int i = 0; i < height; i += 2, to += 2 * PANEL) {
+        Number* to = weight.forward + int64_t(j) * height + int64_t(i) * PANEL;
+        for (int k = i; k < i + PANEL; k += 2, to += 2 * PANEL) {
             Vector two[2][2];
-            for (int k = 0; k < 2; ++k)
-                read(weight.values + int64_t(i + k) * weight.out + j,
-                     i + k < weight.in ? count : 0, two[k]);
+            for (int m = 0; m < 2; ++m)
+                read(weight.values + int64_t(k + m) * weight.out + j, k + m < weight.in ? count : 0,
+                     two[m]);
             Type::write_units(two, to);
         }
     }

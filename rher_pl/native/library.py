@@ -30,7 +30,8 @@ def load() -> ctypes.CDLL | None:
         library: Any = _build(source)
     except (OSError, RuntimeError, SubprocessError):  # whatever it is, others do the same work
         return None
-    library.scratch_size.restype = ctypes.c_int64
+    library.critic_scratch_size.restype = ctypes.c_int64
+    library.actor_scratch_size.restype = ctypes.c_int64
     library.critic_gradients.restype = ctypes.c_double
     library.actor_gradients.restype = ctypes.c_double
     return library

@@ -96,7 +96,7 @@ struct Passes {
     Arena arena;
     int rows, width;  // width of a critic's inputs
     Matrix inputs, joined;
-    float *action, *values, *target;  // values: of heads, or their slopes, [rows, actions]
+    float* action;  // [rows, actions]
     float* buffers;
     int64_t buffer_size;
 
@@ -105,8 +105,6 @@ struct Passes {
           inputs(Kernel::matrix(arena, rows, s.inputs)),
           joined(Kernel::matrix(arena, rows, width)),
           action(arena.take<float>(int64_t(rows) * s.actions)),
-          values(arena.take<float>(int64_t(rows) * s.actions)),
-          target(arena.take<float>(rows)),
           buffer_size(round_up(2 * std::max(width, s.hidden), 64)) {
         buffers = arena.take<float>(s.threads * buffer_size);
     }

@@ -2,17 +2,14 @@
 
 namespace {
 
-// A thread's share of all elements of the tensors: calls step(tensor, first, last).
+// A thread's share of the elements of each tensor: calls step(tensor, first, last). The same thread has
+// the same elements whatever the other tensors are, and of stacked networks whole members.
 template <typename Step>
 void each_share(const int64_t* sizes, int32_t count, Thread thread, Step step) {
-    int64_t total = 0, before = 0;
-    for (int t = 0; t < count; ++t) total += sizes[t];
-    const int64_t first = total * thread.number / thread.count;
-    const int64_t last = total * (thread.number + 1) / thread.count;
-    for (int t = 0; t < count; before += sizes[t++]) {
-        const int64_t begin = std::max(first - before, int64_t(0));
-        const int64_t end = std::min(last - before, sizes[t]);
-        if (begin < end) step(t, begin, end);
+    for (int t = 0; t < count; ++t) {
+        const int64_t first = sizes[t] * thread.number / thread.count;
+        const int64_t last = sizes[t] * (thread.number + 1) / thread.count;
+        if (first < last) step(t, first, last);
     }
 }
 

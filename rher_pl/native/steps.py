@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -36,20 +37,67 @@ def adam_step(optimizer: torch.optim.Adam, gradients: Sequence[Tensor]) -> None:
         optimizer: one that :func:`can_step`; its state is as if it had stepped itself.
     """
     (group,) = optimizer.param_groups
-    parameters: list[Tensor] = group["params"]
-    states = [optimizer.state[parameter] for parameter in parameters]
-    columns = [[state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step")]
+    tensors = _adam_tensors.get(optimizer)
+    if tensors is None or not tensors.are_those_of(optimizer):
+        tensors = _adam_tensors[optimizer] = _AdamTensors(optimizer)
     rule = _AdamRule(group["lr"], *group["betas"], group["eps"])
     _library().adam_step(
-        ctypes.byref(rule), *_sizes(parameters), *map(pointers, (parameters, gradients, *columns))
+        ctypes.byref(rule),
+        tensors.count,
+        ctypes.c_int32(torch.get_num_threads()),
+        tensors.sizes,
+        tensors.parameters,
+        pointers(gradients),
+        *tensors.columns,
     )
 
 
-def polyak_update(targets: Sequence[Tensor], sources: Sequence[Tensor], tau: float) -> None:
-    """See :func:`rher_pl.losses.polyak_update`; contiguous float32 tensors on the CPU."""
-    _library().polyak_step(
-        ctypes.c_float(tau), *_sizes(targets), pointers(targets), pointers(sources)
-    )
+class _AdamTensors:
+    """Where an optimizer's parameters and state are: looking it all up costs as much as a step."""
+
+    def __init__(self, optimizer: torch.optim.Adam) -> None:
+        self._parameters: list[Tensor] = list(optimizer.param_groups[0]["params"])
+        self._states = [optimizer.state[parameter] for parameter in self._parameters]
+        names = ("exp_avg", "exp_avg_sq", "step")
+        # Kept, so that what is pointed to is there even where the optimizer has something else now.
+        self._kept = [[state[name] for state in self._states] for name in names]
+        self.count, self.sizes = _sizes(self._parameters)
+        self.parameters = pointers(self._parameters)
+        self.columns = [pointers(column) for column in self._kept]
+
+    def are_those_of(self, optimizer: torch.optim.Adam) -> bool:
+        """Whether parameters and state are still where they were; loading moves them."""
+        state, places = optimizer.state, self.parameters
+        return len(state) == len(self._states) and all(
+            state.get(parameter) is mine and parameter.data_ptr() == place
+            for parameter, mine, place in zip(self._parameters, self._states, places)
+        )
+
+
+_adam_tensors: WeakKeyDictionary[torch.optim.Adam, _AdamTensors] = WeakKeyDictionary()
+
+
+class PolyakStep:
+    """:func:`rher_pl.losses.polyak_update` of contiguous float32 tensors on the CPU.
+
+    Args:
+        targets, sources: tensors that stay where they are.
+    """
+
+    def __init__(self, targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
+        self._kept = (targets, sources)
+        self._count, self._sizes = _sizes(targets)
+        self._pointers = (pointers(targets), pointers(sources))
+
+    def __call__(self, tau: float) -> None:
+        """Move the targets towards the sources by a share of ``tau``."""
+        _library().polyak_step(
+            ctypes.c_float(tau),
+            self._count,
+            ctypes.c_int32(torch.get_num_threads()),
+            self._sizes,
+            *self._pointers,
+        )
 
 
 def _library() -> ctypes.CDLL:
@@ -58,7 +106,7 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-def _sizes(values: Sequence[Tensor]) -> tuple[ctypes.c_int32, ctypes.c_int32, ctypes.Array]:
-    """How many tensors, how many threads, and how many elements each tensor has."""
+def _sizes(values: Sequence[Tensor]) -> tuple[ctypes.c_int32, ctypes.Array]:
+    """How many tensors, and how many elements each of them has."""
     sizes = (ctypes.c_int64 * len(values))(*[value.numel() for value in values])
-    return ctypes.c_int32(len(values)), ctypes.c_int32(torch.get_num_threads()), sizes
+    return ctypes.c_int32(len(values)), sizes

@@ -2,9 +2,6 @@
 // [in, out] as in perceptron.py.
 
 #include <omp.h>
-#ifdef __linux__
-#include <sched.h>
-#endif
 
 #include <algorithm>
 #include <cmath>
@@ -74,32 +71,22 @@ void meet() {
 #pragma omp barrier
 }
 
-// Threads on one core take turns, and as each sleeps now and then the scheduler may leave them there
-// for long. So they note where they are, and once they have met, all but the first of a core leave.
-struct Cores {
-    std::vector<int> taken;
+// What a thread does of `things` that are alike: some of them, each with the threads of its team. Where
+// each thing has a team of its own, what belongs to it stays near the cores of that team.
+struct Duty {
+    Range things;
+    Thread thread;  // in its team
 
-    explicit Cores(int threads) : taken(threads, -1) {}
-
-#ifdef __linux__
-    void note(Thread thread) { taken[thread.number] = sched_getcpu(); }
-
-    void part(Thread thread) const {
-        const auto own = taken.begin() + thread.number;
-        if (std::find(taken.begin(), own, *own) == own) return;
-        cpu_set_t allowed, others;
-        if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
-        others = allowed;
-        for (int core : taken)
-            if (core >= 0 && core < CPU_SETSIZE) CPU_CLR(core, &others);
-        if (CPU_COUNT(&others) == 0) return;
-        sched_setaffinity(0, sizeof(others), &others);  // moves at once,
-        sched_setaffinity(0, sizeof(allowed), &allowed);  // and is free again
+    Duty(int count, Thread all) : things{0, count}, thread(all) {
+        if (all.count % count != 0) return;
+        const int size = all.count / count, team = all.number / size;
+        things = {team, team + 1}, thread = {all.number % size, size};
     }
-#else
-    void note(Thread) {}
-    void part(Thread) const {}
-#endif
+
+    // Threads of the team wait for each other. All teams do so equally often.
+    void meet() const {
+        if (thread.count > 1) ::meet();
+    }
 };
 
 // Memory handed out piece by piece; without a base it only counts.
