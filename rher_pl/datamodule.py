@@ -196,6 +196,7 @@ class RelayDataModule(pl.LightningDataModule):
             hp["reached_distance"],
             torch.Generator().manual_seed(hp["seed"]),
             hp["fading_guide"],
+            native=module.hparams["compiled"] is not False,
         )
         make_collector = PipelinedCollector if hp["pipelined"] else EpisodeCollector
         return RelayLoader(

@@ -10,6 +10,7 @@ from tensordict import TensorDictBase
 from tensordict.nn import TensorDictModuleBase
 from torch import Tensor
 
+from rher_pl.native.acting import NativePolicy
 from rher_pl.policy import RelayPolicy
 from rher_pl.progress import RelayProgress
 
@@ -45,6 +46,7 @@ class BehaviorPolicy(TensorDictModuleBase):
             here; None takes the subtask's epsilon.
         generator: the only source of randomness.
         fading_guide: multiply the guide's share by the learner's failure rate in evaluations.
+        native: compute the policy's actions in C++ where that is possible.
     """
 
     in_keys = ("observation", "achieved_goals", "desired_goals")
@@ -60,10 +62,12 @@ class BehaviorPolicy(TensorDictModuleBase):
         reached_distance: float | None,
         generator: torch.Generator,
         fading_guide: bool = False,
+        native: bool = False,
     ) -> None:
         super().__init__()
         self._trained = (policy, progress)
         self.policy = copy.deepcopy(policy).requires_grad_(False).cpu()
+        self._native = NativePolicy.make(self.policy) if native else None
         self.full_guide_share = guide_share
         self.fading_guide = fading_guide
         self.random_share = random_share
@@ -79,6 +83,8 @@ class BehaviorPolicy(TensorDictModuleBase):
         """Act from now on as policy and relay progress are at this moment."""
         policy, progress = self._trained
         torch._foreach_copy_(_tensors(self.policy), _tensors(policy))
+        if self._native is not None:
+            self._native.refresh()
         self.guide_subtask: int | None = progress.guide_subtask
         self.learner_subtask: int = progress.learner_subtask
         failure = 1.0 - progress.success[self.learner_subtask]
@@ -100,7 +106,8 @@ class BehaviorPolicy(TensorDictModuleBase):
         else:
             actor, subtask = self.choose(unsolved)
             noise = torch.randn(size, generator=self.generator) * self.exploration_noise
-            action = (self.policy(tensordict, subtask) + noise).clamp(-1.0, 1.0)
+            act = self._native or self.policy
+            action = (act(tensordict, subtask) + noise).clamp(-1.0, 1.0)
             action = torch.where((actor == Actor.RANDOM).unsqueeze(-1), random_action, action)
         tensordict["action"] = action
         tensordict["actor"] = actor.unsqueeze(-1)

@@ -69,10 +69,20 @@ class InputEncoder(nn.Module):
         parts += [goal[..., columns] for columns in goals]
         parts += [goal[..., self.relay.num_absolute :], self._one_hot[subtask]]
         inputs = torch.cat(parts, dim=-1)
+        shift, scale = self.normalization()
+        inputs[..., : len(shift)] -= shift
+        return inputs.mul_(scale).clamp_(-CLIP, CLIP)
+
+    def normalization(self) -> tuple[Tensor, Tensor]:
+        """What is taken from the first numbers of an input, and what all [I] are multiplied by."""
         shift = torch.cat([self.observations.shift, self.goals.shift])
         scale = [self.observations.scale, self.goals.scale, self._fine_scale, self._no_scale]
-        inputs[..., : len(shift)] -= shift
-        return inputs.mul_(torch.cat(scale)).clamp_(-CLIP, CLIP)
+        return shift, torch.cat(scale)
+
+    @property
+    def columns(self) -> tuple[Tensor, Tensor]:
+        """Which numbers of an observation, and of an encoded goal, are seen and normalised."""
+        return self._observed, self._goal
 
     @torch.no_grad()
     def update(self, episodes: TensorDictBase) -> None:

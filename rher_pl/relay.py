@@ -169,6 +169,11 @@ class Relay:
         return [[s.name, [repr(slot) for slot in s.slots], s.epsilon] for s in self.subtasks]
 
     @property
+    def source(self) -> Tensor:
+        """Column of [padding | desired goals | positions] that fills each slot, [S, P] int64."""
+        return self._source
+
+    @property
     def active_slots(self) -> Tensor:
         """Which slots each subtask uses, [S, P] bool."""
         return self._active

@@ -16,7 +16,9 @@ Gradients = tuple[Tensor, ...]
 SIZES = ("batch", "inputs", "actions", "hidden", "layers", "members", "threads")
 
 
-class _Sizes(ctypes.Structure):
+class Sizes(ctypes.Structure):
+    """See ``work.h``."""
+
     _fields_ = [(name, ctypes.c_int32) for name in SIZES]
 
 
@@ -172,7 +174,7 @@ class _Memory:
         self.members = critic.members
         _, inputs, hidden = actor.net.layers()[0][0].shape
         actions, layers = actor.net.layers()[-1][0].shape[-1], actor.net.depth - 1
-        sizes = _Sizes(batch_size, inputs, actions, hidden, layers, critic.members, threads)
+        sizes = Sizes(batch_size, inputs, actions, hidden, layers, critic.members, threads)
         self.sizes = ctypes.byref(sizes)
         critic_scratch, actor_scratch = (
             torch.empty(count(self.sizes, reduced), dtype=torch.uint8)

@@ -15,7 +15,10 @@ from torch import Tensor
 FLAGS = ("-ftree-loop-vectorize", "-ffp-contract=fast", "-fno-math-errno")
 """PyTorch's builder leaves loops as they are, since its own are written in vectors."""
 
-SOURCES = ("work.h", "numbers.h", "kernels.h", "passes.h", "gradients.cpp", "steps.cpp")
+SOURCES = (
+    *("work.h", "numbers.h", "kernels.h", "passes.h"),
+    *("gradients.cpp", "steps.cpp", "acting.cpp"),
+)
 """Read as one, in this order."""
 
 
@@ -32,6 +35,7 @@ def load() -> ctypes.CDLL | None:
         return None
     library.critic_scratch_size.restype = ctypes.c_int64
     library.actor_scratch_size.restype = ctypes.c_int64
+    library.acting_scratch_size.restype = ctypes.c_int64
     library.critic_gradients.restype = ctypes.c_double
     library.actor_gradients.restype = ctypes.c_double
     return library
