@@ -1,0 +1,155 @@
+"""A policy in C++ does what the one in Python does, and is used only where that is so.
+
+These tests need a C++ compiler, as developing here does; using the package does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tensordict import TensorDict
+from trained import quiet_trainer
+
+from rher_pl.datamodule import RelayDataModule
+from rher_pl.exploration import BehaviorPolicy
+from rher_pl.module import RHERModule
+from rher_pl.native import acting
+from rher_pl.native.acting import NativePolicy
+from rher_pl.policy import InputEncoder, RelayPolicy
+from rher_pl.relay import Relay
+
+TASKS = ("FetchReach-v4", "FetchPush-v4", "FetchPickAndPlace-v4", "PointPush-v0")
+
+
+def make_policy(task: str = "FetchPush-v4", **options: Any) -> RelayPolicy:
+    """Its statistics are those of some data."""
+    torch.manual_seed(0)
+    policy = RHERModule(task, **({"hidden_size": 33} | options)).policy
+    observe(policy)
+    return policy.requires_grad_(False)
+
+
+def observe(policy: RelayPolicy) -> None:
+    encoder = policy.encoder
+    for normalizer in (encoder.observations, encoder.goals):
+        normalizer.update(1.0 + 0.3 * torch.randn(50, len(normalizer.shift)))
+
+
+def make_states(policy: RelayPolicy, rows: int) -> TensorDict:
+    """Some far away, where inputs are clipped."""
+    relay = policy.relay
+    shapes = {
+        "observation": [policy.encoder.observation_size],
+        "achieved_goals": [relay.num_points, 3],
+        "desired_goals": [relay.num_desired, 3],
+    }
+    states = {key: 1.0 + 0.3 * torch.randn(rows, *shape) for key, shape in shapes.items()}
+    return TensorDict(states, batch_size=[rows])
+
+
+def assert_same(policy: RelayPolicy, native: NativePolicy, rows: int) -> None:
+    states = make_states(policy, rows)
+    subtask = torch.randint(policy.relay.num_subtasks, (rows,))
+    torch.testing.assert_close(
+        native(states, subtask), policy(states, subtask), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"absolute_positions": True},
+        {"relative_goals": False, "absolute_positions": True},
+        {"hidden_layers": 1, "hidden_size": 256},
+    ],
+    ids=["relative", "both", "absolute", "shallow"],
+)
+def test_actions_are_those_of_the_policy(task: str, options: dict) -> None:
+    policy = make_policy(task, **options)
+    native = NativePolicy.make(policy)
+    assert native is not None
+    for rows in (1, 10, 25, 10):
+        assert_same(policy, native, rows)
+
+
+def test_it_acts_as_the_policy_was_when_refreshed() -> None:
+    policy = make_policy()
+    native, states = NativePolicy(policy), make_states(policy, 6)
+    subtask = torch.ones(6, dtype=torch.int64)
+    before = native(states, subtask)
+    observe(policy)
+    for parameter in policy.actor.parameters():
+        parameter.mul_(1.5)
+    native.refresh()
+    assert not torch.allclose(native(states, subtask), before)
+    assert_same(policy, native, 6)
+
+
+def test_nan_is_seen_in_the_action() -> None:
+    policy = make_policy()
+    native, states = NativePolicy(policy), make_states(policy, 3)
+    states["achieved_goals"][1, 0, 2] = torch.nan
+    action = native(states, torch.ones(3, dtype=torch.int64))
+    assert action.isnan().any(-1).tolist() == [False, True, False]
+
+
+def behave(policy: RelayPolicy, native: bool) -> TensorDict:
+    progress = RHERModule("FetchPush-v4", hidden_size=8).progress
+    generator = torch.Generator().manual_seed(3)
+    behavior = BehaviorPolicy(policy, progress, 0.5, 0.2, 0.2, None, generator, native=native)
+    behavior.only_random = False
+    for parameter in policy.actor.parameters():
+        parameter.mul_(1.1)
+    behavior.synchronize()
+    torch.manual_seed(5)
+    return behavior(make_states(policy, 40))
+
+
+def test_behavior_is_the_same() -> None:
+    plain, found = behave(make_policy(), native=False), behave(make_policy(), native=True)
+    assert torch.equal(plain["actor"], found["actor"])
+    torch.testing.assert_close(found["action"], plain["action"], rtol=1e-4, atol=1e-5)
+    assert not torch.equal(found["action"], plain["action"])  # otherwise nothing was compared
+
+
+@pytest.mark.parametrize(
+    ("owner", "method"),
+    [(Relay, "goals"), (Relay, "encode"), (InputEncoder, "forward"), (RelayPolicy, "forward")],
+)
+def test_a_policy_that_was_changed_is_not_ignored(
+    owner: type, method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = getattr(owner, method)
+    monkeypatch.setattr(owner, method, lambda *arguments: 1.01 * changed(*arguments))
+    assert NativePolicy.make(make_policy()) is None
+    assert capsys.readouterr().err.count("warning: the policy in C++") == 1
+
+
+def test_without_a_compiler_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acting, "load", lambda: None)
+    assert NativePolicy.make(make_policy()) is None
+
+
+@pytest.mark.parametrize(("compiled", "native"), [(None, True), (True, True), (False, False)])
+def test_the_option_of_the_update_decides(
+    compiled: bool | None, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    inner = NativePolicy.__call__
+
+    def counted(self: NativePolicy, *arguments: Any) -> torch.Tensor:
+        calls.append(arguments)
+        return inner(self, *arguments)
+
+    monkeypatch.setattr(NativePolicy, "__call__", counted)
+    module = RHERModule("PointPush-v0", hidden_size=8, compiled=compiled)
+    data = RelayDataModule(
+        "PointPush-v0", num_envs=2, random_episodes=0, updates_per_episode=0, eval_episodes=2
+    )
+    quiet_trainer(max_steps=-1, max_epochs=1, limit_val_batches=0).fit(module, data)
+    checked = 1  # once before use
+    assert (len(calls) > checked) == native
