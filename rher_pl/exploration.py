@@ -67,7 +67,8 @@ class BehaviorPolicy(TensorDictModuleBase):
         super().__init__()
         self._trained = (policy, progress)
         self.policy = copy.deepcopy(policy).requires_grad_(False).cpu()
-        self._native = NativePolicy.make(self.policy) if native else None
+        self._try_native = native
+        self._native: NativePolicy | None = None
         self.full_guide_share = guide_share
         self.fading_guide = fading_guide
         self.random_share = random_share
@@ -106,13 +107,18 @@ class BehaviorPolicy(TensorDictModuleBase):
         else:
             actor, subtask = self.choose(unsolved)
             noise = torch.randn(size, generator=self.generator) * self.exploration_noise
-            act = self._native or self.policy
-            action = (act(tensordict, subtask) + noise).clamp(-1.0, 1.0)
+            action = (self.act(tensordict, subtask) + noise).clamp(-1.0, 1.0)
             action = torch.where((actor == Actor.RANDOM).unsqueeze(-1), random_action, action)
         tensordict["action"] = action
         tensordict["actor"] = actor.unsqueeze(-1)
         tensordict["first_unsolved"] = unsolved.unsqueeze(-1)
         return tensordict
+
+    def act(self, states: TensorDictBase, subtask: Tensor) -> Tensor:
+        """The policy's own actions [N, A] for states [N] under subtask [N]."""
+        if self._try_native:  # not before it is needed, as building C++ may take seconds
+            self._native, self._try_native = NativePolicy.make(self.policy), False
+        return (self._native or self.policy)(states, subtask)
 
     def choose(self, unsolved: Tensor) -> tuple[Tensor, Tensor]:
         """Actor [N] and subtask [N] for states whose first unsolved subtask is ``unsolved`` [N]."""

@@ -68,10 +68,10 @@ class RHERModule(pl.LightningModule):
         average_rate: share by which the evaluated actor moves towards the trained one after every
             update, in (0, 1]; 1 evaluates the trained one itself.
         learned_threshold: moving success from which a subtask counts as learned, in [0, 1].
-        compiled: compute the update by machine code made for it, which needs a C++ compiler. None
-            does where that takes seconds once: on a CPU with at most two critics and no layer
-            norm. True also does elsewhere, with ``torch.compile`` and half a minute of warm-up (a
-            few seconds when cached).
+        compiled: compute the update, and actions while collecting, by machine code made for it,
+            which needs a C++ compiler. None does where that takes seconds once: on a CPU with at
+            most two critics and no layer norm. True also does elsewhere, with ``torch.compile``
+            and half a minute of warm-up (a few seconds when cached).
     """
 
     def __init__(

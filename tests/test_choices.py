@@ -116,7 +116,7 @@ def test_sequential_updates_one_subtask_after_the_other(monkeypatch):
 
     def spy(self, sample, **options):
         one_hot = sample["inputs"][:, -2:]
-        seen.append((len(sample), set(one_hot.argmax(-1).tolist())))
+        seen.append((len(one_hot), set(one_hot.argmax(-1).tolist())))
         return original(self, sample, **options)
 
     monkeypatch.setattr(RHERModule, "update", spy)

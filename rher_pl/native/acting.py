@@ -10,8 +10,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from rher_pl.engine import agree
-from rher_pl.native.gradients import SIZES, Sizes
-from rher_pl.native.library import load, pointer, pointers
+from rher_pl.native.library import Sizes, load, pointer, pointers
 from rher_pl.policy import CLIP, RelayPolicy
 
 
@@ -134,12 +133,12 @@ class _Memory:
     def __init__(self, library: ctypes.CDLL, policy: RelayPolicy, batch_size: int) -> None:
         self._library, self.batch_size = library, batch_size
         net = policy.actor.net
-        hidden = net.layers()[0][0].shape[2]
-        sizes = dict(zip(SIZES, (batch_size, policy.encoder.size, policy.action_size, hidden)))
-        self.sizes = ctypes.byref(Sizes(**sizes, layers=net.depth - 1, members=1, threads=1))
+        inputs, hidden = net.layers()[0][0].shape[1:]
+        sizes = Sizes(batch_size, inputs, policy.action_size, hidden, net.depth - 1, 1, 1)
+        self.sizes = ctypes.byref(sizes)
         self._owned = (
             torch.empty(library.acting_scratch_size(self.sizes), dtype=torch.uint8),
-            torch.empty(batch_size, policy.encoder.size),
+            torch.empty(batch_size, inputs),
         )
         self.scratch, self.inputs = map(pointer, self._owned)
 

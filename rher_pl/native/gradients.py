@@ -8,18 +8,10 @@ from math import inf
 import torch
 from torch import Tensor
 
-from rher_pl.native.library import load, pointer, pointers
+from rher_pl.native.library import Sizes, load, pointer, pointers
 from rher_pl.networks import Actor, Critic
 
 Gradients = tuple[Tensor, ...]
-
-SIZES = ("batch", "inputs", "actions", "hidden", "layers", "members", "threads")
-
-
-class Sizes(ctypes.Structure):
-    """See ``work.h``."""
-
-    _fields_ = [(name, ctypes.c_int32) for name in SIZES]
 
 
 class _Rule(ctypes.Structure):

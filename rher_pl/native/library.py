@@ -22,6 +22,15 @@ SOURCES = (
 """Read as one, in this order."""
 
 
+class Sizes(ctypes.Structure):
+    """Of a batch and of the networks that see it; see ``work.h``."""
+
+    _fields_ = [
+        (name, ctypes.c_int32)
+        for name in ("batch", "inputs", "actions", "hidden", "layers", "members", "threads")
+    ]
+
+
 @cache
 def load() -> ctypes.CDLL | None:
     """Build the library with PyTorch's own builder, or find it in its cache; None if it cannot."""
