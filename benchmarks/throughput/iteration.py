@@ -19,6 +19,7 @@ from tensordict import TensorDict
 from benchmarks.learning_settings import build
 from benchmarks.throughput.updates import ours, random_samples
 from rher_pl.callbacks.checkpoint import Checkpoints
+from rher_pl.callbacks.garbage import GarbageCollection
 from rher_pl.callbacks.guard import FiniteGuard
 from rher_pl.callbacks.progress import ProgressLine
 from rher_pl.callbacks.recording import RunRecorder
@@ -82,6 +83,7 @@ def measure_iteration(
         num_sanity_val_steps=0,
         callbacks=[
             Throughput(),
+            GarbageCollection(),
             RunRecorder(str(folder)),
             FiniteGuard(),
             WarmUp(),
