@@ -97,7 +97,7 @@ class BehaviorPolicy(TensorDictModuleBase):
         chose it, and the ``first_unsolved`` subtask [N, 1] there.
         """
         size = (tensordict.shape[0], self.policy.action_size)
-        random_action = torch.rand(size, generator=self.generator) * 2.0 - 1.0
+        random_action = torch.empty(size).uniform_(-1.0, 1.0, generator=self.generator)
         unsolved = self.relay.first_unsolved(
             tensordict["achieved_goals"], tensordict["desired_goals"]
         )
@@ -106,8 +106,8 @@ class BehaviorPolicy(TensorDictModuleBase):
             action = random_action
         else:
             actor, subtask = self.choose(unsolved)
-            noise = torch.randn(size, generator=self.generator) * self.exploration_noise
-            action = (self.act(tensordict, subtask) + noise).clamp(-1.0, 1.0)
+            noise = torch.randn(size, generator=self.generator).mul_(self.exploration_noise)
+            action = self.act(tensordict, subtask).add_(noise).clamp_(-1.0, 1.0)
             action = torch.where((actor == Actor.RANDOM).unsqueeze(-1), random_action, action)
         tensordict["action"] = action
         tensordict["actor"] = actor.unsqueeze(-1)

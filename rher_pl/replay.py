@@ -67,30 +67,35 @@ class EpisodeStorage(Storage):
                 ``KEEP_GOAL``.
         """
         row, time, later = index.unbind(-1)
-        states = self.length + 1
-        observation = self._data["observation"].flatten(0, 1)
-        achieved = self._data["achieved_goals"].flatten(0, 1)
-        now = row * states + time
+        now = self._state_numbers(row, time)
         relabeled = later != KEEP_GOAL
+        hindsight = self._state_numbers(row, torch.where(relabeled, later, time))
         return TensorDict(
             {
-                "observation": observation[now],
-                "achieved_goals": achieved[now],
-                "desired_goals": self._data["desired_goals"][row],
-                "action": self._data["action"].flatten(0, 1)[row * self.length + time],
-                "hindsight_goals": achieved[row * states + torch.where(relabeled, later, time)],
+                "observation": self._pick("observation", now),
+                "achieved_goals": self._pick("achieved_goals", now),
+                "desired_goals": self._data["desired_goals"].index_select(0, row),
+                "action": self._pick("action", row * self.length + time),
+                "hindsight_goals": self._pick("achieved_goals", hindsight),
                 "relabeled": relabeled.unsqueeze(-1),
                 "next": {
-                    "observation": observation[now + 1],
-                    "achieved_goals": achieved[now + 1],
+                    "observation": self._pick("observation", now + 1),
+                    "achieved_goals": self._pick("achieved_goals", now + 1),
                 },
             },
             batch_size=index.shape[:1],
         )
 
+    def _state_numbers(self, row: Tensor, time: Tensor) -> Tensor:
+        return row * (self.length + 1) + time
+
+    def _pick(self, key: str, numbers: Tensor) -> Tensor:
+        """Entries of all episodes, one after the other; plain indexing takes four times as long."""
+        return self._data[key].flatten(0, 1).index_select(0, numbers)
+
     def achieved_goals(self, row: Tensor, time: Tensor) -> Tensor:
         """Positions [B, P, 3] at ``time`` [B] of episodes ``row`` [B]."""
-        return self._data["achieved_goals"].flatten(0, 1)[row * (self.length + 1) + time]
+        return self._pick("achieved_goals", self._state_numbers(row, time))
 
     def episode(self, row: int) -> TensorDict:
         """One stored episode, without a batch dimension."""
