@@ -217,14 +217,14 @@ class Relay:
         """What the networks see of a goal, [*, G]: absolute slots, then relative ones if any."""
         if not self.relative_goals:
             return goals.flatten(-2)
-        way = goals - achieved
+        offsets = goals - achieved
         if isinstance(subtask, int):
             for slot in (~self._active[subtask]).nonzero().flatten().tolist():
-                way[..., slot, :] = 0.0
+                offsets[..., slot, :] = 0.0
         else:
-            way *= self._active.to(goals.device)[subtask].unsqueeze(-1)
+            offsets *= self._active.to(goals.device)[subtask].unsqueeze(-1)
         from_gripper = achieved[..., 1:, :] - achieved[..., :1, :]
-        return torch.cat([goals, way, from_gripper], dim=-2).flatten(-2)
+        return torch.cat([goals, offsets, from_gripper], dim=-2).flatten(-2)
 
     def met(self, goals: Tensor, achieved: Tensor, subtask: Tensor | int) -> Tensor:
         """Whether every slot in use lies within epsilon of its point, [*] bool.

@@ -76,7 +76,7 @@ def test_actions_are_those_of_the_policy(task: str, options: dict) -> None:
         assert_same(policy, native, rows)
 
 
-def test_it_acts_as_the_policy_was_when_refreshed() -> None:
+def test_it_follows_the_policy_when_refreshed() -> None:
     policy = make_policy()
     native, states = NativePolicy(policy), make_states(policy, 6)
     subtask = torch.ones(6, dtype=torch.int64)
@@ -95,6 +95,18 @@ def test_nan_is_seen_in_the_action() -> None:
     states["achieved_goals"][1, 0, 2] = torch.nan
     action = native(states, torch.ones(3, dtype=torch.int64))
     assert action.isnan().any(-1).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("key", ["observation", "achieved_goals", "desired_goals"])
+@pytest.mark.parametrize("change", [-1, 1])
+def test_states_of_another_size_are_refused(key: str, change: int) -> None:
+    policy = make_policy()
+    native, states = NativePolicy(policy), make_states(policy, 3)
+    shape = list(states[key].shape)
+    shape[-1] += change
+    states[key] = torch.ones(shape)
+    with pytest.raises(RuntimeError, match="shape"):
+        native(states, torch.ones(3, dtype=torch.int64))
 
 
 def behave(policy: RelayPolicy, native: bool) -> TensorDict:

@@ -87,13 +87,26 @@ class NativePolicy:
             self._memory.prepare(self._weights)
 
     def __call__(self, states: TensorDictBase, subtask: Tensor) -> Tensor:
-        """Actions [N, A] for states [N] under subtask [N]."""
+        """Actions [N, A] for states [N] under subtask [N].
+
+        Raises:
+            RuntimeError: the states are not of the sizes that the policy is for.
+        """
         if self._memory is None or self._memory.batch_size != len(subtask):
             self._memory = _Memory(self._library, self._policy, len(subtask))
             self._memory.prepare(self._weights)
-        memory = self._memory
-        keys = ("observation", "achieved_goals", "desired_goals")
-        values = [states[key].float().contiguous() for key in keys] + [subtask.contiguous()]
+        memory, relay = self._memory, self._policy.relay
+        sizes = {
+            "observation": self._policy.encoder.observation_size,
+            "achieved_goals": 3 * relay.num_points,
+            "desired_goals": 3 * relay.num_desired,
+        }
+        # Reshaped, so that states of other sizes than the policy's are refused and not read beyond.
+        values = [
+            states[key].float().reshape(len(subtask), size).contiguous()
+            for key, size in sizes.items()
+        ]
+        values.append(subtask.long().contiguous())
         actions = torch.empty(len(subtask), self._policy.action_size)
         self._library.act(
             memory.sizes,
