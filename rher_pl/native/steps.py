@@ -53,7 +53,7 @@ def adam_step(optimizer: torch.optim.Adam, gradients: Sequence[Tensor]) -> None:
 
 
 class _AdamTensors:
-    """Where an optimizer's parameters and state are: looking it all up costs as much as a step."""
+    """Where an optimizer's parameters and state are, which is not looked up again every step."""
 
     def __init__(self, optimizer: torch.optim.Adam) -> None:
         self._parameters: list[Tensor] = list(optimizer.param_groups[0]["params"])
