@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from rher_pl.choices import Algorithm, Mixing, RelayMode, plain
 from rher_pl.engine import Engine
 from rher_pl.errors import require
 from rher_pl.evaluation import evaluate
+from rher_pl.learning import AtOnce, one_by_one
 from rher_pl.limits import require_memory
 from rher_pl.native.steps import adam_step, can_step
 from rher_pl.networks import Actor, Critic
@@ -154,6 +155,7 @@ class RHERModule(pl.LightningModule):
             bounded_target=bounded_target,
             compiled=compiled,
         )
+        self.at_once = AtOnce(self.td3)
         self.progress = RelayProgress(self.relay.num_subtasks, learned_threshold)
         self.env_steps = 0
         self.updates = 0
@@ -169,6 +171,7 @@ class RHERModule(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Run hidden layers in bfloat16 if the trainer's ``precision`` asks for it."""
         self.td3.compute_in(compute_type(self.trainer.precision))
+        self.at_once.begin()
 
     @property
     def engine(self) -> Engine:
@@ -192,8 +195,8 @@ class RHERModule(pl.LightningModule):
         rounds = split_rounds(samples, self.mixing)
         with torch.autocast(self.device.type, enabled=False):  # dtypes are explicit in networks.py
             done: list[dict[str, Tensor]] = []
-            for sample in (s for r in rounds for s in one_by_one(self.encode(r))):
-                done.append(self.update(sample, counted=not done))
+            for samples in rounds:
+                done += self.learn(self.encode(samples), counted=not done)
         subtask = torch.cat([r["subtask"].flatten() for r in rounds])
         self.metrics |= update_statistics(done, subtask, self.relay)
 
@@ -220,6 +223,28 @@ class RHERModule(pl.LightningModule):
                 self.device
             )
         return encoded
+
+    def learn(self, samples: TensorDict, counted: bool = False) -> list[dict[str, Tensor]]:
+        """One :meth:`update` after the other on batches of encoded samples [U, B].
+
+        Args:
+            samples: of the updates.
+            counted: whether the first one is to be, see :meth:`update`.
+
+        Returns:
+            Metrics of all updates, of some or of one at a time: losses, and ``q`` [E, ... B].
+        """
+        done: list[dict[str, Tensor]] = []
+        if counted:
+            done.append(self.update(next(one_by_one(samples)), counted=True))
+            samples = samples[1:]
+        if any(getattr(type(self), name) is not usual for name, usual in _USUAL.items()):
+            return done + [self.update(sample) for sample in one_by_one(samples)]
+        first = self.updates + 1
+        optimizers = self.optimizers(use_pl_optimizer=False)
+        done += self.at_once(samples, first, optimizers, self.update)  # type: ignore[arg-type]
+        self.updates = first + len(samples) - 1
+        return done
 
     def update(self, sample: Sample, counted: bool = False) -> dict[str, Tensor]:
         """One TD3 update on a mixed batch [B] of encoded samples.
@@ -312,6 +337,10 @@ class RHERModule(pl.LightningModule):
         torch.set_rng_state(state["rng_state"])
 
 
+_USUAL = {"update": RHERModule.update, "_step": RHERModule._step}
+"""What derived classes may do otherwise, which is then called for each update."""
+
+
 def split_rounds(samples: TensorDict, mixing: Mixing) -> list[TensorDict]:
     """Mixed batches [U, B] in the order in which they are learned from.
 
@@ -321,12 +350,6 @@ def split_rounds(samples: TensorDict, mixing: Mixing) -> list[TensorDict]:
         return [samples]
     columns = samples["subtask"][0, :, 0]  # every batch holds its subtasks in the same order
     return [samples[:, columns == subtask] for subtask in columns.unique()]
-
-
-def one_by_one(samples: TensorDict) -> Iterator[dict[str, Tensor]]:
-    """Each batch of [U, B]; as dictionaries, which are looked into many times an update."""
-    columns = [value.unbind(0) for value in samples.values()]
-    return (dict(zip(samples.keys(), values)) for values in zip(*columns, strict=True))
 
 
 def apply_gradients(optimizer: Any, gradients: Sequence[Tensor]) -> None:

@@ -50,15 +50,15 @@ def update_statistics(updates: list[Metrics], subtask: Tensor, relay: Relay) -> 
     """Of U updates: mean losses, and mean Q over the samples of each subtask.
 
     Args:
-        updates: what each update returned: losses, and ``q`` [E, B].
+        updates: what they returned, one or some at a time: losses, and ``q`` [E, ... B].
         subtask: of all their samples, one update after the other, [U B].
         relay: gives the names.
     """
     metrics: Metrics = {}
     for name in ("critic_loss", "actor_loss"):
-        values = [update[name] for update in updates if name in update]
+        values = [update[name].flatten() for update in updates if name in update]
         if values:
-            metrics[f"train/{name}"] = torch.stack(values).mean()
+            metrics[f"train/{name}"] = torch.cat(values).mean()
     q = torch.cat([update["q"] for update in updates], dim=1).mean(0)  # [U B]
     for index, name in enumerate(relay.names):
         metrics[f"train/q/{name}"] = q[subtask == index].mean()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,8 @@ from torch import Tensor
 from rher_pl import losses
 from rher_pl.engine import Engine, Gradients, agree, make_compiler, random_sample
 from rher_pl.native.gradients import NativeGradients
-from rher_pl.native.steps import PolyakStep
+from rher_pl.native.learning import NativeLearner
+from rher_pl.native.steps import PolyakStep, can_step
 from rher_pl.networks import Actor, Critic
 from rher_pl.reduced import ReducedCopy
 
@@ -74,7 +76,8 @@ class TD3:
         self.policy_delay, self.action_l2, self.average_rate = policy_delay, action_l2, average_rate
         self._actor_weights = list(actor.parameters())
         self._critic_weights = list(critic.parameters())
-        self._targets = [*target_critic.parameters(), *target_actor.parameters()]
+        self._actor_targets = list(target_actor.parameters())
+        self._critic_targets = list(target_critic.parameters())
         self._averaged = list(averaged_actor.parameters())
         self._kind: tuple[torch.dtype, torch.device] | None = None
         self._compiled = compiled
@@ -82,6 +85,7 @@ class TD3:
         self._functions: tuple[CriticGradients, ActorGradients] | None = None
         self._found: tuple[NativeGradients | None] | None = None
         self._polyak_steps: list[tuple[PolyakStep, float]] = []
+        self._learner: NativeLearner | None = None
         self.compute_in(torch.float32)
 
     def compute_in(self, dtype: torch.dtype) -> None:
@@ -98,7 +102,7 @@ class TD3:
             copy.refresh()
         if self._found is not None and self._found[0] is not None:
             self._found[0].bind()
-            self._polyak_steps = self._bind_averages()
+            self._bind_averages(self._found[0])
 
     def _refresh(self, *copies: ReducedCopy) -> None:
         """Copies that an engine computes with follow the weights; the native one reads those."""
@@ -134,7 +138,7 @@ class TD3:
             if engine == Engine.native:
                 native = self._native()
                 assert native is not None
-                self._polyak_steps = self._bind_averages()
+                self._bind_averages(native)
                 self._functions = native.critic_gradients, native.actor_gradients
             elif engine == Engine.compiled:
                 assert self._compile is not None
@@ -223,16 +227,47 @@ class TD3:
         self._refresh(self._target_actor, self._target_critic)
         return metrics
 
+    def can_learn(self, critics: Any, actor: Any) -> bool:
+        """Whether :meth:`learn` can do what :meth:`update` does with these optimizers."""
+        self.gradients()  # chooses the engine
+        return self.native and can_step(critics) and can_step(actor)
+
+    def learn(
+        self, samples: Sample, number: int, critics: torch.optim.Adam, actor: torch.optim.Adam
+    ) -> dict[str, Tensor]:
+        """Updates ``number`` and on, on batches [U, B], where :meth:`can_learn` says so.
+
+        Returns:
+            What :meth:`update` returns, of one update after the other: losses, each [...], and
+            ``q`` [E, U B].
+        """
+        assert self._learner is not None
+        return self._learner.learn(samples, number, critics, actor)
+
+    def weights(self) -> Sequence[Tensor]:
+        """Everything that :meth:`update` changes beside the optimizers' state."""
+        sources = self._critic_weights + self._actor_weights
+        return sources + self._critic_targets + self._actor_targets + self._averaged
+
     def _averages(self) -> list[tuple[Sequence[Tensor], Sequence[Tensor], float]]:
         """What follows what, and by which share."""
         sources = self._critic_weights + self._actor_weights
         return [
-            (self._targets, sources, self.tau),
+            (self._critic_targets + self._actor_targets, sources, self.tau),
             (self._averaged, self._actor_weights, self.average_rate),
         ]
 
-    def _bind_averages(self) -> list[tuple[PolyakStep, float]]:
-        return [(PolyakStep(targets, sources), tau) for targets, sources, tau in self._averages()]
+    def _bind_averages(self, native: NativeGradients) -> None:
+        self._polyak_steps = [(PolyakStep(to, of), rate) for to, of, rate in self._averages()]
+        self._learner = NativeLearner(
+            native,
+            self._critic_targets,
+            self._actor_targets,
+            self._averaged,
+            tau=self.tau,
+            average_rate=self.average_rate,
+            policy_delay=self.policy_delay,
+        )
 
     def _move_averages(self) -> None:
         if self.native:

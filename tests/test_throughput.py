@@ -28,6 +28,7 @@ from benchmarks.throughput.updates import (
     random_samples,
     torch_compiled,
 )
+from rher_pl.learning import one_by_one
 from rher_pl.module import RHERModule
 from rher_pl.networks import StackedMLP
 
@@ -73,7 +74,7 @@ def test_updates_agree_with_plain_eager_ones(
                 layer.weight.data.copy_(weight[member].T)
                 layer.bias.data.copy_(bias[member, 0])
     starts = [weights(stacked) for stacked, _ in pairs]
-    for number, sample in enumerate(random_samples(module, 64, 6), start=1):
+    for number, sample in enumerate(one_by_one(random_samples(module, 64, 6)), start=1):
         module.update(sample)
         plain.update(sample, number)
     for (stacked, networks), start in zip(pairs, starts, strict=True):
@@ -84,7 +85,7 @@ def test_updates_agree_with_plain_eager_ones(
 
 def test_torchrl_contestant_learns_from_the_same_batches() -> None:
     module = ours(MODEL, "32-true", compiled=False)
-    samples = random_samples(module, 64, 4)
+    samples = one_by_one(random_samples(module, 64, 4))
     theirs = TorchRLTD3(module.policy.encoder.size, module.policy.action_size, MODEL)
     parameters = [*theirs.loss.parameters()]
     before = [parameter.clone() for parameter in parameters]
@@ -136,7 +137,7 @@ def test_torch_compile_is_measured_where_cpp_is_used() -> None:
     module.warm_up([4])
     assert not module.td3.native
     module.td3.compute_in(torch.float32)  # as fit does: what was chosen stays
-    module.update(random_samples(module, 4, 1)[0])
+    module.learn(random_samples(module, 4, 1))
     assert not module.td3.native
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from tensordict import TensorDict
 
 from benchmarks.learning_settings import build
-from benchmarks.throughput.updates import ours, random_samples
+from benchmarks.throughput.updates import begin_learning, ours, random_samples
 from rher_pl.callbacks.checkpoint import Checkpoints
 from rher_pl.callbacks.garbage import GarbageCollection
 from rher_pl.callbacks.guard import FiniteGuard
@@ -126,7 +126,7 @@ class Stopwatch(pl.Callback):
         self._time(self.loader.collector, "collect", "collecting")
         self._time(self.loader, "sample", "sampling and relabelling")
         self._time(pl_module, "encode", "encoding")
-        self._time(pl_module, "update", "updating")
+        self._time(pl_module, "learn", "updating")
         self._time(pl_module, "validation_step", "evaluation")
         self._time(trainer, "save_checkpoint", "checkpoints")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -137,6 +137,7 @@ class Stopwatch(pl.Callback):
         self.env = get_task(hp["task"]).make_env(hp["num_envs"], 0, threads)
         self.twin = ours(dict(pl_module.hparams), default_precision(), pl_module.hparams.compiled)
         self.samples = random_samples(self.twin, sum(data.batch_sizes), self.loader.updates)
+        begin_learning(self.twin, self.samples)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.mark = time.perf_counter()
@@ -175,8 +176,7 @@ class Stopwatch(pl.Callback):
             self.env.step(TensorDict({"action": action}, self.env.batch_size))
         middle, in_run = time.perf_counter(), torch.get_num_threads()
         torch.set_num_threads(self.threads)  # all of them, whatever the run leaves to others
-        for sample in self.samples:
-            self.twin.update(sample)
+        self.twin.learn(self.samples)
         torch.set_num_threads(in_run)
         self.environment.append(middle - begin)
         self.updates.append(time.perf_counter() - middle)

@@ -11,17 +11,16 @@ from tensordict import TensorDict
 
 from benchmarks.throughput.baselines import EagerTD3, TorchRLTD3
 from benchmarks.throughput.rounds import Contestant, Rate, Track, interleave
-from rher_pl.module import RHERModule, one_by_one
+from rher_pl.learning import one_by_one
+from rher_pl.module import RHERModule
 from rher_pl.native.gradients import NativeGradients
 from rher_pl.precision import compute_type, default_precision
 
 Update = Callable[[Any, int], Any]
 
 
-def random_samples(
-    module: RHERModule, batch_size: int, count: int
-) -> list[dict[str, torch.Tensor]]:
-    """Encoded mixed batches [B], in the shapes and ranges of real ones."""
+def random_samples(module: RHERModule, batch_size: int, count: int) -> TensorDict:
+    """Encoded mixed batches [count, B], in the shapes and ranges of real ones."""
     generator = torch.Generator().manual_seed(0)
     inputs, actions = module.policy.encoder.size, module.policy.action_size
 
@@ -36,7 +35,7 @@ def random_samples(
         "reward": (normal(1).squeeze(-1) > 0).float() - 1.0,
         "terminated": torch.zeros(count, batch_size, dtype=torch.bool),
     }
-    return list(one_by_one(TensorDict(samples, batch_size=[count, batch_size])))
+    return TensorDict(samples, batch_size=[count, batch_size])
 
 
 def ours(model: Mapping[str, Any], precision: str, compiled: bool | None) -> RHERModule:
@@ -48,6 +47,13 @@ def ours(model: Mapping[str, Any], precision: str, compiled: bool | None) -> RHE
     optimizers, _ = module.configure_optimizers()  # type: ignore[misc]
     module.optimizers = lambda use_pl_optimizer=True: optimizers  # type: ignore[assignment]
     return module
+
+
+def begin_learning(module: RHERModule, samples: TensorDict) -> None:
+    """Bring ``learn`` where it is in a run after the first updates."""
+    for sample in one_by_one(samples[:1]):
+        module.update(sample)  # makes the optimizers' state
+    module.learn(samples.repeat(2 * module.td3.policy_delay, 1))
 
 
 def torch_compiled(model: Mapping[str, Any], precision: str) -> RHERModule:
@@ -94,13 +100,14 @@ def measure_updates(
         torch.set_num_threads(count)
         module = ours(model, precision, compiled=None)
         samples = random_samples(module, batch_size, updates)
-        theirs = [TorchRLTD3.keys(sample) for sample in samples]
+        batches = list(one_by_one(samples))
+        theirs = [TorchRLTD3.keys(sample) for sample in batches]
         sizes = (module.policy.encoder.size, module.policy.action_size, model)
         eager, torchrl = EagerTD3(*sizes), TorchRLTD3(*sizes)
-        found: dict[str, tuple[Update, Sequence[Any]]] = {
-            "eager_fp32": (eager.update, samples),
-            "ours": (_update(module), samples),
-            "td3loss": (torchrl.update, theirs),
+        found = {
+            "eager_fp32": _round(eager.update, batches, count),
+            "ours": _learning(module, samples, count),
+            "td3loss": _round(torchrl.update, theirs, count),
         }
         if compiled:
             for name, fast in (
@@ -108,9 +115,8 @@ def measure_updates(
                 ("torch_compile", torch_compiled(model, precision)),
             ):
                 fast.warm_up([batch_size])
-                found[name] = (_update(fast), samples)
-        for name, (update, batches) in found.items():
-            contestants[f"{name} {count}"] = _round(update, batches, count)
+                found[name] = _learning(fast, samples, count)
+        contestants |= {f"{name} {count}": contestant for name, contestant in found.items()}
     try:
         rates = interleave(contestants, rounds, "updates", track)
     finally:
@@ -125,8 +131,16 @@ def measure_updates(
     }
 
 
-def _update(module: RHERModule) -> Update:
-    return lambda sample, number: module.update(sample)
+def _learning(module: RHERModule, samples: TensorDict, threads: int) -> Contestant:
+    """All updates of an iteration, as a run does them."""
+    begin_learning(module, samples)
+
+    def work() -> int:
+        torch.set_num_threads(threads)
+        module.learn(samples)
+        return len(samples)
+
+    return work
 
 
 def _round(update: Update, samples: Sequence[Any], threads: int) -> Contestant:
@@ -147,7 +161,7 @@ def loss_agreement(model: Mapping[str, Any], batch_size: int, batches: int) -> d
     plain = ours(model, "32-true", compiled=False)
     reduced = ours(model, default_precision(), compiled=None)
     worst = {"critic_loss": 0.0, "actor_loss": 0.0}
-    for sample in random_samples(plain, batch_size, batches):
+    for sample in one_by_one(random_samples(plain, batch_size, batches)):
         found = []
         for td3 in (plain.td3, reduced.td3):
             critic_gradients, actor_gradients = td3.gradients()

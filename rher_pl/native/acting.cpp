@@ -21,12 +21,14 @@ struct States {
 
 namespace {
 
-struct Acting : Passes<Full> {
+struct Acting {
+    Arena arena;
+    Passes<Full> passes;
     Net<Full> actor;
     Layers<Full> h;
 
     Acting(const Sizes& s, char* base, Network actor)
-        : Passes<Full>(s, base), actor(arena, s, actor, 0, s.inputs, s.actions),
+        : arena{base}, passes(s, arena), actor(arena, s, actor, 0, s.inputs, s.actions),
           h(make_layers<Full>(arena, s, Purpose::PASS)) {}
 };
 
@@ -67,7 +69,9 @@ void encode(const Encoding& e, const States& states, int row, std::vector<float>
 extern "C" {
 
 // Bytes of scratch, aligned to 64, for a batch of states.
-int64_t acting_scratch_size(const Sizes* s) { return size_of<Acting>(*s, nullptr); }
+int64_t acting_scratch_size(const Sizes* s) {
+    return Acting(*s, nullptr, nullptr).arena.used + BEYOND;
+}
 
 // To be called when there is new scratch, or weights have changed.
 void prepare_acting(const Sizes* s, Network actor, char* scratch) {
@@ -81,11 +85,12 @@ void act(const Sizes* s, const Encoding* encoding, const States* states, Network
     std::vector<float> goal;
     for (int r = 0; r < s->batch; ++r)
         encode(*encoding, *states, r, goal, inputs + int64_t(r) * s->inputs);
-    const Range all{0, acting.rows};
-    float* buffer = acting.buffer(Thread{0, 1});
-    acting.load(all, inputs, nullptr, acting.inputs, buffer);
-    acting.act(all, acting.actor, acting.inputs, acting.h, buffer);
-    std::memcpy(actions, acting.action, sizeof(float) * s->batch * s->actions);
+    const Passes<Full>& passes = acting.passes;
+    const Range all{0, passes.rows};
+    float* buffer = passes.buffer(Thread{0, 1});
+    passes.load(all, inputs, nullptr, passes.inputs, buffer);
+    passes.act(all, acting.actor, passes.inputs, acting.h, buffer);
+    std::memcpy(actions, passes.action, sizeof(float) * s->batch * s->actions);
 }
 
 }  // extern "C"

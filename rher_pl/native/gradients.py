@@ -20,10 +20,18 @@ class _Rule(ctypes.Structure):
     ]
 
 
-class _Sample(ctypes.Structure):
+class Samples(ctypes.Structure):
+    """Where those of a batch are, or of the first of many."""
+
     _fields_ = [
         (name, ctypes.c_void_p)
         for name in ("inputs", "action", "next_inputs", "noise", "reward", "terminated")
+    ]
+
+
+class _Networks(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_void_p) for name in ("actor", "critic", "target_actor", "target_critic")
     ]
 
 
@@ -59,12 +67,13 @@ class NativeGradients:
         self._reduced = ctypes.c_int32(dtype == torch.bfloat16)
         bounds = (-1.0 / (1.0 - gamma), 0.0) if bounded_target else (-inf, inf)
         self._rule = ctypes.byref(_Rule(gamma, noise_clip, *bounds, action_l2))
-        self._memory: _Memory | None = None
+        self._memory: Memory | None = None
         self.bind()
 
     def bind(self) -> None:
         """Use the weights where they are now; to be called again if they were moved."""
-        self._pointers = [_weights(network) for network in self._networks]
+        self._weights = [_weights(network) for network in self._networks]
+        self._pointers = ctypes.byref(_Networks(*map(ctypes.addressof, self._weights)))
 
     @staticmethod
     def suits(critic: Critic, dtype: torch.dtype, device: torch.device) -> bool:
@@ -97,53 +106,45 @@ class NativeGradients:
         terminated: Tensor,
     ) -> tuple[Gradients, Tensor, Tensor]:
         """See ``TD3.critic_gradients``."""
-        memory = self._prepare(inputs)
+        memory = self.prepare(len(inputs))
         values = [v.contiguous() for v in (inputs, action, next_inputs, noise, reward, terminated)]
         q = torch.empty(memory.members, len(inputs))
-        _, critic, target_actor, target_critic = self._pointers
         loss = self._library.critic_gradients(
-            memory.sizes,
-            self._reduced,
-            self._rule,
-            critic,
-            target_actor,
-            target_critic,
-            ctypes.byref(_Sample(*[value.data_ptr() for value in values])),
-            memory.critic_scratch,
+            *self.arguments(memory),
+            ctypes.byref(Samples(*[value.data_ptr() for value in values])),
+            memory.scratch,
             memory.critic_gradients,
-            ctypes.c_void_p(q.data_ptr()),
+            pointer(q),
             memory.terms,
         )
         return memory.critic_views, torch.tensor(loss), q
 
     def actor_gradients(self, inputs: Tensor) -> tuple[Gradients, Tensor]:
         """See ``TD3.actor_gradients``."""
-        memory, inputs = self._prepare(inputs), inputs.contiguous()
-        actor, critic, _, _ = self._pointers
+        memory, inputs = self.prepare(len(inputs)), inputs.contiguous()
         loss = self._library.actor_gradients(
-            memory.sizes,
-            self._reduced,
-            self._rule,
-            actor,
-            critic,
-            ctypes.c_void_p(inputs.data_ptr()),
-            memory.actor_scratch,
+            *self.arguments(memory),
+            pointer(inputs),
+            memory.scratch,
             memory.actor_gradients,
             memory.terms,
         )
         return memory.actor_views, torch.tensor(loss)
 
-    def _prepare(self, inputs: Tensor) -> _Memory:
-        threads = min(torch.get_num_threads(), len(inputs))
-        if self._memory is None or self._memory.made_for != (len(inputs), threads):
+    def prepare(self, batch_size: int) -> Memory:
+        """What an update on so many samples writes to, by as many threads as PyTorch has now."""
+        threads = min(torch.get_num_threads(), batch_size)
+        if self._memory is None or self._memory.made_for != (batch_size, threads):
             actor, critic, _, _ = self._networks
-            self._memory = _Memory(
-                self._library, actor, critic, self._reduced, len(inputs), threads
-            )
+            self._memory = Memory(self._library, actor, critic, self._reduced, batch_size, threads)
         return self._memory
 
+    def arguments(self, memory: Memory) -> tuple:
+        """The first ones of each function in C++: sizes, type, rule and networks."""
+        return memory.sizes, self._reduced, self._rule, self._pointers
 
-class _Memory:
+
+class Memory:
     """What passes over a batch of one size write to.
 
     Args:
@@ -168,24 +169,17 @@ class _Memory:
         actions, layers = actor.net.layers()[-1][0].shape[-1], actor.net.depth - 1
         sizes = Sizes(batch_size, inputs, actions, hidden, layers, critic.members, threads)
         self.sizes = ctypes.byref(sizes)
-        critic_scratch, actor_scratch = (
-            torch.empty(count(self.sizes, reduced), dtype=torch.uint8)
-            for count in (library.critic_scratch_size, library.actor_scratch_size)
-        )
-        terms = torch.empty(critic.members * batch_size, dtype=torch.float64)
+        scratch = torch.empty(library.scratch_size(self.sizes, reduced), dtype=torch.uint8)
+        terms = torch.empty((critic.members + 1) * batch_size, dtype=torch.float64)
         critic_flat, actor_flat = (
             torch.empty(sum(map(Tensor.numel, network.parameters()))) for network in (critic, actor)
         )
         self.critic_views = _shaped(critic_flat, critic)
         self.actor_views = _shaped(actor_flat, actor)
-        self._owned = (critic_scratch, actor_scratch, terms, critic_flat, actor_flat)
-        (
-            self.critic_scratch,
-            self.actor_scratch,
-            self.terms,
-            self.critic_gradients,
-            self.actor_gradients,
-        ) = map(pointer, self._owned)
+        self._owned = (scratch, terms, critic_flat, actor_flat)
+        self.scratch, self.terms, self.critic_gradients, self.actor_gradients = map(
+            pointer, self._owned
+        )
 
 
 def _weights(network: Actor | Critic) -> ctypes.Array:

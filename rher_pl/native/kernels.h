@@ -12,6 +12,9 @@ struct Kernels {
     using Number = typename Type::Number;
     static constexpr int IN_UNIT = Type::IN_UNIT;
 
+    // Rows of weights that can be stepped by themselves: whole blocks and whole panels.
+    static constexpr int STRIP = std::lcm(BLOCK, PANEL);
+
     // Whether units along samples can be read in panels only, and not in rows as well.
     static constexpr bool READ_IN_PANELS = IN_UNIT > 1;
 
@@ -60,9 +63,15 @@ struct Kernels {
     // is a share of the inputs, as in the gradient, so that a thread reads what it has changed.
     static void prepare(const Weight& weight, bool backward, Thread thread) {
         const Range inputs = thread.share(round_up(weight.in, PANEL), PANEL);
-        for (int i = inputs.first; i < inputs.last; i += PANEL) {
-            for (int j = 0; j < weight.out; j += PANEL) make_panel(weight, i, j);
-            if (backward) make_transposed_panel(weight, i);
+        for (int i = inputs.first; i < inputs.last; i += PANEL)
+            for (int j = 0; j < weight.out; j += PANEL) refresh(weight, {i, i + PANEL}, j, backward);
+    }
+
+    // The panels of some inputs and of the PANEL outputs from j on.
+    static void refresh(const Weight& weight, Range inputs, int j, bool backward) {
+        for (int i = inputs.first; i < std::min(inputs.last, weight.in); i += PANEL) {
+            make_panel(weight, i, j);
+            if (backward) make_transposed_panel(weight, i, j);
         }
     }
 
@@ -256,23 +265,20 @@ struct Kernels {
             }
     }
 
-    // Rows from i on of W, units along its columns.
-    static void make_transposed_panel(const Weight& weight, int i) {
-        constexpr int UNITS = PANEL / IN_UNIT;
+    // PANEL rows from i on and columns from j on of W, units along its columns.
+    static void make_transposed_panel(const Weight& weight, int i, int j) {
         const int height = round_up(weight.out, PANEL);
-        char* to = reinterpret_cast<char*>(weight.backward + int64_t(i) * height);
-        for (int j = 0; j < height; j += PANEL, to += sizeof(uint32_t) * UNITS * PANEL) {
-            alignas(64) Number rows[PANEL][PANEL];
-            for (int k = 0; k < PANEL; k += 2) {
-                Vector two[2][2];
-                for (int m = 0; m < 2; ++m)
-                    read(weight.values + int64_t(i + k + m) * weight.out + j,
-                         i + k + m < weight.in ? weight.out - j : 0, two[m]);
-                Number* const places[2] = {rows[k], rows[k + 1]};
-                Type::write(two, places);
-            }
-            turn(rows, to);
+        Number* to = weight.backward + int64_t(i) * height + int64_t(j) * PANEL;
+        alignas(64) Number rows[PANEL][PANEL];
+        for (int k = 0; k < PANEL; k += 2) {
+            Vector two[2][2];
+            for (int m = 0; m < 2; ++m)
+                read(weight.values + int64_t(i + k + m) * weight.out + j,
+                     i + k + m < weight.in ? weight.out - j : 0, two[m]);
+            Number* const places[2] = {rows[k], rows[k + 1]};
+            Type::write(two, places);
         }
+        turn(rows, reinterpret_cast<char*>(to));
     }
 };
 

@@ -16,8 +16,8 @@ FLAGS = ("-ftree-loop-vectorize", "-ffp-contract=fast", "-fno-math-errno")
 """PyTorch's builder leaves loops as they are, since its own are written in vectors."""
 
 SOURCES = (
-    *("work.h", "numbers.h", "kernels.h", "passes.h"),
-    *("gradients.cpp", "steps.cpp", "acting.cpp"),
+    *("work.h", "numbers.h", "kernels.h", "passes.h", "td3.h", "steps.h"),
+    *("gradients.cpp", "steps.cpp", "learning.cpp", "acting.cpp"),
 )
 """Read as one, in this order."""
 
@@ -42,8 +42,7 @@ def load() -> ctypes.CDLL | None:
         library: Any = _build(source)
     except (OSError, RuntimeError, SubprocessError):  # whatever it is, others do the same work
         return None
-    library.critic_scratch_size.restype = ctypes.c_int64
-    library.actor_scratch_size.restype = ctypes.c_int64
+    library.scratch_size.restype = ctypes.c_int64
     library.acting_scratch_size.restype = ctypes.c_int64
     library.critic_gradients.restype = ctypes.c_double
     library.actor_gradients.restype = ctypes.c_double

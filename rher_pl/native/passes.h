@@ -48,7 +48,10 @@ struct Net {
     void prepare(bool backward, Thread thread) const {
         for (size_t l = 0; l < weights.size(); ++l)
             Kernel::prepare(weights[l], backward && l > 0, thread);
-        const Range units = thread.share(hidden);
+        prepare_head(thread.share(hidden, PANEL));
+    }
+
+    void prepare_head(Range units) const {
         for (int j = units.first; j < units.last; ++j)
             for (int a = 0; a < outputs; ++a) head[a * hidden + j] = head_weight[j * outputs + a];
     }
@@ -70,6 +73,17 @@ Layers<Kernel> make_layers(Arena& arena, const Sizes& s, Purpose purpose) {
     const int rows = round_up(s.batch, BLOCK);
     return Kernel::matrices(arena, rows, s.hidden, s.layers, in_rows, in_panels);
 }
+
+// What the passes of a member leave behind, of which gradients of its weights are made.
+template <typename Kernel>
+struct Trace {
+    const typename Kernel::Matrix& x;
+    const Layers<Kernel>&h, &d;
+    const float* slopes;  // of the head's outputs, [rows, outputs]
+    int outputs;
+
+    const typename Kernel::Matrix& before(int layer) const { return layer > 0 ? h[layer - 1] : x; }
+};
 
 // Where the gradient of each parameter of a member is in a flat buffer [weight_0, bias_0, ...],
 // each [members, ...].
@@ -93,15 +107,14 @@ struct Passes {
     using Matrix = typename Kernel::Matrix;
 
     const Sizes& s;
-    Arena arena;
     int rows, width;  // width of a critic's inputs
     Matrix inputs, joined;
     float* action;  // [rows, actions]
     float* buffers;
     int64_t buffer_size;
 
-    Passes(const Sizes& sizes, char* base)
-        : s(sizes), arena{base}, rows(round_up(s.batch, BLOCK)), width(s.inputs + s.actions),
+    Passes(const Sizes& sizes, Arena& arena)
+        : s(sizes), rows(round_up(s.batch, BLOCK)), width(s.inputs + s.actions),
           inputs(Kernel::matrix(arena, rows, s.inputs)),
           joined(Kernel::matrix(arena, rows, width)),
           action(arena.take<float>(int64_t(rows) * s.actions)),
@@ -179,30 +192,36 @@ struct Passes {
             Kernel::backward(range, d[l], net.weights[l], h[l - 1], d[l - 1]);
     }
 
-    // A thread's share of all gradients of a member, from the slopes and what passes left behind.
-    void gradients(Thread thread, const float* slopes, const Matrix& x, const Layers<Kernel>& h,
-                   const Layers<Kernel>& d, int outputs, const Gradients& to) const {
-        const Range units = thread.share(s.hidden, PANEL);
+    // A thread's share of all gradients of a member.
+    void gradients(Thread thread, const Trace<Kernel>& trace, const Gradients& to) const {
         for (int l = 0; l < s.layers; ++l) {
-            const Matrix& before = l > 0 ? h[l - 1] : x;
-            Kernel::weight_gradient(thread.share(before.width), before, d[l], to.parameters[2 * l]);
-            Kernel::bias_gradient(units, d[l], to.parameters[2 * l + 1]);
+            const Matrix& x = trace.before(l);
+            Kernel::weight_gradient(thread.share(x.width), x, trace.d[l], to.parameters[2 * l]);
         }
-        head_gradient(units, slopes, h.back(), outputs, to.parameters[2 * s.layers]);
+        small_gradients(thread, trace, to);
+    }
+
+    // Those of biases and of the head.
+    void small_gradients(Thread thread, const Trace<Kernel>& trace, const Gradients& to) const {
+        const Range units = thread.share(s.hidden, PANEL);
+        const int outputs = trace.outputs;
+        for (int l = 0; l < s.layers; ++l)
+            Kernel::bias_gradient(units, trace.d[l], to.parameters[2 * l + 1]);
+        head_gradient(units, trace, to.parameters[2 * s.layers]);
         if (thread.number > 0) return;
         float* bias = to.parameters[2 * s.layers + 1];
         std::fill(bias, bias + outputs, 0.0f);
-        for (int i = 0; i < rows * outputs; ++i) bias[i % outputs] += slopes[i];
+        for (int i = 0; i < rows * outputs; ++i) bias[i % outputs] += trace.slopes[i];
     }
 
-    void head_gradient(Range units, const float* slopes, const Matrix& last, int outputs,
-                       float* out) const {
+    void head_gradient(Range units, const Trace<Kernel>& trace, float* out) const {
+        const int outputs = trace.outputs;
         std::vector<float> sums(int64_t(outputs) * s.hidden, 0.0f);
         std::vector<float> buffer(round_up(s.hidden, PANEL));
         for (int r = 0; r < rows; ++r) {
-            const float* h = Kernel::get(last, r, buffer.data());
+            const float* h = Kernel::get(trace.h.back(), r, buffer.data());
             for (int a = 0; a < outputs; ++a) {
-                const float slope = slopes[int64_t(r) * outputs + a];
+                const float slope = trace.slopes[int64_t(r) * outputs + a];
                 float* sum = sums.data() + int64_t(a) * s.hidden;
 #pragma omp simd
                 for (int j = units.first; j < units.last; ++j) sum[j] += slope * h[j];

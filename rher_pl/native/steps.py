@@ -13,7 +13,9 @@ from torch import Tensor
 from rher_pl.native.library import load, pointers
 
 
-class _AdamRule(ctypes.Structure):
+class AdamRule(ctypes.Structure):
+    """Options of Adam."""
+
     _fields_ = [(name, ctypes.c_double) for name in ("rate", "beta1", "beta2", "epsilon")]
 
 
@@ -36,13 +38,9 @@ def adam_step(optimizer: torch.optim.Adam, gradients: Sequence[Tensor]) -> None:
     Args:
         optimizer: one that :func:`can_step`; its state is as if it had stepped itself.
     """
-    (group,) = optimizer.param_groups
-    tensors = _adam_tensors.get(optimizer)
-    if tensors is None or not tensors.are_those_of(optimizer):
-        tensors = _adam_tensors[optimizer] = _AdamTensors(optimizer)
-    rule = _AdamRule(group["lr"], *group["betas"], group["eps"])
+    tensors = AdamTensors.of(optimizer)
     _library().adam_step(
-        ctypes.byref(rule),
+        ctypes.byref(adam_rule(optimizer)),
         tensors.count,
         ctypes.c_int32(torch.get_num_threads()),
         tensors.sizes,
@@ -52,7 +50,13 @@ def adam_step(optimizer: torch.optim.Adam, gradients: Sequence[Tensor]) -> None:
     )
 
 
-class _AdamTensors:
+def adam_rule(optimizer: torch.optim.Adam) -> AdamRule:
+    """What its steps go by now."""
+    (group,) = optimizer.param_groups
+    return AdamRule(group["lr"], *group["betas"], group["eps"])
+
+
+class AdamTensors:
     """Where an optimizer's parameters and state are, which is not looked up again every step."""
 
     def __init__(self, optimizer: torch.optim.Adam) -> None:
@@ -65,6 +69,14 @@ class _AdamTensors:
         self.parameters = pointers(self._parameters)
         self.columns = [pointers(column) for column in self._kept]
 
+    @staticmethod
+    def of(optimizer: torch.optim.Adam) -> AdamTensors:
+        """Those that it has now."""
+        tensors = _adam_tensors.get(optimizer)
+        if tensors is None or not tensors.are_those_of(optimizer):
+            tensors = _adam_tensors[optimizer] = AdamTensors(optimizer)
+        return tensors
+
     def are_those_of(self, optimizer: torch.optim.Adam) -> bool:
         """Whether parameters and state are still where they were; loading moves them."""
         state, places = optimizer.state, self.parameters
@@ -74,7 +86,7 @@ class _AdamTensors:
         )
 
 
-_adam_tensors: WeakKeyDictionary[torch.optim.Adam, _AdamTensors] = WeakKeyDictionary()
+_adam_tensors: WeakKeyDictionary[torch.optim.Adam, AdamTensors] = WeakKeyDictionary()
 
 
 class PolyakStep:

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 extern "C" {
@@ -21,6 +22,10 @@ struct Rule {
 
 // Weight and bias of each layer, first to last, the head included.
 using Network = float* const*;
+
+struct Networks {
+    Network actor, critic, target_actor, target_critic;
+};
 
 struct Sample {
     const float *inputs, *action, *next_inputs, *noise, *reward;
@@ -83,11 +88,18 @@ struct Duty {
         things = {team, team + 1}, thread = {all.number % size, size};
     }
 
+    template <typename Work>
+    void each(Work work) const {
+        for (int thing = things.first; thing < things.last; ++thing) work(thing);
+    }
+
     // Threads of the team wait for each other. All teams do so equally often.
     void meet() const {
         if (thread.count > 1) ::meet();
     }
 };
+
+constexpr int BEYOND = 64;  // bytes that a block may reach beyond the end of what was handed out
 
 // Memory handed out piece by piece; without a base it only counts.
 struct Arena {

@@ -1,0 +1,205 @@
+// Losses and gradients of TD3 on a mixed batch (Fujimoto et al., arXiv 1802.09477).
+//
+// Threads share the critics. If each has a team of its own, its weights and all that is computed of it
+// stay near the cores of that team: cores of different clusters are slow to see what others wrote. Of
+// the rest a thread takes a share of the rows through a whole pass, and then a share of the gradients
+// of weights. Threads meet a few times a pass, not once an operation, and no sum depends on how many
+// they are. Heads, targets and losses are float32. NaN goes through every step, so that a diverged
+// network is seen in its loss.
+
+namespace {
+
+template <typename Kernel>
+struct CriticPasses : Passes<Kernel> {
+    using Matrix = typename Kernel::Matrix;
+
+    Matrix next_joined;
+    std::vector<Layers<Kernel>> h, d, target_h;
+    std::vector<float*> next_values, slopes;  // of each member, [rows]
+
+    CriticPasses(const Sizes& s, Arena& arena)
+        : Passes<Kernel>(s, arena), next_joined(Kernel::matrix(arena, this->rows, this->width)) {
+        for (int e = 0; e < s.members; ++e) {
+            h.push_back(make_layers<Kernel>(arena, s, Purpose::LEARN));
+            d.push_back(make_layers<Kernel>(arena, s, Purpose::LEARN_SLOPES));
+            target_h.push_back(make_layers<Kernel>(arena, s, Purpose::PASS));
+            next_values.push_back(arena.take<float>(this->rows));
+            slopes.push_back(arena.take<float>(this->rows));
+        }
+    }
+
+    // All critics see the smoothed action of the target actor in some rows, TD3 equation 14.
+    void load_next(Range range, const Rule& rule, const Sample& sample,
+                   const Net<Kernel>& target_actor, float* buffer) const {
+        const Sizes& s = this->s;
+        this->load(range, sample.next_inputs, nullptr, this->inputs, buffer);
+        this->act(range, target_actor, this->inputs, target_h[0], buffer);
+        const Range real{range.first, std::min(range.last, s.batch)};
+        for (int i = real.first * s.actions; i < real.last * s.actions; ++i) {
+            const float noise = std::clamp(sample.noise[i], -rule.noise_clip, rule.noise_clip);
+            this->action[i] = std::clamp(this->action[i] + noise, -1.0f, 1.0f);
+        }
+        this->load(range, sample.next_inputs, this->action, next_joined, buffer);
+    }
+
+    void judge_next(Range range, int e, const Net<Kernel>& target_critic, float* buffer) const {
+        this->forward(range, target_critic, next_joined, target_h[e]);
+        this->apply_head(range, target_critic, target_h[e].back(), next_values[e], buffer);
+    }
+
+    // Clipped, bounded double-Q target of a row, TD3 equation 10.
+    float target(int r, const Rule& rule, const Sample& sample) const {
+        float least = next_values[0][r];
+        for (const float* values : next_values)
+            least = least <= values[r] || std::isnan(least) ? least : values[r];
+        const float gamma = sample.terminated[r] ? 0.0f : rule.gamma;
+        return std::clamp(sample.reward[r] + gamma * least, rule.lowest, rule.highest);
+    }
+
+    // Of a critic's values of some rows: their slopes in the loss, which take their place.
+    void regress(Range range, int e, const Rule& rule, const Sample& sample, float* q,
+                 double* errors) const {
+        for (int r = range.first; r < range.last; ++r) {
+            float& value = slopes[e][r];
+            if (r >= this->s.batch) {
+                value = 0.0f;
+                continue;
+            }
+            q[r] = value;
+            const float error = value - target(r, rule, sample);
+            errors[r] = double(error) * error;
+            value = 2.0f * error / this->s.batch;
+        }
+    }
+};
+
+template <typename Kernel>
+struct ActorPasses : Passes<Kernel> {
+    Layers<Kernel> h, d, critic_h, critic_d;
+    float *values, *slopes;  // of the critic [rows], and along the actions [rows, actions]
+
+    ActorPasses(const Sizes& s, Arena& arena)
+        : Passes<Kernel>(s, arena), h(make_layers<Kernel>(arena, s, Purpose::LEARN)),
+          d(make_layers<Kernel>(arena, s, Purpose::LEARN_SLOPES)),
+          critic_h(make_layers<Kernel>(arena, s, Purpose::RETURN)),
+          critic_d(make_layers<Kernel>(arena, s, Purpose::PASS_SLOPES)),
+          values(arena.take<float>(this->rows)),
+          slopes(arena.take<float>(int64_t(this->rows) * s.actions)) {}
+
+    // Slopes of minus the first critic's mean value along the actions of some rows.
+    void judge(Range range, const Net<Kernel>& critic, double* losses, float* buffer) const {
+        const Sizes& s = this->s;
+        this->forward(range, critic, this->joined, critic_h);
+        this->apply_head(range, critic, critic_h.back(), values, buffer);
+        for (int r = range.first; r < range.last; ++r) {
+            if (r < s.batch) losses[r] = -double(values[r]) / s.batch;
+            values[r] = r < s.batch ? -1.0f / s.batch : 0.0f;
+        }
+        this->backward(range, critic, values, critic_h, critic_d, buffer);
+        const float* weight = critic.first_weight + int64_t(s.inputs) * s.hidden;
+        for (int r = range.first; r < range.last; ++r) {
+            const float* gradient = Kernel::get(critic_d[0], r, buffer);
+            for (int a = 0; a < s.actions; ++a)
+                slopes[int64_t(r) * s.actions + a] =
+                    dot(gradient, weight + int64_t(a) * s.hidden, s.hidden);
+        }
+    }
+
+    // The penalty of actions, and back through tanh.
+    void penalise(Range range, float action_l2, double* losses) const {
+        const Sizes& s = this->s;
+        const float weight = action_l2 / (float(s.batch) * s.actions);
+        for (int r = range.first; r < std::min(range.last, s.batch); ++r)
+            for (int i = r * s.actions; i < (r + 1) * s.actions; ++i) {
+                const float action = this->action[i];
+                losses[r] += double(weight) * action * action;
+                float& slope = slopes[i];
+                slope = (slope + 2.0f * weight * action) * (1.0f - action * action);
+            }
+    }
+};
+
+// All networks, and what passes through them write to. What belongs to a critic, to the actor's passes
+// and to those of the critics lies apart.
+template <typename Kernel>
+struct Learner {
+    const Sizes& s;
+    Arena arena;
+    Net<Kernel> actor, target_actor;
+    std::vector<Net<Kernel>> critics, target_critics;
+    CriticPasses<Kernel> regression;
+    ActorPasses<Kernel> ascent;
+
+    Learner(const Sizes& s, const Networks& n, char* base)
+        : s(s), arena{base}, actor(arena, s, n.actor, 0, s.inputs, s.actions),
+          target_actor(arena, s, n.target_actor, 0, s.inputs, s.actions),
+          critics(members(n.critic)), target_critics(members(n.target_critic)),
+          regression(s, arena), ascent(s, arena) {}
+
+    // Regress all critics on the clipped double-Q target: calls learn(e, trace) in the threads of each
+    // critic e. Values are at q[e * next_q], squared errors at errors[e * batch].
+    template <typename Learn>
+    void regress(Thread thread, const Rule& rule, const Sample& sample, float* q, int64_t next_q,
+                 double* errors, Learn learn) const {
+        const CriticPasses<Kernel>& passes = regression;
+        const Duty duty(s.members, thread);
+        const Range rows = passes.own_rows(thread), own = passes.own_rows(duty.thread);
+        float* buffer = passes.buffer(thread);
+        passes.load_next(rows, rule, sample, target_actor, buffer);
+        passes.load(rows, sample.inputs, sample.action, passes.joined, buffer);
+        meet();
+        duty.each([&](int e) { passes.judge_next(own, e, target_critics[e], buffer); });
+        meet();
+        duty.each([&](int e) {
+            const Net<Kernel>& net = critics[e];
+            const Layers<Kernel> &h = passes.h[e], &d = passes.d[e];
+            passes.forward(own, net, passes.joined, h);
+            passes.apply_head(own, net, h.back(), passes.slopes[e], buffer);
+            passes.regress(own, e, rule, sample, q + e * next_q, errors + int64_t(e) * s.batch);
+            passes.backward(own, net, passes.slopes[e], h, d, buffer);
+            duty.meet();
+            learn(e, Trace<Kernel>{passes.joined, h, d, passes.slopes[e], 1});
+        });
+    }
+
+    // Ascend the first critic's value of the actor's own actions, TD3 equation 15, less their squares:
+    // calls learn(trace) in each thread. Terms of the loss are in losses [batch].
+    template <typename Learn>
+    void ascend(Thread thread, const Rule& rule, const float* inputs, double* losses,
+                Learn learn) const {
+        const ActorPasses<Kernel>& passes = ascent;
+        const Range rows = passes.own_rows(thread);
+        float* buffer = passes.buffer(thread);
+        passes.load(rows, inputs, nullptr, passes.inputs, buffer);
+        passes.act(rows, actor, passes.inputs, passes.h, buffer);
+        passes.load(rows, inputs, passes.action, passes.joined, buffer);
+        passes.judge(rows, critics[0], losses, buffer);
+        passes.penalise(rows, rule.action_l2, losses);
+        passes.backward(rows, actor, passes.slopes, passes.h, passes.d, buffer);
+        meet();
+        learn(Trace<Kernel>{passes.inputs, passes.h, passes.d, passes.slopes, s.actions});
+    }
+
+   private:
+    std::vector<Net<Kernel>> members(Network network) {
+        std::vector<Net<Kernel>> all;
+        for (int e = 0; e < s.members; ++e)
+            all.emplace_back(arena, s, network, e, s.inputs + s.actions, 1);
+        return all;
+    }
+};
+
+double sum(const double* values, int count) {
+    double total = 0.0;
+    for (int i = 0; i < count; ++i) total += values[i];
+    return total;
+}
+
+using Full = Kernels<Float32>;
+#ifdef __AVX512BF16__
+using Reduced = Kernels<BFloat16>;
+#else
+using Reduced = Full;  // this compiler does not know the instruction, which is no loss of precision
+#endif
+
+}  // namespace
