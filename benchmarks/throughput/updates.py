@@ -51,9 +51,9 @@ def ours(model: Mapping[str, Any], precision: str, compiled: bool | None) -> RHE
 
 def begin_learning(module: RHERModule, samples: TensorDict) -> None:
     """Bring ``learn`` where it is in a run after the first updates."""
-    for sample in one_by_one(samples[:1]):
-        module.update(sample)  # makes the optimizers' state
-    module.learn(samples.repeat(2 * module.td3.policy_delay, 1))
+    few = samples.repeat(2 * module.td3.policy_delay, 1)[: 2 * module.td3.policy_delay]
+    for _ in range(2):  # once makes the optimizers' state
+        module.learn(few)
 
 
 def torch_compiled(model: Mapping[str, Any], precision: str) -> RHERModule:
