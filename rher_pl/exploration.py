@@ -10,7 +10,8 @@ from tensordict import TensorDictBase
 from tensordict.nn import TensorDictModuleBase
 from torch import Tensor
 
-from rher_pl.native.acting import NativePolicy
+from rher_pl.engine import agree
+from rher_pl.native.acting import Behavior, NativePolicy, meaningless_states
 from rher_pl.policy import RelayPolicy
 from rher_pl.progress import RelayProgress
 
@@ -96,29 +97,49 @@ class BehaviorPolicy(TensorDictModuleBase):
         """Add to the states in ``tensordict`` [N] an ``action`` [N, A], the ``actor`` [N, 1] that
         chose it, and the ``first_unsolved`` subtask [N, 1] there.
         """
-        size = (tensordict.shape[0], self.policy.action_size)
-        random_action = torch.empty(size).uniform_(-1.0, 1.0, generator=self.generator)
-        unsolved = self.relay.first_unsolved(
-            tensordict["achieved_goals"], tensordict["desired_goals"]
-        )
-        if self.only_random:
-            actor = torch.full(size[:1], int(Actor.RANDOM))
-            action = random_action
-        else:
-            actor, subtask = self.choose(unsolved)
-            noise = torch.randn(size, generator=self.generator).mul_(self.exploration_noise)
-            action = self.act(tensordict, subtask).add_(noise).clamp_(-1.0, 1.0)
-            action = torch.where((actor == Actor.RANDOM).unsqueeze(-1), random_action, action)
+        if self._try_native and not self.only_random:  # not sooner, as building may take seconds
+            self._native, self._try_native = self._make_native(), False
+        native = self._native is not None and not self.only_random
+        action, actor, unsolved = (self._behave_natively if native else self.behave)(tensordict)
         tensordict["action"] = action
         tensordict["actor"] = actor.unsqueeze(-1)
         tensordict["first_unsolved"] = unsolved.unsqueeze(-1)
         return tensordict
 
-    def act(self, states: TensorDictBase, subtask: Tensor) -> Tensor:
-        """The policy's own actions [N, A] for states [N] under subtask [N]."""
-        if self._try_native:  # not before it is needed, as building C++ may take seconds
-            self._native, self._try_native = NativePolicy.make(self.policy), False
-        return (self._native or self.policy)(states, subtask)
+    def behave(self, states: TensorDictBase) -> tuple[Tensor, Tensor, Tensor]:
+        """Actions [N, A] for states [N], who chose them [N], and the first unsolved subtasks [N].
+
+        What it does with the numbers it draws is also done in C++, see ``native``, and that is held
+        against this.
+        """
+        random_action = self._draw_action(len(states))
+        unsolved = self.relay.first_unsolved(states["achieved_goals"], states["desired_goals"])
+        if self.only_random:
+            return random_action, torch.full_like(unsolved, int(Actor.RANDOM)), unsolved
+        actor, subtask = self.choose(unsolved)
+        noise = torch.randn(random_action.shape, generator=self.generator)
+        action = self.policy(states, subtask) + noise.mul_(self.exploration_noise)
+        is_random = (actor == Actor.RANDOM).unsqueeze(-1)
+        return torch.where(is_random, random_action, action.clamp_(-1.0, 1.0)), actor, unsolved
+
+    def _behave_natively(self, states: TensorDictBase) -> tuple[Tensor, Tensor, Tensor]:
+        assert self._native is not None
+        random_action = self._draw_action(len(states))
+        uniform = torch.rand(len(states), generator=self.generator)
+        normal = torch.randn(random_action.shape, generator=self.generator)
+        behavior = Behavior(
+            self.relay,
+            self.guide_subtask,
+            self.learner_subtask,
+            self.guide_share,
+            self.random_share,
+            self.exploration_noise,
+        )
+        return self._native.behave(states, behavior, uniform, random_action, normal)
+
+    def _draw_action(self, rows: int) -> Tensor:
+        size = (rows, self.policy.action_size)
+        return torch.empty(size).uniform_(-1.0, 1.0, generator=self.generator)
 
     def choose(self, unsolved: Tensor) -> tuple[Tensor, Tensor]:
         """Actor [N] and subtask [N] for states whose first unsolved subtask is ``unsolved`` [N]."""
@@ -130,6 +151,22 @@ class BehaviorPolicy(TensorDictModuleBase):
         guided = (unsolved <= guide) & (uniform >= 1.0 - self.guide_share)
         actor = actor.masked_fill_(guided, int(Actor.GUIDE))
         return actor, torch.where(guided, guide, self.learner_subtask)
+
+    def _make_native(self) -> NativePolicy | None:
+        return NativePolicy.make(self.policy, self._behaves_like)
+
+    def _behaves_like(self, native: NativePolicy) -> bool:
+        """Whether C++ does what :meth:`behave` does, whoever the guide is; nothing here changes."""
+        states = meaningless_states(self.policy, rows=64, spread=0.03)  # some subtasks are solved
+        randomness, guide, self._native = self.generator.get_state(), self.guide_subtask, native
+        same = True
+        for self.guide_subtask in (guide, None, 0):
+            found = self._behave_natively(states)
+            self.generator.set_state(randomness)
+            same &= agree(self.behave(states), found, 1e-4)
+            self.generator.set_state(randomness)
+        self.guide_subtask, self._native = guide, None
+        return same
 
 
 def _tensors(policy: RelayPolicy) -> list[Tensor]:

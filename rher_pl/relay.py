@@ -176,6 +176,11 @@ class Relay:
         return self._source
 
     @property
+    def limit(self) -> Tensor:
+        """Metres within which each slot counts as met, infinite for an unused one, [S, P]."""
+        return self._limit
+
+    @property
     def active_slots(self) -> Tensor:
         """Which slots each subtask uses, [S, P] bool."""
         return self._active

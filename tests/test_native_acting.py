@@ -18,6 +18,7 @@ from rher_pl.module import RHERModule
 from rher_pl.native import acting
 from rher_pl.native.acting import NativePolicy
 from rher_pl.policy import InputEncoder, RelayPolicy
+from rher_pl.progress import RelayProgress
 from rher_pl.relay import Relay
 
 TASKS = ("FetchReach-v4", "FetchPush-v4", "FetchPickAndPlace-v4", "PointPush-v0")
@@ -109,23 +110,93 @@ def test_states_of_another_size_are_refused(key: str, change: int) -> None:
         native(states, torch.ones(3, dtype=torch.int64))
 
 
-def behave(policy: RelayPolicy, native: bool) -> TensorDict:
-    progress = RHERModule("FetchPush-v4", hidden_size=8).progress
+def make_behavior(task: str, native: bool, fading: bool = False) -> BehaviorPolicy:
+    """One that is past the random episodes."""
+    policy, module = make_policy(task), RHERModule(task, hidden_size=8)
     generator = torch.Generator().manual_seed(3)
-    behavior = BehaviorPolicy(policy, progress, 0.5, 0.2, 0.2, None, generator, native=native)
+    behavior = BehaviorPolicy(
+        policy, module.progress, 0.5, 0.2, 0.2, 0.035, generator, fading, native
+    )
     behavior.only_random = False
     for parameter in policy.actor.parameters():
         parameter.mul_(1.1)
     behavior.synchronize()
+    return behavior
+
+
+def make_near_states(policy: RelayPolicy, rows: int) -> TensorDict:
+    """Some subtasks are solved in some of them."""
     torch.manual_seed(5)
-    return behavior(make_states(policy, 40))
+    states = make_states(policy, rows)
+    for key in ("achieved_goals", "desired_goals"):
+        states[key] = 1.3 + 0.03 * torch.randn(states[key].shape)
+    return states
 
 
-def test_behavior_is_the_same() -> None:
-    plain, found = behave(make_policy(), native=False), behave(make_policy(), native=True)
-    assert torch.equal(plain["actor"], found["actor"])
-    torch.testing.assert_close(found["action"], plain["action"], rtol=1e-4, atol=1e-5)
-    assert not torch.equal(found["action"], plain["action"])  # otherwise nothing was compared
+@pytest.mark.parametrize("task", [*TASKS, "no guide"])
+def test_behavior_is_the_same(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if task == "no guide":
+        task = "FetchPush-v4"
+        monkeypatch.setattr(RelayProgress, "guide_subtask", property(lambda self: None))
+    plain, found = make_behavior(task, native=False), make_behavior(task, native=True)
+    for _ in range(3):
+        expected, got = (b(make_near_states(b.policy, 400)) for b in (plain, found))
+        assert found._native is not None and plain._native is None
+        assert torch.equal(expected["first_unsolved"], got["first_unsolved"])
+        assert torch.equal(expected["actor"], got["actor"])
+        torch.testing.assert_close(got["action"], expected["action"], rtol=1e-4, atol=1e-5)
+        assert not torch.equal(got["action"], expected["action"])  # or nothing was compared
+        assert len(got["first_unsolved"].unique()) == found.relay.num_subtasks
+        assert torch.equal(plain.generator.get_state(), found.generator.get_state())
+
+
+def test_behavior_follows_what_is_learned() -> None:
+    plain, found = (make_behavior("FetchPush-v4", native, fading=True) for native in (False, True))
+    for success in ([1.0, 0.5], [1.0, 1.0], [0.0, 0.0]):
+        for behavior in (plain, found):
+            behavior._trained[1].record(success)
+            behavior.synchronize()
+        expected, got = (b(make_near_states(b.policy, 400)) for b in (plain, found))
+        assert torch.equal(expected["actor"], got["actor"])
+
+
+def test_behavior_refuses_states_of_another_size() -> None:
+    behavior = make_behavior("FetchPush-v4", native=True)
+    states = make_near_states(behavior.policy, 4)
+    states["desired_goals"] = torch.zeros(4, 2, 3)
+    with pytest.raises(RuntimeError, match="shape"):
+        behavior(states)
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "changed"),
+    [
+        (BehaviorPolicy, "choose", lambda self, unsolved: usual_choice(self, 0 * unsolved)),
+        (Relay, "first_unsolved", lambda self, achieved, _: torch.ones(len(achieved)).long()),
+        (
+            BehaviorPolicy,
+            "behave",
+            lambda self, states: (2 * usual_behavior(self, states)[0],) * 3,
+        ),
+    ],
+)
+def test_behavior_that_was_changed_is_not_ignored(
+    owner: type,
+    method: str,
+    changed: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(owner, method, changed)
+    plain, found = (make_behavior("FetchPush-v4", native) for native in (False, True))
+    expected, got = (b(make_near_states(b.policy, 40)) for b in (plain, found))
+    assert all(
+        torch.equal(expected[key], got[key]) for key in ("action", "actor", "first_unsolved")
+    )
+    assert capsys.readouterr().err.count("warning: the policy in C++") == 1
+
+
+usual_choice, usual_behavior = BehaviorPolicy.choose, BehaviorPolicy.behave
 
 
 @pytest.mark.parametrize(
@@ -151,17 +222,17 @@ def test_the_option_of_the_update_decides(
     compiled: bool | None, native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    inner = NativePolicy.__call__
+    inner = NativePolicy.behave
 
-    def counted(self: NativePolicy, *arguments: Any) -> torch.Tensor:
+    def counted(self: NativePolicy, *arguments: Any) -> Any:
         calls.append(arguments)
         return inner(self, *arguments)
 
-    monkeypatch.setattr(NativePolicy, "__call__", counted)
+    monkeypatch.setattr(NativePolicy, "behave", counted)
     module = RHERModule("PointPush-v0", hidden_size=8, compiled=compiled)
     data = RelayDataModule(
         "PointPush-v0", num_envs=2, random_episodes=0, updates_per_episode=0, eval_episodes=2
     )
     quiet_trainer(max_steps=-1, max_epochs=1, limit_val_batches=0).fit(module, data)
-    checked = 1  # once before use
+    checked = 3  # before use
     assert (len(calls) > checked) == native

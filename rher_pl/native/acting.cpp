@@ -1,4 +1,5 @@
 // What a policy does in a few states: the inputs of policy.py and relay.py, and the actor. In float32.
+// Also who acts there, as in exploration.py.
 
 extern "C" {
 
@@ -14,7 +15,16 @@ struct Encoding {
 
 struct States {
     const float *observation, *achieved, *desired;
-    const int64_t* subtask;
+    int64_t* subtask;
+};
+
+// Who acts, see BehaviorPolicy; numbers drawn for it: [batch], and for actions [batch, actions].
+struct Behavior {
+    const float* limit;  // [subtasks, points]: metres within which a slot counts as met
+    int32_t guide, learner;  // subtasks; no guide: -1
+    float guided_from, random_share, noise;  // of uniform numbers; of the normal ones
+    const float *uniform, *random_action, *normal;
+    int64_t *actor, *unsolved;  // [batch], written
 };
 
 }  // extern "C"
@@ -32,18 +42,23 @@ struct Acting {
           h(make_layers<Full>(arena, s, Purpose::PASS)) {}
 };
 
+// What fills slot p of a subtask in a row; null if it is not used.
+const float* slot(const Encoding& e, const States& states, int row, int64_t subtask, int p) {
+    const int64_t column = e.source[subtask * e.points + p] - 1;
+    if (column < 0) return nullptr;
+    return column < e.desired ? states.desired + 3 * (int64_t(row) * e.desired + column)
+                              : states.achieved + 3 * (int64_t(row) * e.points + column - e.desired);
+}
+
 // A goal as relay.py encodes it: a position for each point, then, if asked for, the way from there to
 // each that is in use, and where the objects are from the gripper.
 void encode_goal(const Encoding& e, const States& states, int row, std::vector<float>& goal) {
     const float* achieved = states.achieved + int64_t(row) * e.points * 3;
-    const float* desired = states.desired + int64_t(row) * e.desired * 3;
     const int64_t* source = e.source + states.subtask[row] * e.points;
     goal.clear();
     for (int p = 0; p < e.points; ++p) {
-        const int64_t column = std::max(source[p] - 1, int64_t(0));
-        const float* from = column < e.desired ? desired + 3 * column
-                                               : achieved + 3 * (column - e.desired);
-        for (int k = 0; k < 3; ++k) goal.push_back(source[p] > 0 ? from[k] : 0.0f);
+        const float* from = slot(e, states, row, states.subtask[row], p);
+        for (int k = 0; k < 3; ++k) goal.push_back(from != nullptr ? from[k] : 0.0f);
     }
     if (!e.relative) return;
     for (int i = 0; i < 3 * e.points; ++i)
@@ -62,6 +77,35 @@ void encode(const Encoding& e, const States& states, int row, std::vector<float>
     for (int s = 0; s < e.subtasks; ++s) *at++ = s == states.subtask[row];
     for (float* value = to; value < at; ++value)
         *value = std::clamp(*value * e.scale[value - to], -e.clip, e.clip);
+}
+
+bool solved(const Encoding& e, const States& states, const float* limit, int row, int subtask) {
+    for (int p = 0; p < e.points; ++p) {
+        const float* goal = slot(e, states, row, subtask, p);
+        if (goal == nullptr) continue;
+        const float* achieved = states.achieved + 3 * (int64_t(row) * e.points + p);
+        float squares = 0.0f;
+        for (int k = 0; k < 3; ++k) squares += (goal[k] - achieved[k]) * (goal[k] - achieved[k]);
+        if (!(std::sqrt(squares) <= limit[subtask * e.points + p])) return false;
+    }
+    return true;
+}
+
+// The subtask after the furthest one that is solved, the last one if all are.
+int first_unsolved(const Encoding& e, const States& states, const float* limit, int row) {
+    for (int subtask = e.subtasks - 1; subtask >= 0; --subtask)
+        if (solved(e, states, limit, row, subtask)) return std::min(subtask + 1, e.subtasks - 1);
+    return 0;
+}
+
+enum Actor { GUIDE, LEARNER, RANDOM };
+
+void choose(const Encoding& e, const States& states, const Behavior& b, int row) {
+    const int unsolved = first_unsolved(e, states, b.limit, row);
+    const bool guided = unsolved <= b.guide && b.uniform[row] >= b.guided_from;
+    b.unsolved[row] = unsolved;
+    b.actor[row] = guided ? GUIDE : b.uniform[row] < b.random_share ? RANDOM : LEARNER;
+    states.subtask[row] = guided ? b.guide : b.learner;
 }
 
 }  // namespace
@@ -91,6 +135,18 @@ void act(const Sizes* s, const Encoding* encoding, const States* states, Network
     passes.load(all, inputs, nullptr, passes.inputs, buffer);
     passes.act(all, acting.actor, passes.inputs, acting.h, buffer);
     std::memcpy(actions, passes.action, sizeof(float) * s->batch * s->actions);
+}
+
+// The same by who is to act, who and where they are told: states.subtask is written.
+void behave(const Sizes* s, const Encoding* encoding, const States* states, const Behavior* behavior,
+            Network actor, char* scratch, float* inputs, float* actions) {
+    for (int r = 0; r < s->batch; ++r) choose(*encoding, *states, *behavior, r);
+    act(s, encoding, states, actor, scratch, inputs, actions);
+    for (int i = 0; i < s->batch * s->actions; ++i) {
+        const float action = actions[i] + behavior->normal[i] * behavior->noise;
+        actions[i] = behavior->actor[i / s->actions] == RANDOM ? behavior->random_action[i]
+                                                               : std::clamp(action, -1.0f, 1.0f);
+    }
 }
 
 }  // extern "C"

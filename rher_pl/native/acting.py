@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -12,6 +14,7 @@ from torch import Tensor
 from rher_pl.engine import agree
 from rher_pl.native.library import Sizes, load, pointer, pointers
 from rher_pl.policy import CLIP, RelayPolicy
+from rher_pl.relay import Relay
 
 
 class _Encoding(ctypes.Structure):
@@ -33,6 +36,35 @@ class _States(ctypes.Structure):
     ]
 
 
+class _Behavior(ctypes.Structure):
+    _fields_ = [
+        ("limit", ctypes.c_void_p),
+        *[(name, ctypes.c_int32) for name in ("guide", "learner")],
+        *[(name, ctypes.c_float) for name in ("guided_from", "random_share", "noise")],
+        *[(name, ctypes.c_void_p) for name in ("uniform", "random_action", "normal")],
+        *[(name, ctypes.c_void_p) for name in ("actor", "unsolved")],
+    ]
+
+
+@dataclass(frozen=True)
+class Behavior:
+    """Who acts where; see ``BehaviorPolicy``.
+
+    Args:
+        relay: the policy's, with the distances at which subtasks count as solved.
+        guide, learner: subtasks.
+        guide_share, random_share: probabilities.
+        noise: standard deviation of the noise on actions.
+    """
+
+    relay: Relay
+    guide: int | None
+    learner: int
+    guide_share: float
+    random_share: float
+    noise: float
+
+
 class NativePolicy:
     """What a :class:`RelayPolicy` returns, by one call into C++.
 
@@ -51,12 +83,19 @@ class NativePolicy:
         self.refresh()
 
     @staticmethod
-    def make(policy: RelayPolicy) -> NativePolicy | None:
-        """One for ``policy``, if it can be built and does what the policy in Python does."""
+    def make(
+        policy: RelayPolicy, also: Callable[[NativePolicy], bool] = lambda native: True
+    ) -> NativePolicy | None:
+        """One for ``policy``, if it can be built and does what the policy in Python does.
+
+        Args:
+            policy: see above.
+            also: what else it has to agree with.
+        """
         if load() is None:
             return None
         native = NativePolicy(policy)
-        if native.agrees():
+        if native.agrees() and also(native):
             return native
         print(
             "warning: the policy in C++ does not do what the one in Python does; PyTorch computes "
@@ -92,21 +131,8 @@ class NativePolicy:
         Raises:
             RuntimeError: the states are not of the sizes that the policy is for.
         """
-        if self._memory is None or self._memory.batch_size != len(subtask):
-            self._memory = _Memory(self._library, self._policy, len(subtask))
-            self._memory.prepare(self._weights)
-        memory, relay = self._memory, self._policy.relay
-        sizes = {
-            "observation": self._policy.encoder.observation_size,
-            "achieved_goals": 3 * relay.num_points,
-            "desired_goals": 3 * relay.num_desired,
-        }
-        # Reshaped, so that states of other sizes than the policy's are refused and not read beyond.
-        values = [
-            states[key].float().reshape(len(subtask), size).contiguous()
-            for key, size in sizes.items()
-        ]
-        values.append(subtask.long().contiguous())
+        memory = self._prepare(len(subtask))
+        values = [*self._values(states, len(subtask)), subtask.long().contiguous()]
         actions = torch.empty(len(subtask), self._policy.action_size)
         self._library.act(
             memory.sizes,
@@ -119,25 +145,93 @@ class NativePolicy:
         )
         return actions
 
+    def behave(
+        self,
+        states: TensorDictBase,
+        behavior: Behavior,
+        uniform: Tensor,
+        random_action: Tensor,
+        normal: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Actions [N, A] for states [N], who chose them [N], and the first unsolved subtasks [N].
+
+        Args:
+            states: as they come from the environment.
+            behavior: who acts.
+            uniform: numbers in [0, 1) that decide it, [N].
+            random_action: what is done at random, [N, A].
+            normal: standard normal numbers for the noise, [N, A].
+
+        Raises:
+            RuntimeError: the states are not of the sizes that the policy is for.
+        """
+        rows = len(uniform)
+        memory = self._prepare(rows)
+        values = self._values(states, rows)
+        actions = torch.empty_like(random_action)
+        subtask, actor, unsolved = torch.empty(3, rows, dtype=torch.int64)
+        who = _Behavior(
+            behavior.relay.limit.data_ptr(),
+            -1 if behavior.guide is None else behavior.guide,
+            behavior.learner,
+            1.0 - behavior.guide_share,
+            behavior.random_share,
+            behavior.noise,
+            *[t.data_ptr() for t in (uniform, random_action, normal, actor, unsolved)],
+        )
+        self._library.behave(
+            memory.sizes,
+            ctypes.byref(self._encoding),
+            ctypes.byref(_States(*[value.data_ptr() for value in (*values, subtask)])),
+            ctypes.byref(who),
+            self._weights,
+            memory.scratch,
+            memory.inputs,
+            pointer(actions),
+        )
+        return actions, actor, unsolved
+
+    def _prepare(self, rows: int) -> _Memory:
+        if self._memory is None or self._memory.batch_size != rows:
+            self._memory = _Memory(self._library, self._policy, rows)
+            self._memory.prepare(self._weights)
+        return self._memory
+
+    def _values(self, states: TensorDictBase, rows: int) -> list[Tensor]:
+        """What a policy sees; states of other sizes than its own are not to be read beyond."""
+        relay = self._policy.relay
+        shapes = {
+            "observation": (rows, self._policy.encoder.observation_size),
+            "achieved_goals": (rows, relay.num_points, 3),
+            "desired_goals": (rows, relay.num_desired, 3),
+        }
+        values = [states.get(key).float().contiguous() for key in shapes]
+        for value, (key, shape) in zip(values, shapes.items(), strict=True):
+            if value.shape != shape:
+                raise RuntimeError(f"{key} is of shape {tuple(value.shape)}, not of shape {shape}")
+        return values
+
     @torch.no_grad()
     def agrees(self) -> bool:
         """Whether both do the same, but for rounding, in states of no meaning."""
-        relay, generator = self._policy.relay, torch.Generator().manual_seed(0)
-        rows = 4 * relay.num_subtasks
-
-        def normal(*shape: int) -> Tensor:
-            return torch.randn(rows, *shape, generator=generator)
-
-        states = TensorDict(
-            {
-                "observation": normal(self._policy.encoder.observation_size),
-                "achieved_goals": normal(relay.num_points, 3),
-                "desired_goals": normal(relay.num_desired, 3),
-            },
-            batch_size=[rows],
-        )
-        subtask = torch.arange(rows) % relay.num_subtasks
+        subtasks = self._policy.relay.num_subtasks
+        states = meaningless_states(self._policy, 4 * subtasks)
+        subtask = torch.arange(4 * subtasks) % subtasks
         return agree([self._policy(states, subtask)], [self(states, subtask)], 1e-4)
+
+
+def meaningless_states(policy: RelayPolicy, rows: int, spread: float = 1.0) -> TensorDict:
+    """States [rows] for ``policy``; PyTorch's own generator stands still."""
+    relay, generator = policy.relay, torch.Generator().manual_seed(0)
+    shapes = {
+        "observation": [policy.encoder.observation_size],
+        "achieved_goals": [relay.num_points, 3],
+        "desired_goals": [relay.num_desired, 3],
+    }
+    states = {
+        k: spread * torch.randn(rows, *shape, generator=generator) for k, shape in shapes.items()
+    }
+    return TensorDict(states, batch_size=[rows])
 
 
 class _Memory:
