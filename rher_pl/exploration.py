@@ -47,7 +47,7 @@ class BehaviorPolicy(TensorDictModuleBase):
             here; None takes the subtask's epsilon.
         generator: the only source of randomness.
         fading_guide: multiply the guide's share by the learner's failure rate in evaluations.
-        native: compute the policy's actions in C++ where that is possible.
+        native: do what :meth:`behave` does in C++, where that is possible and comes to the same.
     """
 
     in_keys = ("observation", "achieved_goals", "desired_goals")

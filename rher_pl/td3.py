@@ -84,7 +84,7 @@ class TD3:
         self._compile = make_compiler() if compiled else None
         self._functions: tuple[CriticGradients, ActorGradients] | None = None
         self._found: tuple[NativeGradients | None] | None = None
-        self._polyak_steps: list[tuple[PolyakStep, float]] = []
+        self._polyak_steps: list[PolyakStep] = []
         self._learner: NativeLearner | None = None
         self.compute_in(torch.float32)
 
@@ -242,7 +242,8 @@ class TD3:
             ``q`` [E, U B].
         """
         assert self._learner is not None
-        return self._learner.learn(samples, number, critics, actor)
+        rates = (self.tau, self.average_rate)
+        return self._learner.learn(samples, number, self.policy_delay, critics, actor, *rates)
 
     def weights(self) -> Sequence[Tensor]:
         """Everything that :meth:`update` changes beside the optimizers' state."""
@@ -258,21 +259,17 @@ class TD3:
         ]
 
     def _bind_averages(self, native: NativeGradients) -> None:
-        self._polyak_steps = [(PolyakStep(to, of), rate) for to, of, rate in self._averages()]
+        self._polyak_steps = [
+            PolyakStep(targets, sources) for targets, sources, _ in self._averages()
+        ]
         self._learner = NativeLearner(
-            native,
-            self._critic_targets,
-            self._actor_targets,
-            self._averaged,
-            tau=self.tau,
-            average_rate=self.average_rate,
-            policy_delay=self.policy_delay,
+            native, self._critic_targets, self._actor_targets, self._averaged
         )
 
     def _move_averages(self) -> None:
         if self.native:
-            for step, tau in self._polyak_steps:
-                step(tau)
+            for step, rate in zip(self._polyak_steps, (self.tau, self.average_rate), strict=True):
+                step(rate)
         else:
             for targets, sources, tau in self._averages():
                 losses.polyak_update(targets, sources, tau)

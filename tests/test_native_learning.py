@@ -130,6 +130,19 @@ def test_a_learning_rate_is_that_of_the_moment() -> None:
         assert same(state(expected), state(found))
 
 
+def test_rates_and_delay_are_those_of_the_moment() -> None:
+    samples = make_samples(make_module(), 5, 16)
+    for name, value in (("tau", 0.5), ("average_rate", 0.25), ("policy_delay", 3)):
+        expected, found, usual = make_module(), make_module(), make_module()
+        for module in (expected, found):
+            setattr(module.td3, name, value)
+        one_by_one(expected, samples)
+        for module in (found, usual):
+            at_once(module, samples)
+        assert same(state(expected), state(found))
+        assert not same(state(usual), state(found)), name
+
+
 def test_weights_and_state_that_moved_are_found_again() -> None:
     expected, found = make_module(), make_module()
     for module in (expected, found):

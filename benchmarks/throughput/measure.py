@@ -43,7 +43,7 @@ class Budget:
     env_rounds: int = 20
     update_rounds: int = 30
     updates: int = 40
-    epochs: int = 6
+    epochs: int = 12
     episodes: int = 200
     trainings: int = 3
     starts: int = 4

@@ -40,7 +40,6 @@ class NativeLearner:
         gradients: of the networks that are trained.
         critic_targets, actor_targets: parameters of the target networks, float32 on the CPU.
         averages: of the actor that is evaluated.
-        tau, average_rate, policy_delay: see ``RHERModule``.
     """
 
     def __init__(
@@ -49,29 +48,27 @@ class NativeLearner:
         critic_targets: Sequence[Tensor],
         actor_targets: Sequence[Tensor],
         averages: Sequence[Tensor],
-        *,
-        tau: float,
-        average_rate: float,
-        policy_delay: int,
     ) -> None:
         self._gradients = gradients
         self._kept = (critic_targets, actor_targets, averages)
         self._followers = [pointers(values) for values in self._kept]
-        self._rates = (tau, average_rate)
-        self._policy_delay = policy_delay
 
     def learn(
         self,
         samples: Mapping[str, Tensor],
         number: int,
+        policy_delay: int,
         critics: torch.optim.Adam,
         actor: torch.optim.Adam,
+        tau: float,
+        average_rate: float,
     ) -> dict[str, Tensor]:
         """Updates ``number`` and on.
 
         Args:
             samples: the arguments of ``TD3.critic_gradients`` by name, each [U, B, ...].
             number: of the first update, from 1.
+            policy_delay, tau, average_rate: see ``RHERModule``.
             critics, actor: optimizers that ``can_step`` knows.
 
         Returns:
@@ -83,19 +80,19 @@ class NativeLearner:
         updates, batch_size = values[0].shape[:2]
         memory = self._gradients.prepare(batch_size)
         q = torch.empty(memory.members, updates * batch_size)
-        last, delay = number + updates - 1, self._policy_delay
         critic_losses = torch.empty(updates, dtype=torch.float64)
-        actor_losses = torch.empty(last // delay - (number - 1) // delay, dtype=torch.float64)
+        ascents = (number + updates - 1) // policy_delay - (number - 1) // policy_delay
+        actor_losses = torch.empty(ascents, dtype=torch.float64)
         first = Samples(*[value.data_ptr() for value in values])
-        results = (q, critic_losses, actor_losses)
+        results, rates = (q, critic_losses, actor_losses), (tau, average_rate)
         critic_targets, actor_targets, averages = self._followers
         library = load()
         assert library is not None, "there are gradients"
         library.learn(
             *self._gradients.arguments(memory),
-            ctypes.byref(self._trained(critics, critic_targets, None)),
-            ctypes.byref(self._trained(actor, actor_targets, averages)),
-            ctypes.byref(_Batches(first, updates, number, delay)),
+            ctypes.byref(_trained(critics, critic_targets, None, rates)),
+            ctypes.byref(_trained(actor, actor_targets, averages, rates)),
+            ctypes.byref(_Batches(first, updates, number, policy_delay)),
             memory.scratch,
             memory.critic_gradients,
             memory.actor_gradients,
@@ -104,10 +101,14 @@ class NativeLearner:
         done = {"critic_loss": critic_losses.float(), "q": q}
         return done | ({"actor_loss": actor_losses.float()} if len(actor_losses) else {})
 
-    def _trained(
-        self, optimizer: torch.optim.Adam, targets: ctypes.Array, averages: ctypes.Array | None
-    ) -> _Trained:
-        tensors = AdamTensors.of(optimizer)
-        places = [tensors.parameters, *tensors.columns, targets, averages]
-        addresses = [None if place is None else ctypes.addressof(place) for place in places]
-        return _Trained(adam_rule(optimizer), *addresses, *self._rates)
+
+def _trained(
+    optimizer: torch.optim.Adam,
+    targets: ctypes.Array,
+    averages: ctypes.Array | None,
+    rates: tuple[float, float],
+) -> _Trained:
+    tensors = AdamTensors.of(optimizer)
+    places = [tensors.parameters, *tensors.columns, targets, averages]
+    addresses = [None if place is None else ctypes.addressof(place) for place in places]
+    return _Trained(adam_rule(optimizer), *addresses, *rates)
