@@ -98,9 +98,12 @@ class BehaviorPolicy(TensorDictModuleBase):
         chose it, and the ``first_unsolved`` subtask [N, 1] there.
         """
         if self._try_native and not self.only_random:  # not sooner, as building may take seconds
-            self._native, self._try_native = self._make_native(), False
-        native = self._native is not None and not self.only_random
-        action, actor, unsolved = (self._behave_natively if native else self.behave)(tensordict)
+            self._native = NativePolicy.make(self.policy, self._behaves_like)
+            self._try_native = False
+        if self._native is None or self.only_random:
+            action, actor, unsolved = self.behave(tensordict)
+        else:
+            action, actor, unsolved = self._behave_natively(self._native, tensordict)
         tensordict["action"] = action
         tensordict["actor"] = actor.unsqueeze(-1)
         tensordict["first_unsolved"] = unsolved.unsqueeze(-1)
@@ -122,8 +125,9 @@ class BehaviorPolicy(TensorDictModuleBase):
         is_random = (actor == Actor.RANDOM).unsqueeze(-1)
         return torch.where(is_random, random_action, action.clamp_(-1.0, 1.0)), actor, unsolved
 
-    def _behave_natively(self, states: TensorDictBase) -> tuple[Tensor, Tensor, Tensor]:
-        assert self._native is not None
+    def _behave_natively(
+        self, native: NativePolicy, states: TensorDictBase
+    ) -> tuple[Tensor, Tensor, Tensor]:
         random_action = self._draw_action(len(states))
         uniform = torch.rand(len(states), generator=self.generator)
         normal = torch.randn(random_action.shape, generator=self.generator)
@@ -135,7 +139,7 @@ class BehaviorPolicy(TensorDictModuleBase):
             self.random_share,
             self.exploration_noise,
         )
-        return self._native.behave(states, behavior, uniform, random_action, normal)
+        return native.behave(states, behavior, uniform, random_action, normal)
 
     def _draw_action(self, rows: int) -> Tensor:
         size = (rows, self.policy.action_size)
@@ -152,20 +156,17 @@ class BehaviorPolicy(TensorDictModuleBase):
         actor = actor.masked_fill_(guided, int(Actor.GUIDE))
         return actor, torch.where(guided, guide, self.learner_subtask)
 
-    def _make_native(self) -> NativePolicy | None:
-        return NativePolicy.make(self.policy, self._behaves_like)
-
     def _behaves_like(self, native: NativePolicy) -> bool:
         """Whether C++ does what :meth:`behave` does, whoever the guide is; nothing here changes."""
         states = meaningless_states(self.policy, rows=64, spread=0.03)  # some subtasks are solved
-        randomness, guide, self._native = self.generator.get_state(), self.guide_subtask, native
+        randomness, guide = self.generator.get_state(), self.guide_subtask
         same = True
         for self.guide_subtask in (guide, None, 0):
-            found = self._behave_natively(states)
+            found = self._behave_natively(native, states)
             self.generator.set_state(randomness)
             same &= agree(self.behave(states), found, 1e-4)
             self.generator.set_state(randomness)
-        self.guide_subtask, self._native = guide, None
+        self.guide_subtask = guide
         return same
 
 

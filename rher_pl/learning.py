@@ -58,7 +58,12 @@ class AtOnce:
         if self.same is None:
             tried = 2 * self._td3.policy_delay  # the actor is updated in two of them
             if self._td3.can_learn(*optimizers) and len(samples) >= tried:
-                done = self._try(samples[:tried], number, optimizers, update)
+                first = samples[:tried]
+                done = self._try(
+                    optimizers,
+                    lambda: [update(sample) for sample in one_by_one(first)],
+                    lambda: self._learn(first, number, optimizers),
+                )
                 samples, number = samples[tried:], number + tried
         if not self.same or not self._td3.can_learn(*optimizers):
             return done + [update(sample) for sample in one_by_one(samples)]
@@ -69,17 +74,17 @@ class AtOnce:
 
     def _try(
         self,
-        samples: TensorDict,
-        number: int,
         optimizers: Sequence[torch.optim.Optimizer],
-        update: Callable[[Sample], Metrics],
+        singly: Callable[[], list[Metrics]],
+        at_once: Callable[[], Metrics],
     ) -> list[Metrics]:
+        """Do some updates ``singly`` and see whether ``at_once`` they are the same."""
         tensors = self._changed(optimizers)
         before = [tensor.clone() for tensor in tensors]
-        done = [update(sample) for sample in one_by_one(samples)]
+        done = singly()
         expected = [tensor.clone() for tensor in tensors]
         _set(tensors, before)
-        found = self._learn(samples, number, optimizers)
+        found = at_once()
         self.same = all(map(torch.equal, tensors, expected)) and _same_metrics(done, found)
         _set(tensors, expected)
         return done

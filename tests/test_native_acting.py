@@ -13,7 +13,7 @@ from tensordict import TensorDict
 from trained import quiet_trainer
 
 from rher_pl.datamodule import RelayDataModule
-from rher_pl.exploration import BehaviorPolicy
+from rher_pl.exploration import Actor, BehaviorPolicy
 from rher_pl.module import RHERModule
 from rher_pl.native import acting
 from rher_pl.native.acting import NativePolicy
@@ -152,12 +152,16 @@ def test_behavior_is_the_same(task: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_behavior_follows_what_is_learned() -> None:
     plain, found = (make_behavior("FetchPush-v4", native, fading=True) for native in (False, True))
+    guided = []
     for success in ([1.0, 0.5], [1.0, 1.0], [0.0, 0.0]):
         for behavior in (plain, found):
             behavior._trained[1].record(success)
             behavior.synchronize()
         expected, got = (b(make_near_states(b.policy, 400)) for b in (plain, found))
+        assert found._native is not None
         assert torch.equal(expected["actor"], got["actor"])
+        guided.append((got["actor"] == Actor.GUIDE).sum().item())
+    assert guided[0] > guided[1] > 0  # it fades as the learner fails less
 
 
 def test_behavior_refuses_states_of_another_size() -> None:
