@@ -42,7 +42,7 @@ pick: $(STAMP)
 	$(BIN)/python -m rher_pl.fit --config configs/pick_and_place.yaml $(ARGS)
 
 ui: $(STAMP)
-	$(BIN)/python -m rher_pl.store sqlite:///$(RUNS)/mlflow.db
+	$(BIN)/python -m rher_pl.tracking.store sqlite:///$(RUNS)/mlflow.db
 	@echo "open http://127.0.0.1:$(PORT)/#/experiments?workflowType=machine_learning"
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(RUNS)/mlflow.db --workers 1 --port $(PORT)
 

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 from mlflow.tracking import MlflowClient
 
-from rher_pl.checkpoint_io import read_checkpoint_file
+from rher_pl.checkpoints.file import read_checkpoint_file
 
 ROOT = Path(__file__).parents[1]
 CONFIG: dict[str, Any] = {

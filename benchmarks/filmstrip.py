@@ -16,7 +16,7 @@ import torch
 from matplotlib.figure import Figure
 from tensordict import TensorDict
 
-from rher_pl.module import RHERModule
+from rher_pl.training.module import RHERModule
 
 matplotlib.use("Agg")
 

@@ -20,7 +20,7 @@ import yaml
 
 from benchmarks.kills import CONFIG
 from rher_pl.callbacks.recording import RunRecorder
-from rher_pl.checkpoint_io import (
+from rher_pl.checkpoints.file import (
     COMMENT_LENGTH,
     SEAL_SIZE,
     read_checkpoint_file,

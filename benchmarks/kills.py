@@ -21,10 +21,10 @@ import torch
 import yaml
 from mlflow.tracking import MlflowClient
 
-from rher_pl.checkpoint_io import read_checkpoint_file
+from rher_pl.checkpoints.file import read_checkpoint_file
 from rher_pl.fit import main
-from rher_pl.native.gradients import NativeGradients
-from rher_pl.store import absolute_uri, creating
+from rher_pl.learner.native.gradients import NativeGradients
+from rher_pl.tracking.store import absolute_uri, creating
 
 CONFIG: dict[str, Any] = {
     "data": {

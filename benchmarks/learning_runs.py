@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from benchmarks.learning_worker import can_resume
 from benchmarks.records import Record, Records
-from rher_pl.checkpoint_io import read_checkpoint_file
+from rher_pl.checkpoints.file import read_checkpoint_file
 
 
 def make_progress() -> Progress:

@@ -11,12 +11,12 @@ import yaml
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from benchmarks.records import Records
-from rher_pl.cli import Parser, quiet
-from rher_pl.datamodule import RelayDataModule
+from rher_pl.cli.fit_cli import Parser, quiet
+from rher_pl.cli.messages import LINKED
 from rher_pl.errors import ConfigError
-from rher_pl.module import RHERModule
-from rher_pl.precision import default_precision
-from rher_pl.usage import LINKED
+from rher_pl.learner.precision import default_precision
+from rher_pl.training.datamodule import RelayDataModule
+from rher_pl.training.module import RHERModule
 
 FORCED = {
     "logger": "false",

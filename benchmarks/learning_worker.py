@@ -18,10 +18,10 @@ import torch
 
 from benchmarks.learning_settings import build
 from benchmarks.records import KEYS, Record, Records
-from rher_pl.callbacks.provenance import commit_label, versions
-from rher_pl.checkpoint_io import SealedCheckpointIO, read_checkpoint_file
-from rher_pl.datamodule import RelayDataModule
+from rher_pl.checkpoints.file import SealedCheckpointIO, read_checkpoint_file
 from rher_pl.errors import ConfigError
+from rher_pl.tracking.provenance import commit_label, versions
+from rher_pl.training.datamodule import RelayDataModule
 
 
 def can_resume(checkpoint: Path) -> bool:

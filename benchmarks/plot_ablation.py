@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from benchmarks.ablation_summary import RowCurves
 from benchmarks.plot_learning import bootstrap_band
 from benchmarks.summary import Array
-from rher_pl.palette import STYLE
+from rher_pl.pictures.palette import STYLE
 
 matplotlib.use("Agg")
 

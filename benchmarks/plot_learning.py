@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from benchmarks.summary import Array, Curves
-from rher_pl import palette
 from rher_pl.compare.published import published
+from rher_pl.pictures import palette
 
 matplotlib.use("Agg")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from docstring_parser import parse
 
-from rher_pl.usage import LINKED
+from rher_pl.cli.messages import LINKED
 
 PAGE = Path(__file__).with_name("configuration.md")
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -69,8 +69,8 @@ def configs() -> str:
 def page() -> str:
     """The whole page."""
     from rher_pl.callbacks.recording import RunRecorder
-    from rher_pl.datamodule import RelayDataModule
-    from rher_pl.module import RHERModule
+    from rher_pl.training.datamodule import RelayDataModule
+    from rher_pl.training.module import RHERModule
 
     return "\n".join(
         [

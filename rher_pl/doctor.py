@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from rher_pl.command import EXIT_FAULT, Parser, run_command
+from rher_pl.cli.command import EXIT_FAULT, Parser, run_command
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -28,7 +28,7 @@ def doctor_command(argv: Sequence[str]) -> int:
     from rich.console import Console
     from rich.markup import escape
 
-    from rher_pl.doctor_checks import Level, all_findings
+    from rher_pl.cli.doctor_checks import Level, all_findings
 
     console = Console(soft_wrap=True, highlight=False)
     marks = {Level.OK: "ok    ", Level.SLOW: "slow  ", Level.BROKEN: "BROKEN"}

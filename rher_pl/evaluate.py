@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rher_pl.command import Parser, add_policy_options, positive, run_command
+from rher_pl.cli.command import Parser, add_policy_options, positive, run_command
 
 if TYPE_CHECKING:
-    from rher_pl.loading import TrainedPolicy
+    from rher_pl.deploy.trained import TrainedPolicy
 
 FIRST_SEED = 2_000_000
 """Evaluation during training uses 1,000,000 and those after it; these choose no checkpoint."""
@@ -51,10 +51,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def chosen_policy(options: argparse.Namespace) -> TrainedPolicy:
     """Load what :func:`add_policy_options` asked for."""
+    from rher_pl.deploy.pretrained import known_policies
+    from rher_pl.deploy.trained import load_policy
     from rher_pl.errors import require
-    from rher_pl.loading import load_policy
-    from rher_pl.pretrained import known_policies
-    from rher_pl.runs import run_checkpoint
+    from rher_pl.tracking.runs import run_checkpoint
 
     if options.run:
         return load_policy(run_checkpoint(options.run, options.folder, options.tracking_uri))
@@ -74,9 +74,9 @@ def chosen_policy(options: argparse.Namespace) -> TrainedPolicy:
 
 def measure(trained: TrainedPolicy, episodes: int, seed: int, threads: int = 1) -> dict[str, Any]:
     """Play episodes of every subtask under its own policy; all figures as plain values."""
-    from rher_pl.callbacks.provenance import versions
-    from rher_pl.evaluation import evaluate
-    from rher_pl.report import report
+    from rher_pl.evaluation.report import report
+    from rher_pl.evaluation.rollout import evaluate
+    from rher_pl.tracking.provenance import versions
 
     env = trained.task.make_env(min(ENVS, episodes), seed, threads)
     seeds = range(seed, seed + episodes)
@@ -104,8 +104,15 @@ def make_video(trained: TrainedPolicy, options: argparse.Namespace) -> str:
     """Write the video that the options ask for; returns a line that says what is in it."""
     from contextlib import closing
 
-    from rher_pl.scenes import make_scene
-    from rher_pl.video import Exploring, TaskPolicy, encode, one_after_another, play, side_by_side
+    from rher_pl.pictures.scenes import make_scene
+    from rher_pl.pictures.video import (
+        Exploring,
+        TaskPolicy,
+        encode,
+        one_after_another,
+        play,
+        side_by_side,
+    )
 
     acting: Any = TaskPolicy(trained.policy)
     if options.explore:
@@ -130,10 +137,10 @@ def make_behavior_policy(trained: TrainedPolicy, seed: int) -> Any:
     """
     import torch
 
+    from rher_pl.collect.behavior import BehaviorPolicy
+    from rher_pl.collect.progress import RelayProgress
+    from rher_pl.deploy.trained import EXPLORATION
     from rher_pl.errors import require
-    from rher_pl.exploration import BehaviorPolicy
-    from rher_pl.loading import EXPLORATION
-    from rher_pl.progress import RelayProgress
 
     settings = {"fading_guide": False} | trained.exploration  # the first policies do not say
     require(
@@ -154,10 +161,10 @@ def evaluate_command(argv: Sequence[str]) -> int:
 
     from rich.console import Console
 
-    from rher_pl.cli import quiet
+    from rher_pl.cli.fit_cli import quiet
     from rher_pl.errors import require
-    from rher_pl.report import report_table
-    from rher_pl.video import check_video_path
+    from rher_pl.evaluation.report import report_table
+    from rher_pl.pictures.video import check_video_path
 
     quiet()
     require(

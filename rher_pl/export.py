@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rher_pl.command import EXIT_FAULT, Parser, add_policy_options, run_command
+from rher_pl.cli.command import EXIT_FAULT, Parser, add_policy_options, run_command
 
 if TYPE_CHECKING:
-    from rher_pl.loading import TrainedPolicy
+    from rher_pl.deploy.trained import TrainedPolicy
 
 TARGETS = ("onnx", "torchscript", "torch_export", "mlflow", "pretrained")
 CHECKED_STATES = 1000
@@ -41,7 +41,7 @@ def difference(trained: TrainedPolicy, act: Any) -> float:
     import torch
     from tensordict import TensorDict
 
-    from rher_pl.formats import example_inputs
+    from rher_pl.deploy.formats import example_inputs
 
     portable, relay = trained.portable, trained.relay
     inputs = example_inputs(portable, CHECKED_STATES)
@@ -62,11 +62,11 @@ def difference(trained: TrainedPolicy, act: Any) -> float:
 def export(trained: TrainedPolicy, target: str, folder: Path, name: str, card: str) -> Path:
     """Write one kind of file; returns its path."""
 
-    from rher_pl.checkpoint_io import write_checkpoint
-    from rher_pl.formats import FORMATS
-    from rher_pl.loading import policy_content
-    from rher_pl.mlflow_model import save_mlflow_model
-    from rher_pl.pretrained import SUFFIX
+    from rher_pl.checkpoints.file import write_checkpoint
+    from rher_pl.deploy.formats import FORMATS
+    from rher_pl.deploy.mlflow_model import save_mlflow_model
+    from rher_pl.deploy.pretrained import SUFFIX
+    from rher_pl.deploy.trained import policy_content
 
     if target == "mlflow":
         path = folder / f"{name}_mlflow"
@@ -82,9 +82,9 @@ def export(trained: TrainedPolicy, target: str, folder: Path, name: str, card: s
 
 def read_back(target: str, path: Path) -> Any:
     """What was exported, as a function of observation, achieved and desired goal."""
-    from rher_pl.formats import FORMATS
-    from rher_pl.loading import load_policy
-    from rher_pl.portable import INPUTS
+    from rher_pl.deploy.formats import FORMATS
+    from rher_pl.deploy.portable import INPUTS
+    from rher_pl.deploy.trained import load_policy
 
     if target == "mlflow":
         import mlflow
@@ -98,7 +98,7 @@ def read_back(target: str, path: Path) -> Any:
 
 def evaluated_card(trained: TrainedPolicy, episodes: int, seed: int, name: str | None) -> str:
     """A card with figures from new episodes; ``name`` if the policy comes with the package."""
-    from rher_pl.card import make_card
+    from rher_pl.deploy.card import make_card
     from rher_pl.evaluate import measure
 
     figures = measure(trained, episodes, seed)
@@ -117,10 +117,10 @@ def export_command(argv: Sequence[str]) -> int:
 
     from rich.console import Console
 
-    from rher_pl.cli import quiet
+    from rher_pl.cli.fit_cli import quiet
+    from rher_pl.cli.preflight import check_writable
     from rher_pl.errors import require
     from rher_pl.evaluate import chosen_policy
-    from rher_pl.preflight import check_writable
 
     quiet()
     folder, console = Path(options.out), Console(soft_wrap=True, highlight=False)

@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.disable()
     try:
         arguments = split_command(arguments)
-        from rher_pl.cli import run
+        from rher_pl.cli.fit_cli import run
 
         return run(arguments)
     except (ConfigError, TrainingError) as error:

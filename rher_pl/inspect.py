@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from rher_pl.command import Parser, run_command
+from rher_pl.cli.command import Parser, run_command
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -31,13 +31,13 @@ def inspect_command(argv: Sequence[str]) -> int:
 
     from pathlib import Path
 
-    from rher_pl.chains import shorten
     from rher_pl.choices import Hindsight, RelayMode
+    from rher_pl.deploy.trained import read_content
     from rher_pl.errors import require
-    from rher_pl.inspection import inspect_episode, stored_episode
-    from rher_pl.inspection_figure import inspection_figure
-    from rher_pl.loading import read_content
-    from rher_pl.sampling import SamplingRule
+    from rher_pl.pictures.inspection import inspect_episode, stored_episode
+    from rher_pl.pictures.inspection_figure import inspection_figure
+    from rher_pl.relay.chains import shorten
+    from rher_pl.replay.sampling import SamplingRule
     from rher_pl.tasks import get_task
 
     out = Path(options.out)

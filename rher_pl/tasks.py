@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rher_pl.chains import object_relay, reach_relay
 from rher_pl.errors import ConfigError
-from rher_pl.relay import Relay
+from rher_pl.relay.chain import Relay
+from rher_pl.relay.chains import object_relay, reach_relay
 
 if TYPE_CHECKING:
     from torchrl.envs import EnvBase

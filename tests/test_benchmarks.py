@@ -16,7 +16,7 @@ from benchmarks.learning_worker import can_resume
 from benchmarks.plot_learning import bootstrap_band, plot
 from benchmarks.records import KEYS, Record, Records
 from benchmarks.summary import curves
-from rher_pl.checkpoint_io import write_checkpoint
+from rher_pl.checkpoints.file import write_checkpoint
 from rher_pl.compare.groups import first_reaching
 from rher_pl.compare.published import published
 

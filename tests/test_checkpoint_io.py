@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from rher_pl.checkpoint_io import (
+from rher_pl.checkpoints.file import (
     is_whole,
     link_checkpoint,
     read_checkpoint_file,

@@ -9,11 +9,11 @@ from test_training import train
 
 from rher_pl import choices
 from rher_pl.choices import Algorithm, Mixing, RelayMode, plain
-from rher_pl.datamodule import RelayDataModule
+from rher_pl.collect.progress import RelayProgress
 from rher_pl.errors import ConfigError
-from rher_pl.module import RHERModule, split_rounds
-from rher_pl.progress import RelayProgress
-from rher_pl.replay import KEEP_GOAL
+from rher_pl.replay.storage import KEEP_GOAL
+from rher_pl.training.datamodule import RelayDataModule
+from rher_pl.training.module import RHERModule, split_rounds
 
 ENUMS = (choices.Algorithm, choices.Hindsight, choices.Mixing, choices.RelayMode)
 
@@ -84,7 +84,7 @@ def test_no_guide_share_means_no_guide(make_behavior):
 
 @pytest.fixture
 def make_behavior():
-    from rher_pl.exploration import BehaviorPolicy
+    from rher_pl.collect.behavior import BehaviorPolicy
 
     def make(guide_share: float) -> BehaviorPolicy:
         module = RHERModule("PointPush-v0", hidden_size=8)
@@ -201,7 +201,7 @@ def test_motion_is_restored_and_an_empty_one_is_uniform():
 
 
 def test_a_falling_object_does_not_outweigh_all():
-    from rher_pl.replay import EpisodeStorage
+    from rher_pl.replay.storage import EpisodeStorage
 
     _, data, _, _ = pools(count=2)
     data["achieved_goals"][0, 3:, 1] += 9.0  # one step of nine metres

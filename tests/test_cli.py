@@ -13,10 +13,10 @@ import pytest
 import yaml
 from cli_config import write_config
 
-from rher_pl.checkpoint_io import write_checkpoint
-from rher_pl.cli import Parser
+from rher_pl.checkpoints.file import write_checkpoint
+from rher_pl.cli.fit_cli import Parser
+from rher_pl.cli.messages import explain
 from rher_pl.fit import HELP, main
-from rher_pl.usage import explain
 
 PACKAGE_ROOT = Path(__file__).parents[1]
 

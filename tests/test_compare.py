@@ -14,11 +14,11 @@ import pytest
 from matplotlib.image import imread
 from mlflow.tracking import MlflowClient
 
-from rher_pl.callbacks.mlflow_run import MLflowRun, absolute_uri
 from rher_pl.compare.__main__ import main
 from rher_pl.compare.curves import Curve, Point, Store
 from rher_pl.compare.groups import interquartile_mean, make_groups
 from rher_pl.errors import ConfigError
+from rher_pl.tracking.mlflow_run import MLflowRun, absolute_uri
 
 ROOT = Path(__file__).parents[1]
 PUSH = ROOT / "benchmarks" / "results" / "learning" / "push.jsonl"

@@ -11,11 +11,11 @@ import torch
 from tensordict import TensorDict
 from trained import quiet_trainer
 
-from rher_pl.datamodule import RelayDataModule
-from rher_pl.loader import RelayLoader
-from rher_pl.module import RHERModule
-from rher_pl.relabel import relabel
-from rher_pl.replay import EpisodeStorage
+from rher_pl.replay.relabel import relabel
+from rher_pl.replay.storage import EpisodeStorage
+from rher_pl.training.datamodule import RelayDataModule
+from rher_pl.training.loader import RelayLoader
+from rher_pl.training.module import RHERModule
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from rher_pl import doctor_checks, rendering
+from rher_pl.cli import doctor_checks
+from rher_pl.cli.doctor_checks import Level
 from rher_pl.doctor import main
-from rher_pl.doctor_checks import Level
+from rher_pl.pictures import rendering
 
 
 @pytest.fixture(autouse=True)

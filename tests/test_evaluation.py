@@ -6,9 +6,9 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from rher_pl.evaluation import _summarise, objects_moved
-from rher_pl.exploration import Actor
-from rher_pl.statistics import episode_statistics, evaluation_statistics
+from rher_pl.collect.behavior import Actor
+from rher_pl.evaluation.rollout import _summarise, objects_moved
+from rher_pl.evaluation.statistics import episode_statistics, evaluation_statistics
 from rher_pl.tasks import get_task
 
 GAMMA = 0.5

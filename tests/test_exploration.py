@@ -6,9 +6,9 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from rher_pl.exploration import Actor, BehaviorPolicy
-from rher_pl.module import RHERModule
-from rher_pl.progress import RelayProgress
+from rher_pl.collect.behavior import Actor, BehaviorPolicy
+from rher_pl.collect.progress import RelayProgress
+from rher_pl.training.module import RHERModule
 
 COUNT = 40_000
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-import rher_pl.formats
-from rher_pl.card import make_card
+import rher_pl.deploy.formats
+from rher_pl.deploy.card import make_card
+from rher_pl.deploy.formats import FORMATS, example_inputs
+from rher_pl.deploy.mlflow_model import save_mlflow_model
+from rher_pl.deploy.pretrained import card_file, known_policies, policy_file
+from rher_pl.deploy.trained import TrainedPolicy, load_policy
+from rher_pl.evaluation.report import wilson_interval
 from rher_pl.export import TOLERANCE, difference, main
-from rher_pl.formats import FORMATS, example_inputs
-from rher_pl.loading import TrainedPolicy, load_policy
-from rher_pl.mlflow_model import save_mlflow_model
-from rher_pl.module import RHERModule
-from rher_pl.pretrained import card_file, known_policies, policy_file
-from rher_pl.report import wilson_interval
 from rher_pl.tasks import get_task
+from rher_pl.training.module import RHERModule
 
 
 def test_every_format_is_checked_against_the_live_policy(
@@ -57,7 +57,7 @@ def test_a_wrong_file_is_found_out(
         return trained.portable(*inputs) + 2 * TOLERANCE
 
     assert difference(trained, trained.portable) <= TOLERANCE < difference(trained, wrong)
-    broken = rher_pl.formats.Format(".ts", FORMATS["torchscript"].write, lambda path: wrong)
+    broken = rher_pl.deploy.formats.Format(".ts", FORMATS["torchscript"].write, lambda path: wrong)
     monkeypatch.setitem(FORMATS, "torchscript", broken)
     arguments = ["--ckpt", str(checkpoint), "--out", str(tmp_path), "--episodes", "0"]
     assert main([*arguments, "--to", "torchscript"]) == 1

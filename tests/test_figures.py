@@ -7,8 +7,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rher_pl.callbacks.figures import HEADLINE, PANELS, draw_figures
 from rher_pl.callbacks.recording import mean
+from rher_pl.pictures.figures import HEADLINE, PANELS, draw_figures
 
 HISTORY = [
     {

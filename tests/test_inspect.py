@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 from tensordict import TensorDict
 
-from rher_pl.chains import object_relay
 from rher_pl.inspect import main
-from rher_pl.inspection import inspect_episode, stored_episode
-from rher_pl.relay import Relay
-from rher_pl.replay import KEEP_GOAL
-from rher_pl.sampling import SamplingRule
+from rher_pl.pictures.inspection import inspect_episode, stored_episode
+from rher_pl.relay.chain import Relay
+from rher_pl.relay.chains import object_relay
+from rher_pl.replay.sampling import SamplingRule
+from rher_pl.replay.storage import KEEP_GOAL
 
 LENGTH = 12
 

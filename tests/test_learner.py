@@ -11,13 +11,13 @@ from tensordict.nn import TensorDictModule
 from torchrl.data import Bounded
 from torchrl.objectives import DDPGLoss, TD3Loss
 
-from rher_pl import losses
 from rher_pl.choices import Algorithm
-from rher_pl.module import RHERModule, apply_gradients
-from rher_pl.networks import Critic
-from rher_pl.normalizer import RunningNormalizer
-from rher_pl.reduced import ReducedCopy
-from rher_pl.td3 import SUBSET, draw_subsets
+from rher_pl.learner import losses
+from rher_pl.learner.td3 import SUBSET, draw_subsets
+from rher_pl.networks.actor_critic import Critic
+from rher_pl.networks.normalizer import RunningNormalizer
+from rher_pl.networks.reduced import ReducedCopy
+from rher_pl.training.module import RHERModule, apply_gradients
 
 
 def test_target_is_clipped_double_q_bounded_by_the_possible_returns():

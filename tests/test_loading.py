@@ -9,14 +9,14 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from rher_pl.chains import object_relay, reach_relay
-from rher_pl.checkpoint_io import write_checkpoint
-from rher_pl.loading import load_policy, policy_content
-from rher_pl.module import RHERModule
-from rher_pl.networks import Actor
-from rher_pl.policy import InputEncoder, RelayPolicy
-from rher_pl.portable import PortablePolicy, load_portable, save_portable
-from rher_pl.relay import Relay
+from rher_pl.checkpoints.file import write_checkpoint
+from rher_pl.deploy.portable import PortablePolicy, load_portable, save_portable
+from rher_pl.deploy.trained import load_policy, policy_content
+from rher_pl.networks.actor_critic import Actor
+from rher_pl.networks.policy import InputEncoder, RelayPolicy
+from rher_pl.relay.chain import Relay
+from rher_pl.relay.chains import object_relay, reach_relay
+from rher_pl.training.module import RHERModule
 
 
 def random_policy(relay: Relay, observation_size: int = 12) -> RelayPolicy:

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from rher_pl.callbacks import metric_queue
-from rher_pl.callbacks.metric_queue import MetricQueue, Point
-from rher_pl.callbacks.run_lock import RUNNING, RunLock, abandoned_runs
+from rher_pl.tracking import metric_queue
+from rher_pl.tracking.metric_queue import MetricQueue, Point
+from rher_pl.tracking.run_lock import RUNNING, RunLock, abandoned_runs
 
 
 class Store:

@@ -12,13 +12,13 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from rher_pl import losses
 from rher_pl.choices import Algorithm
-from rher_pl.engine import Engine
-from rher_pl.module import RHERModule
-from rher_pl.native import gradients, library
-from rher_pl.native.gradients import NativeGradients
-from rher_pl.td3 import TD3
+from rher_pl.learner import losses
+from rher_pl.learner.engine import Engine
+from rher_pl.learner.native import gradients, library
+from rher_pl.learner.native.gradients import NativeGradients
+from rher_pl.learner.td3 import TD3
+from rher_pl.training.module import RHERModule
 
 CPU = torch.device("cpu")
 

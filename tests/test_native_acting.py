@@ -12,14 +12,14 @@ import torch
 from tensordict import TensorDict
 from trained import quiet_trainer
 
-from rher_pl.datamodule import RelayDataModule
-from rher_pl.exploration import Actor, BehaviorPolicy
-from rher_pl.module import RHERModule
-from rher_pl.native import acting
-from rher_pl.native.acting import NativePolicy
-from rher_pl.policy import InputEncoder, RelayPolicy
-from rher_pl.progress import RelayProgress
-from rher_pl.relay import Relay
+from rher_pl.collect.behavior import Actor, BehaviorPolicy
+from rher_pl.collect.progress import RelayProgress
+from rher_pl.learner.native import acting
+from rher_pl.learner.native.acting import NativePolicy
+from rher_pl.networks.policy import InputEncoder, RelayPolicy
+from rher_pl.relay.chain import Relay
+from rher_pl.training.datamodule import RelayDataModule
+from rher_pl.training.module import RHERModule
 
 TASKS = ("FetchReach-v4", "FetchPush-v4", "FetchPickAndPlace-v4", "PointPush-v0")
 

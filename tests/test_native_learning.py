@@ -11,12 +11,12 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from rher_pl import module as module_file
-from rher_pl import td3
 from rher_pl.choices import Algorithm
-from rher_pl.learning import AT_ONCE
-from rher_pl.module import RHERModule
-from rher_pl.native.gradients import NativeGradients
+from rher_pl.learner import td3
+from rher_pl.learner.learning import AT_ONCE
+from rher_pl.learner.native.gradients import NativeGradients
+from rher_pl.training import module as module_file
+from rher_pl.training.module import RHERModule
 
 DTYPES = sorted(NativeGradients.types(), key=str)
 

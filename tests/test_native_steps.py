@@ -10,10 +10,10 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from rher_pl import losses
-from rher_pl.engine import Engine
-from rher_pl.module import RHERModule
-from rher_pl.native.steps import PolyakStep, adam_step, can_step
+from rher_pl.learner import losses
+from rher_pl.learner.engine import Engine
+from rher_pl.learner.native.steps import PolyakStep, adam_step, can_step
+from rher_pl.training.module import RHERModule
 
 SHAPES = [(2, 38, 64), (2, 1, 64), (), (7,), (1, 33, 5)]
 

@@ -9,9 +9,9 @@ import torch
 import yaml
 from cli_config import write_config
 
-from rher_pl import cli
+from rher_pl.cli import fit_cli as cli
 from rher_pl.fit import main
-from rher_pl.precision import default_precision
+from rher_pl.learner.precision import default_precision
 
 WITH = {"avx512_bf16": True}
 

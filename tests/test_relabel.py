@@ -6,10 +6,10 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from rher_pl.chains import object_relay
-from rher_pl.relabel import relabel
-from rher_pl.replay import KEEP_GOAL, EpisodeStorage
-from rher_pl.sampling import SamplingRule, make_replay_buffers
+from rher_pl.relay.chains import object_relay
+from rher_pl.replay.relabel import relabel
+from rher_pl.replay.sampling import SamplingRule, make_replay_buffers
+from rher_pl.replay.storage import KEEP_GOAL, EpisodeStorage
 
 LENGTH = 6
 

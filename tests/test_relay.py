@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rher_pl.chains import object_relay, reach_relay
-from rher_pl.progress import RelayProgress
-from rher_pl.relay import Position, Relay, Subtask, Unused
+from rher_pl.collect.progress import RelayProgress
+from rher_pl.relay.chain import Position, Relay, Subtask, Unused
+from rher_pl.relay.chains import object_relay, reach_relay
 
 ZERO = [0.0, 0.0, 0.0]
 

@@ -20,7 +20,7 @@ from rher_pl.envs.checks import check_finite, check_states
 from rher_pl.envs.fetch_sim import FetchSimulator
 from rher_pl.envs.point_push import PointPushEnv
 from rher_pl.errors import TrainingError
-from rher_pl.store import creating
+from rher_pl.tracking.store import creating
 
 ROOT = Path(__file__).parents[1]
 

@@ -19,21 +19,21 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from rher_pl.callbacks.figures import PANELS
-from rher_pl.callbacks.mlflow_run import MLflowRun
 from rher_pl.callbacks.recording import mark_abandoned_runs
-from rher_pl.callbacks.run_lock import RUNNING, RunLock
 from rher_pl.callbacks.stopping import StopOnSignal
 from rher_pl.callbacks.summary import interval_cells
-from rher_pl.checkpoint_io import read_checkpoint_file, write_checkpoint
-from rher_pl.collect import EpisodeCollector
+from rher_pl.checkpoints.file import read_checkpoint_file, write_checkpoint
+from rher_pl.collect.collector import EpisodeCollector
+from rher_pl.deploy.formats import example_inputs
+from rher_pl.deploy.portable import INPUTS
+from rher_pl.deploy.trained import load_policy
 from rher_pl.envs.point_push import PointPushEnv
 from rher_pl.fit import main
-from rher_pl.formats import example_inputs
-from rher_pl.loading import load_policy
-from rher_pl.module import RHERModule
-from rher_pl.portable import INPUTS
-from rher_pl.store import absolute_uri
+from rher_pl.pictures.figures import PANELS
+from rher_pl.tracking.mlflow_run import MLflowRun
+from rher_pl.tracking.run_lock import RUNNING, RunLock
+from rher_pl.tracking.store import absolute_uri
+from rher_pl.training.module import RHERModule
 
 BEYOND_EVALUATION = ("optimizer_states", "RelayDataModule", "callbacks", "loops", "numerics")
 
@@ -288,7 +288,7 @@ def test_metrics_of_a_run_whose_store_is_away_at_the_end_arrive_on_continuing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("rher_pl.callbacks.mlflow_run.PATIENCE", 0.2)
+    monkeypatch.setattr("rher_pl.tracking.mlflow_run.PATIENCE", 0.2)
 
     def away(*_: Any, **__: Any) -> None:
         raise MlflowException("nobody there")
@@ -348,7 +348,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(content, path)
 
-    monkeypatch.setattr("rher_pl.checkpoint_io.write_checkpoint", fills_up)
+    monkeypatch.setattr("rher_pl.checkpoints.file.write_checkpoint", fills_up)
     assert main(["--config", write_config(tmp_path)]) == 0
     assert "No space left on device" in capsys.readouterr().err
     assert content_of("last")[1]["rher_pl"]["env_steps"] == EVALUATIONS[0]

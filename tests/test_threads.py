@@ -9,10 +9,10 @@ import pytest
 import torch
 from trained import quiet_trainer
 
-from rher_pl.datamodule import RelayDataModule
+from rher_pl.collect.threads import one_torch_thread
 from rher_pl.envs.point_push import PointPushEnv
-from rher_pl.module import RHERModule
-from rher_pl.threads import one_torch_thread
+from rher_pl.training.datamodule import RelayDataModule
+from rher_pl.training.module import RHERModule
 
 
 @pytest.fixture(autouse=True)

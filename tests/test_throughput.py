@@ -28,9 +28,9 @@ from benchmarks.throughput.updates import (
     random_samples,
     torch_compiled,
 )
-from rher_pl.learning import one_by_one
-from rher_pl.module import RHERModule
-from rher_pl.networks import StackedMLP
+from rher_pl.learner.learning import one_by_one
+from rher_pl.networks.actor_critic import StackedMLP
+from rher_pl.training.module import RHERModule
 
 MODEL = dict(RHERModule("FetchPush-v4", hidden_size=32, hidden_layers=2).hparams)
 RATE = Rate(2.0, 1.0, 3.0)

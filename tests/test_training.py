@@ -11,9 +11,9 @@ import torch
 from tensordict import TensorDict
 from trained import quiet_trainer
 
-from rher_pl.datamodule import RelayDataModule
-from rher_pl.loader import RelayLoader
-from rher_pl.module import RHERModule
+from rher_pl.training.datamodule import RelayDataModule
+from rher_pl.training.loader import RelayLoader
+from rher_pl.training.module import RHERModule
 
 
 def train(

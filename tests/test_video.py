@@ -16,18 +16,18 @@ from cli_config import EVALUATIONS, write_config
 from mlflow.tracking import MlflowClient
 from tensordict import TensorDict
 
-from rher_pl.callbacks.mlflow_run import absolute_uri
 from rher_pl.callbacks.video import VideoRecorder
+from rher_pl.deploy.trained import TrainedPolicy, load_policy
 from rher_pl.evaluate import main
+from rher_pl.evaluation.report import report, wilson_interval
 from rher_pl.fit import main as fit
-from rher_pl.loading import TrainedPolicy, load_policy
-from rher_pl.module import RHERModule
-from rher_pl.overlay import Caption, Gauge, annotate, tile
-from rher_pl.rendering import candidates, probe, working_backend
-from rher_pl.report import report, wilson_interval
-from rher_pl.scenes import make_scene
+from rher_pl.pictures.overlay import Caption, Gauge, annotate, tile
+from rher_pl.pictures.rendering import candidates, probe, working_backend
+from rher_pl.pictures.scenes import make_scene
+from rher_pl.pictures.video import TaskPolicy, make_gauges, play
 from rher_pl.tasks import get_task
-from rher_pl.video import TaskPolicy, make_gauges, play
+from rher_pl.tracking.mlflow_run import absolute_uri
+from rher_pl.training.module import RHERModule
 
 
 @pytest.fixture(scope="module")

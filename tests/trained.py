@@ -8,9 +8,9 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from rher_pl.checkpoint_io import SealedCheckpointIO
-from rher_pl.datamodule import RelayDataModule
-from rher_pl.module import RHERModule
+from rher_pl.checkpoints.file import SealedCheckpointIO
+from rher_pl.training.datamodule import RelayDataModule
+from rher_pl.training.module import RHERModule
 
 
 def quiet_trainer(**options: Any) -> pl.Trainer:

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
         fail(f"no config file {options.config}: give an existing one, as configs/push.yaml")
     if find_spec("stable_baselines3") is None:
         fail("stable-baselines3 is missing: pip install -c constraints.txt stable-baselines3")
-    from rher_pl.cli import quiet
+    from rher_pl.cli.fit_cli import quiet
 
     quiet()  # before what it silences is imported
     from rich.console import Console

@@ -15,7 +15,7 @@ from torchrl.data import Bounded
 from torchrl.modules import ValueOperator
 from torchrl.objectives import SoftUpdate, TD3Loss
 
-from rher_pl import losses
+from rher_pl.learner import losses
 
 
 def perceptron(inputs: int, outputs: int, model: Mapping[str, Any], *last: nn.Module) -> nn.Module:

@@ -26,8 +26,8 @@ from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.callbacks.stopping import StopOnSignal
 from rher_pl.callbacks.throughput import Throughput
 from rher_pl.callbacks.warm_up import WarmUp
-from rher_pl.checkpoint_io import SealedCheckpointIO
-from rher_pl.precision import default_precision
+from rher_pl.checkpoints.file import SealedCheckpointIO
+from rher_pl.learner.precision import default_precision
 from rher_pl.tasks import get_task
 
 EVERY = 2

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from benchmarks.throughput.iteration import Iteration
 from benchmarks.throughput.rounds import Rate
-from rher_pl.callbacks.provenance import commit_label, hardware, versions
-from rher_pl.precision import default_precision
+from rher_pl.learner.precision import default_precision
+from rher_pl.tracking.provenance import commit_label, hardware, versions
 
 Results = dict[str, Any]
 

@@ -15,7 +15,7 @@ import lightning.pytorch as pl
 import numpy as np
 
 from benchmarks.learning_settings import build
-from rher_pl.precision import compute_type, default_precision
+from rher_pl.learner.precision import compute_type, default_precision
 from rher_pl.tasks import get_task
 
 

@@ -11,10 +11,10 @@ from tensordict import TensorDict
 
 from benchmarks.throughput.baselines import EagerTD3, TorchRLTD3
 from benchmarks.throughput.rounds import Contestant, Rate, Track, interleave
-from rher_pl.learning import one_by_one
-from rher_pl.module import RHERModule
-from rher_pl.native.gradients import NativeGradients
-from rher_pl.precision import compute_type, default_precision
+from rher_pl.learner.learning import one_by_one
+from rher_pl.learner.native.gradients import NativeGradients
+from rher_pl.learner.precision import compute_type, default_precision
+from rher_pl.training.module import RHERModule
 
 Update = Callable[[Any, int], Any]
 

@@ -13,8 +13,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from rher_pl.callbacks.recording import find_recorder
-from rher_pl.checkpoint_io import link_checkpoint
-from rher_pl.module import RHERModule
+from rher_pl.checkpoints.file import link_checkpoint
+from rher_pl.training.module import RHERModule
 
 MONITOR = "eval/success_not_solved_at_reset"
 

@@ -9,11 +9,11 @@ import lightning.pytorch as pl
 from lightning.pytorch.trainer.states import TrainerFn
 from tensordict import TensorDictBase
 
-from rher_pl.callbacks.mlflow_run import MLflowRun
 from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.callbacks.summary import TRAINING_PAGES, interval_cells, run_facts
 from rher_pl.errors import Stopped
-from rher_pl.module import RHERModule
+from rher_pl.tracking.mlflow_run import MLflowRun
+from rher_pl.training.module import RHERModule
 
 NOTE = "mlflow.note.content"
 """The tag that MLflow shows as a run's description, in Markdown."""

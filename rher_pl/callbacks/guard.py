@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rher_pl.callbacks.checkpoint import checkpoint_folder
 from rher_pl.errors import TrainingError
-from rher_pl.module import RHERModule
+from rher_pl.training.module import RHERModule
 
 
 class FiniteGuard(pl.Callback):

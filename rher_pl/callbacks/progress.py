@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from rher_pl.module import RHERModule
+from rher_pl.training.module import RHERModule
 
 
 class ProgressLine(pl.Callback):

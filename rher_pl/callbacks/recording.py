@@ -15,12 +15,12 @@ import lightning.pytorch as pl
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.trainer.states import TrainerFn
 
-from rher_pl.callbacks import provenance
-from rher_pl.callbacks.figures import draw_figures
-from rher_pl.callbacks.mlflow_run import MLflowRun, end_run
-from rher_pl.callbacks.run_lock import RUNNING, RunLock, abandoned_runs
 from rher_pl.errors import Stopped, require
-from rher_pl.module import RHERModule
+from rher_pl.pictures.figures import draw_figures
+from rher_pl.tracking import provenance
+from rher_pl.tracking.mlflow_run import MLflowRun, end_run
+from rher_pl.tracking.run_lock import RUNNING, RunLock, abandoned_runs
+from rher_pl.training.module import RHERModule
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -11,11 +11,11 @@ from rich.table import Table
 from tensordict import TensorDictBase
 
 from rher_pl.callbacks.checkpoint import Checkpoints
-from rher_pl.callbacks.mlflow_run import MLflowRun
 from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.callbacks.throughput import Throughput
-from rher_pl.module import RHERModule
-from rher_pl.report import wilson_interval
+from rher_pl.evaluation.report import wilson_interval
+from rher_pl.tracking.mlflow_run import MLflowRun
+from rher_pl.training.module import RHERModule
 
 DEFAULT_SERVER = "http://127.0.0.1:5000"
 TRAINING_PAGES = "workflowType=machine_learning"

@@ -8,7 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from rher_pl.module import RHERModule
+from rher_pl.training.module import RHERModule
 
 
 class Throughput(pl.Callback):

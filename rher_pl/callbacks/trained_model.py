@@ -8,14 +8,14 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
-from rher_pl.callbacks import provenance
 from rher_pl.callbacks.recording import find_recorder
-from rher_pl.card import make_card
-from rher_pl.mlflow_model import save_mlflow_model
-from rher_pl.module import RHERModule
-from rher_pl.portable import PortablePolicy
-from rher_pl.report import report
+from rher_pl.deploy.card import make_card
+from rher_pl.deploy.mlflow_model import save_mlflow_model
+from rher_pl.deploy.portable import PortablePolicy
+from rher_pl.evaluation.report import report
 from rher_pl.tasks import get_task
+from rher_pl.tracking import provenance
+from rher_pl.training.module import RHERModule
 
 NAME = "policy"
 

@@ -14,13 +14,13 @@ from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
 from rher_pl.callbacks.recording import find_recorder
-from rher_pl.datamodule import EVALUATION_SEED
 from rher_pl.errors import require
-from rher_pl.module import RHERModule
-from rher_pl.rendering import working_backend
-from rher_pl.scenes import Scene, make_scene
+from rher_pl.pictures.rendering import working_backend
+from rher_pl.pictures.scenes import Scene, make_scene
+from rher_pl.pictures.video import TaskPolicy, encode, one_after_another, play, strip
 from rher_pl.tasks import get_task
-from rher_pl.video import TaskPolicy, encode, one_after_another, play, strip
+from rher_pl.training.datamodule import EVALUATION_SEED
+from rher_pl.training.module import RHERModule
 
 SIZE = (256, 192)
 STILL_FRAMES = 5

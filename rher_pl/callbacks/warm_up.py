@@ -7,8 +7,8 @@ import time
 import lightning.pytorch as pl
 from rich.console import Console
 
-from rher_pl.engine import Engine
-from rher_pl.module import RHERModule
+from rher_pl.learner.engine import Engine
+from rher_pl.training.module import RHERModule
 
 WORTH_A_LINE = 1.0
 """Seconds of waiting that are told."""

@@ -108,8 +108,8 @@ class Store:
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
 
-        from rher_pl.callbacks.mlflow_run import absolute_uri
-        from rher_pl.preflight import check_tracking_uri
+        from rher_pl.cli.preflight import check_tracking_uri
+        from rher_pl.tracking.mlflow_run import absolute_uri
 
         file = Path(tracking_uri.removeprefix("sqlite:///"))
         if tracking_uri.startswith("sqlite:") and not file.is_file():

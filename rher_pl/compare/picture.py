@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from rher_pl import palette
 from rher_pl.compare.groups import Group
 from rher_pl.compare.published import published
+from rher_pl.pictures import palette
 
 OURS = (palette.BLUE, palette.GREEN, palette.ORANGE, palette.SKY, palette.PURPLE)
 PUBLISHED = ((palette.VERMILION, "D"), (palette.GREY, "s"))

@@ -1,0 +1,1 @@
+"""Checkpoint files: sealed, whole, and tensors and plain types only."""

@@ -1,0 +1,1 @@
+"""Parsing, messages and the checks before a run."""

@@ -1,0 +1,1 @@
+"""Who acts while episodes are collected, and the collectors."""

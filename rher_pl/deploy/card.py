@@ -1,0 +1,76 @@
+"""The card of a trained policy: what it does, how well, and how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rher_pl.evaluation.report import Row, interval_text
+
+USE = """\
+```python
+import gymnasium as gym, gymnasium_robotics
+from rher_pl.deploy.trained import load_policy
+
+policy, env = load_policy("{name}"), gym.make("{task}")
+observation, _ = env.reset(seed=0)
+for _ in range(50):
+    observation, reward, _, _, info = env.step(policy(observation))
+```
+"""
+
+
+def make_card(
+    task: str,
+    counters: Mapping[str, int],
+    subtasks: Mapping[str, Row],
+    episodes: str,
+    versions: Mapping[str, str],
+    name: str | None = None,
+) -> str:
+    """A card in Markdown.
+
+    Args:
+        task: name of the task.
+        counters: ``env_steps``, ``episodes`` and ``updates`` of training.
+        subtasks: figures by subtask, the task itself last; see ``report.py``.
+        episodes: which episodes the figures are of, for example their seeds.
+        versions: by package, of what made the figures.
+        name: of the policy, if it comes with the package; adds how to use it.
+    """
+    last = list(subtasks)[-1]
+    fresh, every = subtasks[last]["not_solved_at_reset"], subtasks[last]["all"]
+    lines = [
+        f"# Policy for {task}",
+        "",
+        f"Trained with Relay Hindsight Experience Replay for {counters['env_steps']:,} env steps "
+        f"({counters['episodes']:,} episodes, {counters['updates']:,} updates).",
+        "",
+        f"Success over {fresh['episodes']} episodes that did not start solved: "
+        f"**{_share(fresh)}**; over all {every['episodes']}: {_share(every)}. "
+        f"Noise-free, {episodes}; intervals are 95% (Wilson).",
+        "",
+        "| subtask, under its own policy | solved | success | mean steps to success |",
+        "|---|---|---|---|",
+        *[_table_row(subtask, groups["all"]) for subtask, groups in subtasks.items()],
+        "",
+        "Inputs are `observation`, `achieved_goal` and `desired_goal` as Gymnasium gives them, the "
+        "output is an action in [-1, 1]. It knows this task only, in simulation.",
+        "",
+        "Versions: " + ", ".join(f"{key} {value}" for key, value in versions.items()) + ".",
+    ]
+    text = "\n".join(lines) + "\n"
+    return text + "\n" + USE.format(name=name, task=task) if name else text
+
+
+def _share(figures: Row) -> str:
+    if not figures["episodes"]:
+        return "-"
+    return f"{figures['success']:.3f} {interval_text(figures)}"
+
+
+def _table_row(subtask: str, figures: Row) -> str:
+    steps = figures["mean_steps_to_success"]
+    solved = f"{figures['solved']} of {figures['episodes']}"
+    return (
+        f"| {subtask} | {solved} | {_share(figures)} | {'-' if steps is None else f'{steps:.1f}'} |"
+    )

@@ -1,0 +1,147 @@
+"""Files in which a policy can be used without this package, and how each is read back."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rher_pl.deploy.portable import INPUTS, PortablePolicy
+from rher_pl.errors import ConfigError
+
+Actions = Callable[..., Tensor]
+"""Observation, achieved goal and desired goal [B, ...] to actions [B, A]."""
+
+ONNX_PACKAGES = "pip install onnx onnxruntime onnxscript"
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file.
+
+    Args:
+        suffix: of its files.
+        write: policy and path to a file.
+        read: path to a function that acts.
+    """
+
+    suffix: str
+    write: Callable[[PortablePolicy, Path], None]
+    read: Callable[[Path], Actions]
+
+
+def example_inputs(policy: PortablePolicy, count: int, seed: int = 0) -> tuple[Tensor, ...]:
+    """States around those that the normaliser has seen, objects and goals within a few decimetres.
+
+    Returns:
+        Observation, achieved goal and desired goal, [count, ...] float32.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(size: int) -> Tensor:
+        return torch.randn(count, size, generator=generator)
+
+    observation_size, achieved_size, desired_size = policy.sizes.values()
+    shift = policy.get_buffer("observation_shift")
+    observation = 0.1 * normal(observation_size)
+    seen = policy.get_buffer("observation_columns")
+    observation[:, seen] = shift + normal(len(shift)) / policy.get_buffer("observation_scale")
+    gripper = observation[:, :3]
+    achieved = gripper.repeat(1, achieved_size // 3) + 0.1 * normal(achieved_size)
+    desired = gripper.repeat(1, desired_size // 3) + 0.1 * normal(desired_size)
+    return observation, achieved, desired
+
+
+def _dynamic_shapes() -> dict[str, dict[int, Any]]:
+    batch = torch.export.Dim("batch", min=1)
+    return {name: {0: batch} for name in INPUTS}
+
+
+def write_torch_export(policy: PortablePolicy, path: Path) -> None:
+    inputs = example_inputs(policy, 2)
+    with _quiet():
+        program = torch.export.export(policy, inputs, dynamic_shapes=_dynamic_shapes())
+        torch.export.save(program, path)
+
+
+def read_torch_export(path: Path) -> Actions:
+    with _quiet():
+        return torch.export.load(path).module()
+
+
+def write_torchscript(policy: PortablePolicy, path: Path) -> None:
+    with _quiet():
+        torch.jit.trace(policy, example_inputs(policy, 2), check_trace=False).save(str(path))
+
+
+def read_torchscript(path: Path) -> Actions:
+    with _quiet():
+        return torch.jit.load(str(path))
+
+
+def write_onnx(policy: PortablePolicy, path: Path) -> None:
+    """Write ONNX with named inputs, ``action`` as output, and a free batch size."""
+    _require_onnx()
+    with _quiet():
+        program = torch.onnx.export(
+            policy,
+            example_inputs(policy, 2),
+            input_names=list(INPUTS),
+            output_names=["action"],
+            dynamic_shapes=_dynamic_shapes(),
+            dynamo=True,
+            verbose=False,
+        )
+        assert program is not None
+        program.save(str(path), external_data=False)
+
+
+def read_onnx(path: Path) -> Actions:
+    _require_onnx()
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def act(*inputs: Tensor) -> Tensor:
+        feed = {name: value.numpy() for name, value in zip(INPUTS, inputs, strict=True)}
+        return torch.from_numpy(session.run(["action"], feed)[0])
+
+    return act
+
+
+def _require_onnx() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f"ONNX needs the package {error.name}: {ONNX_PACKAGES}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch's notes to its own developers; TorchScript is deprecated, but asked for."""
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        exporter.setLevel(level)
+
+
+FORMATS = {
+    "onnx": Format(".onnx", write_onnx, read_onnx),
+    "torchscript": Format(".ts", write_torchscript, read_torchscript),
+    "torch_export": Format(".pt2", write_torch_export, read_torch_export),
+}
+"""By the name to give on the command line."""

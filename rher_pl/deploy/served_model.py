@@ -1,0 +1,35 @@
+"""The script of a logged MLflow model. MLflow runs it beside a copy of ``portable.py``.
+
+It is not imported by this package: the model works where the package is not installed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlflow
+import numpy as np
+import torch
+from mlflow.pyfunc import PythonModel
+
+try:
+    from portable import INPUTS, load_portable  # type: ignore[import-not-found]
+except ModuleNotFoundError:  # while a model is being saved, its copy is not there yet
+    from rher_pl.deploy.portable import INPUTS, load_portable
+
+
+class ServedPolicy(PythonModel):
+    """Noise-free actions of a trained policy."""
+
+    def load_context(self, context: Any) -> None:
+        self.policy = load_portable(context.artifacts["policy"])
+
+    # No type hints here: MLflow would read them as the model's schema.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        """Observation, achieved goal and desired goal [N, ...] by name to actions [N, A]."""
+        values = [torch.as_tensor(np.asarray(model_input[name])).float() for name in INPUTS]
+        with torch.no_grad():
+            return self.policy(*values).numpy()
+
+
+mlflow.models.set_model(ServedPolicy())

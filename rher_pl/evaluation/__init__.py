@@ -1,0 +1,1 @@
+"""Noise-free episodes, figures of merit and result tables."""

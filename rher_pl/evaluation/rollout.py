@@ -1,0 +1,118 @@
+"""Deterministic evaluation on fixed seeds, batched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+from torchrl.envs import EnvBase
+
+from rher_pl.collect.threads import one_torch_thread
+from rher_pl.envs.checks import STATE_KEYS, check_finite, check_states
+from rher_pl.networks.policy import RelayPolicy
+from rher_pl.relay.chain import Relay
+
+QFunction = Callable[[Tensor, Tensor], Tensor]
+"""Network inputs [N, I] and actions [N, A] to Q values [N]."""
+
+
+@torch.no_grad()
+def evaluate(
+    env: EnvBase,
+    policy: RelayPolicy,
+    seeds: Sequence[int],
+    subtask: int,
+    gamma: float,
+    q_function: QFunction,
+) -> TensorDict:
+    """Run one noise-free episode per seed under one subtask's own policy.
+
+    Returns:
+        TensorDict [len(seeds)], one row per episode:
+        ``success``: the subtask is solved in the final state;
+        ``solved_at_reset``: it was solved before the first action;
+        ``contact``: an object moved by more than :func:`contact_distance`;
+        ``steps_to_success``: first step from which it stays solved, -1 if it does not;
+        ``q`` and ``monte_carlo_return``: of the first state and action. The return continues the
+        last reward for ever, as the critic does: episodes are cut by time, they do not end.
+    """
+    episodes: list[TensorDict] = []
+    size = env.num_envs
+    for start in range(0, len(seeds), size):
+        chunk = list(seeds[start : start + size])
+        padded = chunk + chunk[-1:] * (size - len(chunk))
+        with one_torch_thread():
+            played = _rollout(env, policy, padded, subtask, gamma, q_function)
+        episodes.append(played[: len(chunk)])
+    return torch.cat(episodes)
+
+
+def _rollout(
+    env: EnvBase,
+    policy: RelayPolicy,
+    seeds: Sequence[int],
+    subtask: int,
+    gamma: float,
+    q_function: QFunction,
+) -> TensorDict:
+    env.set_seeds(seeds)
+    state = env.reset()
+    device = policy.encoder.goals.shift.device  # of the networks; the environment is on the CPU
+    index = torch.full((env.num_envs,), subtask, device=device)
+    inputs = policy.inputs(state.to(device), index)
+    action = policy.actor(inputs)
+    q = q_function(inputs, action).cpu()
+    states = [state]
+    for step in range(env.max_episode_steps):
+        if step > 0:
+            action = policy(state.to(device), index)
+        state["action"] = action.cpu()
+        state = env.step(state)["next"]
+        states.append(state)
+    visited: TensorDict = torch.stack([s.select(*STATE_KEYS, strict=False) for s in states], dim=1)
+    check_states(visited, env)
+    check_finite(visited)
+    achieved, desired = visited["achieved_goals"], visited["desired_goals"]  # [N, T+1, P, 3]
+    solved = policy.relay.solved(achieved, desired)[..., subtask]
+    return _summarise(solved, achieved, q, gamma, contact_distance(policy.relay))
+
+
+def _summarise(
+    solved: Tensor, achieved: Tensor, q: Tensor, gamma: float, contact: float
+) -> TensorDict:
+    """Per-episode figures from solved [N, T+1] and achieved [N, T+1, P, 3]."""
+    steps = solved.shape[1] - 1
+    reward = solved[:, 1:].float() - 1.0  # [N, T]
+    discount = gamma ** torch.arange(steps)
+    tail = gamma**steps / (1.0 - gamma) * reward[:, -1]
+    stays = solved.flip(1).long().cumprod(1).sum(1)  # states solved up to the end
+    return TensorDict(
+        {
+            "success": solved[:, -1],
+            "solved_at_reset": solved[:, 0],
+            "contact": objects_moved(achieved, contact),
+            "steps_to_success": torch.where(stays > 0, steps + 1 - stays, -1),
+            "q": q,
+            "monte_carlo_return": (reward * discount).sum(1) + tail,
+        },
+        batch_size=[len(solved)],
+    )
+
+
+def objects_moved(achieved: Tensor, distance: float) -> Tensor:
+    """In which episodes any object was ever further than ``distance`` from its start, [N].
+
+    Args:
+        achieved: [N, T+1, P, 3], gripper first, then the objects.
+        distance: metres.
+    """
+    objects = achieved[:, :, 1:]
+    moved = torch.linalg.vector_norm(objects - objects[:, :1], dim=-1)
+    return (moved > distance).any(-1).any(-1)
+
+
+def contact_distance(relay: Relay) -> float:
+    """An object that moved further than a fifth of the task's epsilon has been touched, metres."""
+    return relay.subtasks[-1].epsilon / 5.0

@@ -1,0 +1,85 @@
+"""What is logged of episodes, samples and evaluations, by metric name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from rher_pl.collect.behavior import Actor
+from rher_pl.evaluation.rollout import contact_distance, objects_moved
+from rher_pl.relay.chain import Relay
+
+Metrics = dict[str, Tensor]
+
+
+def episode_statistics(episodes: TensorDictBase, relay: Relay) -> Metrics:
+    """Of newly collected episodes: who acted, and in how many an object was touched.
+
+    Who acted is told over all states, and over those whose first unsolved subtask is a given one
+    (left out where there was no such state).
+    """
+    actor, unsolved = episodes["actor"], episodes["first_unsolved"]
+    metrics: Metrics = {}
+    for who in Actor:
+        chosen, share = (actor == who).float(), f"relay/{who.name.lower()}_share"
+        metrics[share] = chosen.mean()
+        for index, name in enumerate(relay.names):
+            if (there := unsolved == index).any():
+                metrics[f"{share}/{name}"] = chosen[there].mean()
+    if relay.num_points > 1:
+        touched = objects_moved(episodes["achieved_goals"], contact_distance(relay))
+        metrics["relay/contact_rate"] = touched.float().mean()
+    return metrics
+
+
+def sample_statistics(samples: TensorDictBase, relay: Relay) -> Metrics:
+    """Of mixed batches: per subtask, INNR share of the relabelled samples and mean reward."""
+    metrics: Metrics = {}
+    for index, name in enumerate(relay.names):
+        mine = samples["subtask"] == index
+        relabeled = (samples["relabeled"] & mine).sum().clamp(min=1)
+        metrics[f"relay/innr_share/{name}"] = (samples["inert"] & mine).sum() / relabeled
+        metrics[f"relay/reward_mean/{name}"] = samples["next", "reward"][mine].mean()
+    return metrics
+
+
+def update_statistics(updates: list[Metrics], subtask: Tensor, relay: Relay) -> Metrics:
+    """Of U updates: mean losses, and mean Q over the samples of each subtask.
+
+    Args:
+        updates: what they returned, one or some at a time: losses, and ``q`` [E, ... B].
+        subtask: of all their samples, one update after the other, [U B].
+        relay: gives the names.
+    """
+    metrics: Metrics = {}
+    for name in ("critic_loss", "actor_loss"):
+        values = [update[name].flatten() for update in updates if name in update]
+        if values:
+            metrics[f"train/{name}"] = torch.cat(values).mean()
+    q = torch.cat([update["q"] for update in updates], dim=1).mean(0)  # [U B]
+    for index, name in enumerate(relay.names):
+        metrics[f"train/q/{name}"] = q[subtask == index].mean()
+    return metrics
+
+
+def evaluation_statistics(results: Mapping[str, TensorDictBase]) -> Metrics:
+    """Of evaluations by subtask name, the task itself last.
+
+    Each subtask is judged by its own policy. Episodes that started solved are counted apart.
+    """
+    metrics: Metrics = {}
+    for name, result in results.items():
+        metrics[f"eval/success/{name}"] = result["success"].float().mean()
+        metrics[f"eval/contact_rate/{name}"] = result["contact"].float().mean()
+        metrics[f"eval/q/{name}"] = result["q"].mean()
+        metrics[f"eval/monte_carlo_return/{name}"] = result["monte_carlo_return"].mean()
+    success, fresh = result["success"].float(), ~result["solved_at_reset"]
+    return metrics | {
+        "eval/success": success.mean(),
+        "eval/success_not_solved_at_reset": (success * fresh).sum() / fresh.sum().clamp(min=1),
+        "eval/solved_at_reset": (~fresh).float().mean(),
+        "eval/contact_rate": result["contact"].float().mean(),
+    }

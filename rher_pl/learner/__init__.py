@@ -1,0 +1,1 @@
+"""TD3: losses, updates and the engines that compute them."""

@@ -1,0 +1,1 @@
+"""Actor, critics, normaliser and input encoder."""

@@ -1,0 +1,122 @@
+"""One stored episode as the learner sees it: positions, goals, relabelling, rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from rher_pl.errors import ConfigError, require
+from rher_pl.relay.chain import Relay
+from rher_pl.replay.relabel import relabel
+from rher_pl.replay.sampling import HindsightSampler, SamplingRule
+from rher_pl.replay.storage import KEEP_GOAL, EpisodeStorage
+
+DRAWS = 40
+"""Samples drawn for each transition; the first one of each is shown."""
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What one draw of every transition of an episode gives one subtask.
+
+    Args:
+        relay: the chain.
+        subtask: 0-based.
+        achieved: positions of the points at all states, [T+1, P, 3].
+        desired: desired goals, [D, 3].
+        later: time whose positions are the hindsight goal, ``KEEP_GOAL`` where the original one is
+            kept, [T].
+        goals: goal of every slot, original or hindsight, [T, P, 3].
+        original_reward, reward: under the original goal and under ``goals``, [T].
+        inert: relabelled, with reward 0 whatever the action, [T].
+    """
+
+    relay: Relay
+    subtask: int
+    achieved: Tensor
+    desired: Tensor
+    later: Tensor
+    goals: Tensor
+    original_reward: Tensor
+    reward: Tensor
+    inert: Tensor
+
+    @property
+    def relabeled(self) -> Tensor:
+        return self.later != KEEP_GOAL
+
+
+def stored_episode(content: Mapping[str, Any], number: int, source: str) -> TensorDict:
+    """One episode of a checkpoint's replay content.
+
+    Args:
+        content: of the checkpoint.
+        number: 0 is the oldest one that is stored, -1 the newest.
+        source: of the content, for messages.
+
+    Raises:
+        ConfigError: if there is no such episode, or no replay content.
+    """
+    storage = (content.get("RelayDataModule") or {}).get("storage")
+    if storage is None:
+        raise ConfigError(f"{source} holds no episodes: give the checkpoint of a training run")
+    episodes, size = storage["episodes"], len(storage["episodes"]["action"])
+    require(
+        -size <= number < size,
+        f"{source} holds {size} episodes: --episode must be in [{-size}, {size - 1}]",
+    )
+    oldest = storage["cursor"] % size  # of a ring that is full; else the cursor is the size
+    row = (oldest + number) % size
+    return TensorDict({key: value[row].clone() for key, value in episodes.items()}, batch_size=[])
+
+
+def inspect_episode(
+    relay: Relay,
+    episode: TensorDict,
+    subtask: int,
+    rule: SamplingRule,
+    seed: int,
+) -> Inspected:
+    """Draw every transition once, by the sampler that training uses.
+
+    Args:
+        episode: one row of the storage.
+        rule: what is drawn.
+        seed: of the draw.
+    """
+    storage = EpisodeStorage(1, episode)
+    storage.extend(episode.unsqueeze(0))
+    generator = torch.Generator().manual_seed(seed)
+    sampler = HindsightSampler(relay, subtask, rule, generator)
+    drawn, _ = sampler.sample(storage, DRAWS * storage.length)
+    index = _first_of_each(drawn, storage.length)
+    keep = index.clone()
+    keep[:, 2] = KEEP_GOAL
+    subtasks = torch.full((len(index),), subtask)
+    transitions = storage.get(index)
+    sample = relabel(relay, transitions, subtasks)
+    original = relabel(relay, storage.get(keep), subtasks)
+    return Inspected(
+        relay=relay,
+        subtask=subtask,
+        achieved=episode["achieved_goals"],
+        desired=episode["desired_goals"],
+        later=index[:, 2],
+        goals=sample["goal"][:, : relay.num_absolute].unflatten(-1, (-1, 3)),
+        original_reward=original["next", "reward"].squeeze(-1),
+        reward=sample["next", "reward"].squeeze(-1),
+        inert=sample["inert"].squeeze(-1),
+    )
+
+
+def _first_of_each(drawn: Tensor, length: int) -> Tensor:
+    """The first draw [B, 3] of each time, [T, 3]; a time that was never drawn keeps its goal."""
+    index = torch.tensor([[0, time, KEEP_GOAL] for time in range(length)])
+    for row in drawn.flip(0):
+        index[row[1]] = row
+    return index

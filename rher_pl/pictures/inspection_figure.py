@@ -1,0 +1,156 @@
+"""The picture of an inspected episode: a plan from above and a time line for each subtask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Patch
+from torch import Tensor
+
+from rher_pl.pictures.inspection import Inspected
+from rher_pl.relay.chain import Position
+
+GRIPPER = "#1e1e1e"
+OBJECTS = ("#d55e00", "#0072b2", "#cc79a7", "#e69f00")
+ORIGINAL, HINDSIGHT = "#009e73", "#7b3fa0"
+NO, SOLVED, RELABELED, INERT = "#ececea", "#7fcfb6", "#c9a9dc", "#f2c14e"
+ROWS = ("reward, original goal", "relabelled", "reward, as drawn", "inert (INNR)")
+TICK = 10
+"""Env steps between two marks on the gripper's path."""
+
+
+def inspection_figure(inspected: Sequence[Inspected], title: str) -> Figure:
+    """A row for each subtask."""
+    figure = Figure(figsize=(13.0, 4.6 * len(inspected) + 0.5), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=13)
+    grid = figure.add_gridspec(2 * len(inspected), 2, width_ratios=(1.0, 1.35))
+    for row, one in enumerate(inspected):
+        _draw_plan(figure.add_subplot(grid[2 * row : 2 * row + 2, 0]), one)
+        _draw_distances(figure.add_subplot(grid[2 * row, 1]), one)
+        _draw_time_line(figure.add_subplot(grid[2 * row + 1, 1]), one)
+    return figure
+
+
+def _colour(point: int) -> str:
+    return GRIPPER if point == 0 else OBJECTS[(point - 1) % len(OBJECTS)]
+
+
+def _label(point: int, points: int) -> str:
+    if point == 0:
+        return "gripper"
+    return "object" if points == 2 else f"object {point - 1}"
+
+
+def _draw_plan(axes: Any, one: Inspected) -> None:
+    """Paths, original goals with their epsilon, and where hindsight put the goals."""
+    points, epsilon = one.achieved.shape[1], one.relay.subtasks[one.subtask].epsilon
+    for point in range(points):
+        x, y = one.achieved[:, point, 0], one.achieved[:, point, 1]
+        label = f"{_label(point, points)}: from the hollow to the full dot"
+        axes.plot(x, y, color=_colour(point), lw=1.6, label=label)
+        axes.plot(x[0], y[0], "o", color=_colour(point), ms=6, mfc="white")
+        axes.plot(x[-1], y[-1], "o", color=_colour(point), ms=8)
+    for time in range(TICK, len(one.achieved), TICK):
+        x, y = one.achieved[time, 0, :2].tolist()
+        axes.annotate(str(time), (x, y), fontsize=7, textcoords="offset points", xytext=(4, 4))
+    for slot in one.relay.active_slots[one.subtask].nonzero().flatten().tolist():
+        _draw_goals(axes, one, slot, epsilon)
+    name = one.relay.names[one.subtask]
+    share = float(one.relabeled.float().mean())
+    axes.set_title(f"{name}: {share:.0%} of the transitions relabelled", fontsize=11)
+    axes.set(xlabel="x in m (seen from above)", ylabel="y in m")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
+
+
+def _draw_goals(axes: Any, one: Inspected, slot: int, epsilon: float) -> None:
+    """Of one slot: the original goal at the start, and the hindsight goals that were drawn."""
+    start = torch.tensor(one.subtask)
+    first = one.relay.goals(one.achieved[0], one.desired, start)[slot].tolist()
+    axes.add_patch(Circle((first[0], first[1]), epsilon, fill=False, ec=ORIGINAL, lw=2.0))
+    moves = isinstance(one.relay.subtasks[one.subtask].slots[slot], Position)
+    label = "original goal at t = 0, it moves with the object" if moves else "original goal"
+    axes.plot(
+        first[0], first[1], "+", color=ORIGINAL, ms=10, mew=2, label=f"{label} (ring: epsilon)"
+    )
+    drawn = one.goals[one.relabeled, slot, :2]
+    origin = one.achieved[:-1][one.relabeled, slot, :2]
+    for begin, end in zip(origin.tolist(), drawn.tolist(), strict=True):
+        axes.plot(*zip(begin, end), color=HINDSIGHT, lw=0.5, alpha=0.35)
+    if len(drawn):
+        label = "hindsight goal, line from where it was drawn"
+        axes.plot(drawn[:, 0], drawn[:, 1], "x", color=HINDSIGHT, ms=6, label=label)
+
+
+def _draw_distances(axes: Any, one: Inspected) -> None:
+    """How far the next state is from the goal, before and after relabelling."""
+    times = torch.arange(len(one.reward))
+    subtask = torch.full_like(times, one.subtask)
+    following = one.achieved[1:]
+    # The goal that the policy saw at t, as the reward is counted.
+    original = one.relay.goals(one.achieved[:-1], one.desired.expand(len(times), -1, -1), subtask)
+    before = _worst(one, original, following)
+    after = _worst(one, one.goals, following)
+    axes.plot(times, before, color=ORIGINAL, lw=1.6, label="to the original goal")
+    chosen = one.relabeled
+    axes.plot(times[chosen], after[chosen], "x", color=HINDSIGHT, label="to the hindsight goal")
+    epsilon = one.relay.subtasks[one.subtask].epsilon
+    axes.axhline(epsilon, color="#888888", lw=1.0, ls="--")
+    axes.text(len(times) - 0.5, epsilon, " epsilon", fontsize=7, va="center", color="#555555")
+    axes.set(ylabel="distance of the\nnext state in m", xlim=(-0.5, len(times) - 0.5))
+    axes.set_ylim(bottom=0.0)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=7, loc="upper right")
+
+
+def _worst(one: Inspected, goals: Tensor, achieved: Tensor) -> Tensor:
+    """Largest distance over the slots in use, [T]."""
+    distance = torch.linalg.vector_norm(goals - achieved, dim=-1)
+    return distance[:, one.relay.active_slots[one.subtask]].amax(-1)
+
+
+def _draw_time_line(axes: Any, one: Inspected) -> None:
+    """Reward before and after, and which transitions were relabelled or are inert."""
+    cells = torch.stack(
+        [
+            (one.original_reward == 0).long() * 1,
+            one.relabeled.long() * 2,
+            (one.reward == 0).long() * 1,
+            one.inert.long() * 3,
+        ]
+    )
+    colours = ListedColormap([NO, SOLVED, RELABELED, INERT])
+    axes.pcolormesh(
+        torch.arange(cells.shape[1] + 1) - 0.5,
+        torch.arange(len(ROWS) + 1),
+        cells,
+        cmap=colours,
+        vmin=-0.5,
+        vmax=3.5,
+        edgecolors="white",
+        linewidth=0.8,
+    )
+    axes.set_yticks([row + 0.5 for row in range(len(ROWS))], ROWS, fontsize=8)
+    axes.invert_yaxis()
+    axes.set(xlabel="t, env steps", xlim=(-0.5, cells.shape[1] - 0.5))
+    named = (
+        (NO, "reward -1, or no"),
+        (SOLVED, "reward 0"),
+        (RELABELED, "relabelled"),
+        (INERT, "inert: reward 0 whatever the action"),
+    )
+    axes.legend(
+        handles=[Patch(color=colour, label=label) for colour, label in named],
+        fontsize=7,
+        ncols=4,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.28),
+        frameon=False,
+    )

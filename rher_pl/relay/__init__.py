@@ -1,0 +1,1 @@
+"""The relay: chain of subtasks, goals, rewards, and the layout of an observation. Pure torch."""

@@ -1,0 +1,1 @@
+"""Whole episodes, what is sampled of them, and hindsight relabelling."""

@@ -1,0 +1,153 @@
+"""Which transitions and hindsight goals are learned from: one replay buffer per subtask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchrl.data import TensorDictReplayBuffer
+from torchrl.data.replay_buffers import Sampler, Storage
+
+from rher_pl.choices import Hindsight
+from rher_pl.relay.chain import Relay
+from rher_pl.replay.relabel import RelayRelabel
+from rher_pl.replay.storage import KEEP_GOAL, EpisodeStorage
+
+
+@dataclass(frozen=True)
+class SamplingRule:
+    """What a sampler draws; see :class:`HindsightSampler`.
+
+    Args:
+        relabel_ratio: share of samples with a hindsight goal, in [0, 1]; HER's k / (k + 1).
+        hindsight: the state that gives a hindsight goal.
+        inert_ratio: acceptance of goals met already, in [0, 1]; 1 is plain HER.
+        prioritize_motion: share of samples from episodes drawn in proportion to how far objects
+            moved in them, in [0, 1]; 0 is plain HER.
+        reward_radius: share of a subtask's epsilon within which a goal counts as met, in (0, 1];
+            1 is plain HER.
+    """
+
+    relabel_ratio: float = 0.8
+    hindsight: Hindsight = Hindsight.future
+    inert_ratio: float = 1.0
+    prioritize_motion: float = 0.0
+    reward_radius: float = 1.0
+
+
+class HindsightSampler(Sampler):
+    """Draws (episode, t, f): t uniform, f where the goal comes from (:class:`Hindsight`).
+
+    Each element keeps its original goal with probability ``1 - relabel_ratio``, independent of
+    its position in the batch. A draw whose hindsight goal is met already at t teaches little (it
+    is an identical non-negative reward unless the goal is lost in this very step); it is accepted
+    with probability ``inert_ratio`` and drawn again otherwise. The decision looks at t and f only,
+    never at the outcome of the action, so that Q stays unbiased.
+
+    Episodes are drawn uniformly, or a share of them in proportion to the objects' motion, as in
+    energy-based prioritisation (arXiv 1810.01363) but by path length in place of energy.
+
+    Args:
+        relay: the chain.
+        subtask: whose goals are drawn.
+        rule: what is drawn.
+        generator: the only source of randomness, on the storage's device.
+    """
+
+    max_redraws = 4
+
+    def __init__(
+        self,
+        relay: Relay,
+        subtask: int,
+        rule: SamplingRule,
+        generator: torch.Generator,
+    ) -> None:
+        self.relay = relay
+        self.subtask = subtask
+        self.rule = rule
+        self.generator = generator
+
+    def sample(self, storage: Storage, batch_size: int) -> tuple[Tensor, dict]:
+        assert isinstance(storage, EpisodeStorage)
+        index = self._draw(storage, batch_size)
+        relabeled = self._uniform(batch_size) < self.rule.relabel_ratio
+        if self.rule.inert_ratio < 1.0:
+            again = relabeled.nonzero().squeeze(-1)
+            for _ in range(self.max_redraws):
+                again = again[self._rejected(storage, index[again])]
+                index[again] = self._draw(storage, len(again))
+        index[:, 2].masked_fill_(~relabeled, KEEP_GOAL)
+        return index, {}
+
+    def _draw(self, storage: EpisodeStorage, size: int) -> Tensor:
+        """(episode, t, f), [size, 3] int64."""
+        row = (self._uniform(size) * len(storage)).long()
+        if self.rule.prioritize_motion > 0.0:
+            by_motion = self._uniform(size) < self.rule.prioritize_motion
+            row = torch.where(by_motion, self._rows_by_motion(storage, size), row)
+        time = (self._uniform(size) * storage.length).long()
+        return torch.stack([row, time, self._goal_time(time, storage.length)], dim=-1)
+
+    def _rows_by_motion(self, storage: EpisodeStorage, size: int) -> Tensor:
+        """Episodes [size] in proportion to their motion; all alike if nothing moved at all."""
+        weights = storage.motion[: len(storage)].double() + 1e-6  # metres
+        cumulative = weights.cumsum(0)
+        drawn = torch.searchsorted(cumulative, self._uniform(size) * cumulative[-1], right=True)
+        return drawn.clamp(max=len(storage) - 1)
+
+    def _goal_time(self, time: Tensor, length: int) -> Tensor:
+        """Times f [B] of the states that give the goals of transitions at ``time`` [B]."""
+        if self.rule.hindsight == Hindsight.final:
+            return torch.full_like(time, length)
+        if self.rule.hindsight == Hindsight.episode:
+            return (self._uniform(len(time)) * (length + 1)).long()
+        # Worked example, T = 50: t = 49 leaves only f = 50; t = 0 gives f in 1..50.
+        return time + 1 + (self._uniform(len(time)) * (length - time)).long()
+
+    def _rejected(self, storage: EpisodeStorage, index: Tensor) -> Tensor:
+        """Which draws [B] have a hindsight goal that is met already and are not accepted."""
+        row, time, later = index.unbind(-1)
+        achieved, later_on = storage.achieved_goals(row, time), storage.achieved_goals(row, later)
+        goals = self.relay.hindsight_goals(achieved, later_on, self.subtask)
+        met = self.relay.met(goals, achieved, self.subtask)
+        return met & (self._uniform(len(row)) >= self.rule.inert_ratio)
+
+    def _uniform(self, size: int) -> Tensor:
+        device = self.generator.device
+        return torch.rand(size, generator=self.generator, dtype=torch.float64, device=device)
+
+    def _empty(self) -> None:
+        """Nothing is kept between draws."""
+
+    def dumps(self, path: Any) -> None:
+        """Nothing to write: the generator belongs to the data module."""
+
+    loads = dumps
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to restore: the generator belongs to the data module."""
+
+
+def make_replay_buffers(
+    storage: EpisodeStorage,
+    relay: Relay,
+    rule: SamplingRule,
+    generator: torch.Generator,
+) -> list[TensorDictReplayBuffer]:
+    """One buffer per subtask, all views on the same storage."""
+    relay = relay.within(rule.reward_radius)
+    return [
+        TensorDictReplayBuffer(
+            storage=storage,
+            sampler=HindsightSampler(relay, subtask, rule, generator),
+            transform=RelayRelabel(relay, subtask),
+            collate_fn=lambda batch: batch,
+        )
+        for subtask in range(relay.num_subtasks)
+    ]

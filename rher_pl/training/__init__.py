@@ -1,0 +1,1 @@
+"""The Lightning module, its data module and the loader between them."""
