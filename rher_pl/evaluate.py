@@ -137,8 +137,8 @@ def make_behavior_policy(trained: TrainedPolicy, seed: int) -> Any:
     """
     import torch
 
-    from rher_pl.collect.behavior import BehaviorPolicy
-    from rher_pl.collect.progress import RelayProgress
+    from rher_pl.collect.behavior import BehaviorPolicy, Exploration
+    from rher_pl.collect.progress import MovingSuccess
     from rher_pl.deploy.trained import EXPLORATION
     from rher_pl.errors import require
 
@@ -147,10 +147,10 @@ def make_behavior_policy(trained: TrainedPolicy, seed: int) -> Any:
         set(settings) == set(EXPLORATION),
         f"{trained.source} does not say how its run explored: leave out --explore",
     )
-    progress = RelayProgress(trained.relay.num_subtasks)
+    progress = MovingSuccess(trained.relay.num_subtasks)
     progress.load_state_dict(trained.content["rher_pl"]["progress"])
     generator = torch.Generator().manual_seed(seed)
-    return BehaviorPolicy(trained.policy, progress, **settings, generator=generator)
+    return BehaviorPolicy(trained.policy, progress, Exploration(**settings), generator)
 
 
 def evaluate_command(argv: Sequence[str]) -> int:

@@ -31,14 +31,13 @@ def inspect_command(argv: Sequence[str]) -> int:
 
     from pathlib import Path
 
-    from rher_pl.choices import Hindsight, RelayMode
+    from rher_pl.choices import Hindsight
     from rher_pl.deploy.trained import read_content
     from rher_pl.errors import require
     from rher_pl.pictures.inspection import inspect_episode, stored_episode
     from rher_pl.pictures.inspection_figure import inspection_figure
-    from rher_pl.relay.chains import shorten
+    from rher_pl.relay import Relay
     from rher_pl.replay.sampling import SamplingRule
-    from rher_pl.tasks import get_task
 
     out = Path(options.out)
     require(out.suffix in SUFFIXES, f"{out} names no picture: end it in {', '.join(SUFFIXES)}")
@@ -46,8 +45,7 @@ def inspect_command(argv: Sequence[str]) -> int:
     content = read_content(Path(options.ckpt))
     episode = stored_episode(content, options.episode, options.ckpt)
     settings = content["datamodule_hyper_parameters"]
-    whole = get_task(content["rher_pl"]["task"]).make_relay()
-    relay = shorten(whole, RelayMode(settings["relay"])).within(settings["reward_radius"])
+    relay = Relay.from_dict(content["rher_pl"]["relay"]).within(settings["reward_radius"])
     rule = SamplingRule(
         settings["relabel_ratio"], Hindsight(settings["hindsight"]), settings["inert_ratio"]
     )

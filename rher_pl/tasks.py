@@ -1,14 +1,14 @@
-"""The registered tasks. A task is an environment plus one relay; nothing else knows task names."""
+"""The registered tasks: an environment, a relay and a layout; nothing else knows task names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rher_pl.errors import ConfigError
-from rher_pl.relay.chain import Relay
-from rher_pl.relay.chains import object_relay, reach_relay
+from rher_pl.choices import RelayMode
+from rher_pl.errors import ConfigError, require
+from rher_pl.relay import Layout, Relay, fetch_layout
 
 if TYPE_CHECKING:
     from torchrl.envs import EnvBase
@@ -20,20 +20,45 @@ class Task:
 
     Args:
         name: as written in a config.
-        make_relay: builds the chain of subtasks; keyword ``relative_goals``.
+        relay: the chain of subtasks.
+        layout: whose the numbers of an observation are.
         make_env: builds a batched environment from ``num_envs``, ``seed`` and ``num_threads``.
-        observation_size, action_size: lengths of an observation and of an action.
-        gripper_in_observation: the task is registered with Gymnasium under its name, where the
-            gripper's position begins the observation and ``achieved_goal`` holds the objects only;
-            else ``achieved_goal`` holds all points, gripper first.
+        action_size: A, length of an action.
+        gymnasium_id: under which Gymnasium knows the task, if it does: then it can be rendered, and
+            the goals of its observations are those of the objects alone.
     """
 
     name: str
-    make_relay: Callable[..., Relay]
+    relay: Relay
+    layout: Layout
     make_env: Callable[..., EnvBase]
-    observation_size: int
     action_size: int
-    gripper_in_observation: bool = True
+    gymnasium_id: str | None = None
+
+    def check(self, env: EnvBase) -> None:
+        """Whether an environment gives what relay and layout say.
+
+        Raises:
+            ConfigError: names the first size that does not fit.
+        """
+        shapes = {
+            "observation": (len(self.layout),),
+            "achieved_goals": (self.relay.num_points, 3),
+            "desired_goals": (self.relay.num_desired, 3),
+        }
+        for key, shape in shapes.items():
+            found = tuple(env.observation_spec[key].shape[1:])
+            require(
+                found == shape,
+                f"task {self.name}: the environment gives {key} of shape {found} for each row, "
+                f"its relay and layout say {shape}: make them agree",
+            )
+        actions = tuple(env.action_spec.shape[1:])
+        require(
+            actions == (self.action_size,),
+            f"task {self.name}: the environment takes actions of shape {actions}, "
+            f"the task says action_size {self.action_size}: make them agree",
+        )
 
 
 _TASKS: dict[str, Task] = {}
@@ -52,17 +77,35 @@ def known_tasks() -> list[str]:
 def get_task(name: str) -> Task:
     """The task of that name; a ConfigError lists the known ones."""
     if name not in _TASKS:
-        raise ConfigError(f"unknown task {name!r}: choose one of {', '.join(known_tasks())}")
+        raise ConfigError(f"unknown task {name!r:.60}: choose one of {', '.join(known_tasks())}")
     return _TASKS[name]
 
 
-def _fetch(name: str) -> Callable[..., EnvBase]:
-    def make_env(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
+def task_relay(name: str, mode: RelayMode) -> Relay:
+    """As much of a task's relay as is trained."""
+    relay = get_task(name).relay
+    return relay if mode == RelayMode.full else relay.only_last()
+
+
+def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
+    """The task's environment, checked against its relay and layout.
+
+    Raises:
+        ConfigError: if they do not fit.
+    """
+    env = task.make_env(num_envs, seed, num_threads)
+    task.check(env)
+    return env
+
+
+def _fetch(name: str, relay: Relay) -> Task:
+    def make(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
         from rher_pl.envs.fetch import FetchEnv
 
         return FetchEnv(name, num_envs=num_envs, seed=seed, num_threads=num_threads)
 
-    return make_env
+    layout = fetch_layout(relay.num_objects if relay.reach else 0)
+    return Task(name, relay, layout, make, 4, gymnasium_id=name)
 
 
 def _point_push(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
@@ -71,18 +114,16 @@ def _point_push(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
     return PointPushEnv(num_envs, seed)
 
 
-def _object_relay(bring: str, epsilon: float = 0.05) -> Callable[..., Relay]:
-    def make_relay(**options: Any) -> Relay:
-        return object_relay([bring], epsilon, **options)
-
-    return make_relay
-
+_POINT_PUSH = Layout.of(
+    ["gripper x", "gripper y", "object 0 x", "object 0 y"],
+    ["object 0", "object 0"],  # seen from the point
+)
 
 for _task in (
-    Task("FetchReach-v4", reach_relay, _fetch("FetchReach-v4"), 10, 4),
-    Task("FetchPush-v4", _object_relay("push"), _fetch("FetchPush-v4"), 25, 4),
-    Task("FetchPickAndPlace-v4", _object_relay("place"), _fetch("FetchPickAndPlace-v4"), 25, 4),
-    Task("FetchSlide-v4", _object_relay("slide"), _fetch("FetchSlide-v4"), 25, 4),
-    Task("PointPush-v0", _object_relay("push", epsilon=0.07), _point_push, 6, 2, False),
+    _fetch("FetchReach-v4", Relay(("reach",), reach=False)),
+    _fetch("FetchPush-v4", Relay(("push",))),
+    _fetch("FetchPickAndPlace-v4", Relay(("place",))),
+    _fetch("FetchSlide-v4", Relay(("slide",))),
+    Task("PointPush-v0", Relay(("push",), epsilon=0.07), _POINT_PUSH, _point_push, 2),
 ):
     register_task(_task)

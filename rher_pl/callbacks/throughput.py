@@ -12,7 +12,7 @@ from rher_pl.training.module import RHERModule
 
 
 class Throughput(pl.Callback):
-    """Adds ``perf/*`` and ``relay/*_subtask`` to ``module.metrics`` after each iteration.
+    """Adds ``perf/*`` to ``module.metrics`` after each iteration.
 
     ``perf/seconds`` is wall-clock since the run's first iteration began, evaluations included; a
     resumed run goes on from where it stopped. Rates are those of the latest iteration. Put it
@@ -49,10 +49,7 @@ class Throughput(pl.Callback):
             "perf/updates": pl_module.updates,
             "perf/env_steps_per_second": (pl_module.env_steps - self._env_steps) / elapsed,
             "perf/updates_per_second": (pl_module.updates - self._updates) / elapsed,
-            "relay/learner_subtask": pl_module.progress.learner_subtask,
         }
-        if pl_module.progress.guide_subtask is not None:
-            values["relay/guide_subtask"] = pl_module.progress.guide_subtask
         pl_module.metrics |= {
             name: torch.tensor(float(value), dtype=torch.float64) for name, value in values.items()
         }

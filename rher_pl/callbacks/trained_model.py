@@ -29,9 +29,7 @@ class ModelRecorder(pl.Callback):
         if recorder is None or recorder.run is None or not hasattr(pl_module, "evaluations"):
             return
         task = pl_module.hparams["task"]
-        policy = PortablePolicy.of(
-            pl_module.evaluated_policy, get_task(task).gripper_in_observation
-        )
+        policy = PortablePolicy(pl_module.evaluated_policy, get_task(task).gymnasium_id is not None)
         try:
             with tempfile.TemporaryDirectory() as scratch:
                 folder = Path(scratch) / NAME

@@ -106,7 +106,7 @@ class VideoRecorder(pl.Callback):
     @staticmethod
     def _make_scene(name: str) -> Scene:
         task = get_task(name)
-        simulated = task.gripper_in_observation and working_backend() is not None
+        simulated = task.gymnasium_id is not None and working_backend() is not None
         return make_scene(task, "camera" if simulated else "top", SIZE)
 
     def state_dict(self) -> dict[str, Any]:

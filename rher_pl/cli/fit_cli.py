@@ -35,8 +35,7 @@ from rher_pl.cli.messages import LINKED, explain, known_options
 from rher_pl.errors import ConfigError, Stopped, TrainingError, fault
 from rher_pl.fit import EXIT_SIGNAL, SUBCOMMANDS
 from rher_pl.learner.precision import cpu_has_bfloat16, default_precision, is_reduced
-from rher_pl.relay.chains import shorten
-from rher_pl.tasks import get_task
+from rher_pl.tasks import task_relay
 from rher_pl.training.datamodule import RelayDataModule
 from rher_pl.training.module import RHERModule
 
@@ -104,9 +103,9 @@ class FitCLI(LightningCLI):
             config = self.config[command]
             config.ckpt_path = path
             mode = RelayMode(self.made_with.options.get("data.relay", RelayMode.full))
-            relay = shorten(get_task(config.data.task).make_relay(), mode)
+            relay = task_relay(config.data.task, mode)
             task, fit = config.data.task, command == "fit"
-            preflight.check_made_with(self.made_with, task, relay.description, fit)
+            preflight.check_made_with(self.made_with, task, relay.to_dict(), fit)
         preflight.check_seed(config.seed_everything)
 
     def _suit_accelerator(

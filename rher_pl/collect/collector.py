@@ -16,8 +16,8 @@ from rher_pl.collect.threads import one_torch_thread
 from rher_pl.envs.checks import check_states
 from rher_pl.errors import TrainingError, fault
 
-COMMENTARY = ("actor", "first_unsolved")
-"""Who chose each action, and the subtask to work on there: for statistics only."""
+COMMENTARY = ("chooser", "subtask")
+"""Who chose each action, and the subtask that came next there: logged only."""
 
 
 class EpisodeCollector:

@@ -49,10 +49,10 @@ def example_inputs(policy: PortablePolicy, count: int, seed: int = 0) -> tuple[T
         return torch.randn(count, size, generator=generator)
 
     observation_size, achieved_size, desired_size = policy.sizes.values()
-    shift = policy.get_buffer("observation_shift")
+    encoder = policy.policy.encoder
+    statistics, seen = encoder.observations, encoder.columns.observed[-1]
     observation = 0.1 * normal(observation_size)
-    seen = policy.get_buffer("observation_columns")
-    observation[:, seen] = shift + normal(len(shift)) / policy.get_buffer("observation_scale")
+    observation[:, seen] = statistics.shift + normal(len(seen)) / statistics.scale
     gripper = observation[:, :3]
     achieved = gripper.repeat(1, achieved_size // 3) + 0.1 * normal(achieved_size)
     desired = gripper.repeat(1, desired_size // 3) + 0.1 * normal(desired_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from rher_pl.deploy.portable import INPUTS, PortablePolicy, save_portable
 
 HERE = Path(__file__).parent
 CARD = "README.md"
+CODE = "relay_policy"
+"""Package that travels with a model; ``served_model.py`` imports it."""
 
 
 def save_mlflow_model(policy: PortablePolicy, folder: Path, card: str) -> None:
@@ -36,10 +39,11 @@ def save_mlflow_model(policy: PortablePolicy, folder: Path, card: str) -> None:
     with tempfile.TemporaryDirectory() as scratch, _without_type_hints():
         tensors = Path(scratch) / "policy.pt"
         save_portable(policy, tensors)
+        code = copy_code(Path(scratch))
         mlflow.pyfunc.save_model(
             path=str(folder),
             python_model=str(HERE / "served_model.py"),
-            code_paths=[str(HERE / "portable.py")],
+            code_paths=[str(code)],
             artifacts={"policy": str(tensors)},
             signature=_signature(policy),
             input_example=example,
@@ -54,6 +58,24 @@ def save_mlflow_model(policy: PortablePolicy, folder: Path, card: str) -> None:
         (folder / CARD).write_text(card)
 
 
+def copy_code(folder: Path) -> Path:
+    """The files that a policy needs to act, as a package of another name than this one's.
+
+    So a model works where this package is not installed, and where another version of it is.
+    """
+    package = folder / CODE
+    for name in ("relay", "networks"):
+        shutil.copytree(HERE.parent / name, package / name, ignore=shutil.ignore_patterns("__*__"))
+        (package / name / "__init__.py").write_bytes(
+            (HERE.parent / name / "__init__.py").read_bytes()
+        )
+    (package / "deploy").mkdir()
+    shutil.copy(HERE / "portable.py", package / "deploy")
+    for path in (package, package / "deploy"):
+        (path / "__init__.py").touch()
+    return package
+
+
 @contextmanager
 def _without_type_hints() -> Iterator[None]:
     """MLflow misses type hints, although a signature says more, and overrules filters to say so."""
@@ -65,7 +87,7 @@ def _without_type_hints() -> Iterator[None]:
 
 
 def _signature(policy: PortablePolicy) -> ModelSignature:
-    actions = policy.get_buffer(f"bias_{policy.depth - 1}").shape[0]
+    actions = policy.action_size
     inputs: list[Any] = [
         TensorSpec(np.dtype(np.float64), (-1, size), name) for name, size in policy.sizes.items()
     ]

@@ -1,4 +1,4 @@
-"""The script of a logged MLflow model. MLflow runs it beside a copy of ``portable.py``.
+"""The script of a logged MLflow model. MLflow runs it beside the package ``relay_policy``.
 
 It is not imported by this package: the model works where the package is not installed.
 """
@@ -13,7 +13,10 @@ import torch
 from mlflow.pyfunc import PythonModel
 
 try:
-    from portable import INPUTS, load_portable  # type: ignore[import-not-found]
+    from relay_policy.deploy.portable import (  # type: ignore[import-not-found]
+        INPUTS,
+        load_portable,
+    )
 except ModuleNotFoundError:  # while a model is being saved, its copy is not there yet
     from rher_pl.deploy.portable import INPUTS, load_portable
 

@@ -17,7 +17,7 @@ from rher_pl.deploy.portable import INPUTS, PortablePolicy
 from rher_pl.deploy.pretrained import known_policies, policy_file
 from rher_pl.errors import ConfigError, require
 from rher_pl.networks.policy import RelayPolicy
-from rher_pl.relay.chain import Relay
+from rher_pl.relay import Relay
 from rher_pl.tasks import Task, get_task
 from rher_pl.training.module import RHERModule
 
@@ -55,7 +55,7 @@ class TrainedPolicy:
     def of(cls, policy: RelayPolicy, content: Mapping[str, Any], source: str) -> TrainedPolicy:
         """Wrap a live policy; ``content`` has at least ``rher_pl``, as in a checkpoint."""
         task = get_task(content["rher_pl"]["task"])
-        portable = PortablePolicy.of(policy, task.gripper_in_observation)
+        portable = PortablePolicy(policy, task.gymnasium_id is not None)
         return cls(task, policy, portable, content, source)
 
     @property

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.envs import EnvBase
 
 from rher_pl.collect.threads import one_torch_thread
 from rher_pl.envs.checks import STATE_KEYS, check_finite, check_states
 from rher_pl.networks.policy import RelayPolicy
-from rher_pl.relay.chain import Relay
+from rher_pl.relay import Relay
 
 QFunction = Callable[[Tensor, Tensor], Tensor]
 """Network inputs [N, I] and actions [N, A] to Q values [N]."""
@@ -61,13 +61,13 @@ def _rollout(
     state = env.reset()
     device = policy.encoder.goals.shift.device  # of the networks; the environment is on the CPU
     index = torch.full((env.num_envs,), subtask, device=device)
-    inputs = policy.inputs(state.to(device), index)
+    inputs = policy.inputs(*_tensors(state, device), index)
     action = policy.actor(inputs)
     q = q_function(inputs, action).cpu()
     states = [state]
     for step in range(env.max_episode_steps):
         if step > 0:
-            action = policy(state.to(device), index)
+            action = policy(*_tensors(state, device), index)
         state["action"] = action.cpu()
         state = env.step(state)["next"]
         states.append(state)
@@ -77,6 +77,10 @@ def _rollout(
     achieved, desired = visited["achieved_goals"], visited["desired_goals"]  # [N, T+1, P, 3]
     solved = policy.relay.solved(achieved, desired)[..., subtask]
     return _summarise(solved, achieved, q, gamma, contact_distance(policy.relay))
+
+
+def _tensors(state: TensorDictBase, device: torch.device) -> list[Tensor]:
+    return [state[key].to(device) for key in STATE_KEYS]
 
 
 def _summarise(
@@ -115,4 +119,4 @@ def objects_moved(achieved: Tensor, distance: float) -> Tensor:
 
 def contact_distance(relay: Relay) -> float:
     """An object that moved further than a fifth of the task's epsilon has been touched, metres."""
-    return relay.subtasks[-1].epsilon / 5.0
+    return relay.epsilon / 5.0

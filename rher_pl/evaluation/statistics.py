@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from rher_pl.collect.behavior import Actor
+from rher_pl.collect.behavior import Chooser
 from rher_pl.evaluation.rollout import contact_distance, objects_moved
-from rher_pl.relay.chain import Relay
+from rher_pl.relay import Relay
 
 Metrics = dict[str, Tensor]
 
@@ -21,13 +21,13 @@ def episode_statistics(episodes: TensorDictBase, relay: Relay) -> Metrics:
     Who acted is told over all states, and over those whose first unsolved subtask is a given one
     (left out where there was no such state).
     """
-    actor, unsolved = episodes["actor"], episodes["first_unsolved"]
+    chooser, following = episodes["chooser"], episodes["subtask"]
     metrics: Metrics = {}
-    for who in Actor:
-        chosen, share = (actor == who).float(), f"relay/{who.name.lower()}_share"
+    for who in Chooser:
+        chosen, share = (chooser == who).float(), f"relay/{who.name.lower()}_share"
         metrics[share] = chosen.mean()
         for index, name in enumerate(relay.names):
-            if (there := unsolved == index).any():
+            if (there := following == index).any():
                 metrics[f"{share}/{name}"] = chosen[there].mean()
     if relay.num_points > 1:
         touched = objects_moved(episodes["achieved_goals"], contact_distance(relay))
@@ -35,23 +35,22 @@ def episode_statistics(episodes: TensorDictBase, relay: Relay) -> Metrics:
     return metrics
 
 
-def sample_statistics(samples: TensorDictBase, relay: Relay) -> Metrics:
-    """Of mixed batches: per subtask, INNR share of the relabelled samples and mean reward."""
+def sample_statistics(pools: Sequence[TensorDictBase], relay: Relay) -> Metrics:
+    """Of each subtask's samples: INNR share of the relabelled ones, and mean reward."""
     metrics: Metrics = {}
-    for index, name in enumerate(relay.names):
-        mine = samples["subtask"] == index
-        relabeled = (samples["relabeled"] & mine).sum().clamp(min=1)
-        metrics[f"relay/innr_share/{name}"] = (samples["inert"] & mine).sum() / relabeled
-        metrics[f"relay/reward_mean/{name}"] = samples["next", "reward"][mine].mean()
+    for name, samples in zip(relay.names, pools, strict=True):
+        relabeled = samples["relabeled"].sum().clamp(min=1)
+        metrics[f"relay/innr_share/{name}"] = samples["inert"].sum() / relabeled
+        metrics[f"relay/reward_mean/{name}"] = samples["next", "reward"].mean()
     return metrics
 
 
-def update_statistics(updates: list[Metrics], subtask: Tensor, relay: Relay) -> Metrics:
+def update_statistics(updates: list[Metrics], sizes: Sequence[int], relay: Relay) -> Metrics:
     """Of U updates: mean losses, and mean Q over the samples of each subtask.
 
     Args:
         updates: what they returned, one or some at a time: losses, and ``q`` [E, ... B].
-        subtask: of all their samples, one update after the other, [U B].
+        sizes: samples of each subtask in a batch.
         relay: gives the names.
     """
     metrics: Metrics = {}
@@ -60,8 +59,8 @@ def update_statistics(updates: list[Metrics], subtask: Tensor, relay: Relay) -> 
         if values:
             metrics[f"train/{name}"] = torch.cat(values).mean()
     q = torch.cat([update["q"] for update in updates], dim=1).mean(0)  # [U B]
-    for index, name in enumerate(relay.names):
-        metrics[f"train/q/{name}"] = q[subtask == index].mean()
+    for name, values in zip(relay.names, q.view(-1, sum(sizes)).split(list(sizes), dim=1)):
+        metrics[f"train/q/{name}"] = values.mean()
     return metrics
 
 

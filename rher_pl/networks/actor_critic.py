@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rher_pl.networks.perceptron import StackedMLP
+from .perceptron import StackedMLP
 
 
 class Actor(nn.Module):
@@ -14,6 +14,11 @@ class Actor(nn.Module):
     def __init__(self, inputs: int, action_size: int, hidden_size: int, hidden_layers: int):
         super().__init__()
         self.net = StackedMLP(1, inputs, action_size, hidden_size, hidden_layers)
+
+    @property
+    def action_size(self) -> int:
+        """A, length of an action."""
+        return self.net.layers()[-1][0].shape[-1]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs [B, I] to actions [B, A]."""

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from rher_pl.collect.behavior import Actor
+from rher_pl.collect.behavior import Chooser
 from rher_pl.pictures import palette
 
 Row = Mapping[str, float]
@@ -72,7 +72,7 @@ def contact_panel(axes: Any, history: Sequence[Row]) -> None:
 def actors_panel(axes: Any, history: Sequence[Row]) -> None:
     """Who chose the collected actions, by the first unsolved subtask where they were chosen."""
     colors = (palette.ORANGE, palette.BLUE, palette.GREY)
-    for actor, color in zip(Actor, colors, strict=True):
+    for actor, color in zip(Chooser, colors, strict=True):
         who = actor.name.lower()
         prefix = f"relay/{who}_share/"
         for (name, _), style in zip(_subtasks(history, prefix), ("-", "--", "-.", ":")):

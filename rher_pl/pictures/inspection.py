@@ -11,7 +11,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from rher_pl.errors import ConfigError, require
-from rher_pl.relay.chain import Relay
+from rher_pl.relay import Relay
 from rher_pl.replay.relabel import relabel
 from rher_pl.replay.sampling import HindsightSampler, SamplingRule
 from rher_pl.replay.storage import KEEP_GOAL, EpisodeStorage
@@ -97,17 +97,15 @@ def inspect_episode(
     index = _first_of_each(drawn, storage.length)
     keep = index.clone()
     keep[:, 2] = KEEP_GOAL
-    subtasks = torch.full((len(index),), subtask)
-    transitions = storage.get(index)
-    sample = relabel(relay, transitions, subtasks)
-    original = relabel(relay, storage.get(keep), subtasks)
+    sample = relabel(relay, storage.get(index), subtask)
+    original = relabel(relay, storage.get(keep), subtask)
     return Inspected(
         relay=relay,
         subtask=subtask,
         achieved=episode["achieved_goals"],
         desired=episode["desired_goals"],
         later=index[:, 2],
-        goals=sample["goal"][:, : relay.num_absolute].unflatten(-1, (-1, 3)),
+        goals=sample["goals"],
         original_reward=original["next", "reward"].squeeze(-1),
         reward=sample["next", "reward"].squeeze(-1),
         inert=sample["inert"].squeeze(-1),

@@ -13,7 +13,6 @@ from matplotlib.patches import Circle, Patch
 from torch import Tensor
 
 from rher_pl.pictures.inspection import Inspected
-from rher_pl.relay.chain import Position
 
 GRIPPER = "#1e1e1e"
 OBJECTS = ("#d55e00", "#0072b2", "#cc79a7", "#e69f00")
@@ -49,7 +48,7 @@ def _label(point: int, points: int) -> str:
 
 def _draw_plan(axes: Any, one: Inspected) -> None:
     """Paths, original goals with their epsilon, and where hindsight put the goals."""
-    points, epsilon = one.achieved.shape[1], one.relay.subtasks[one.subtask].epsilon
+    points, epsilon = one.achieved.shape[1], one.relay.epsilon
     for point in range(points):
         x, y = one.achieved[:, point, 0], one.achieved[:, point, 1]
         label = f"{_label(point, points)}: from the hollow to the full dot"
@@ -59,7 +58,7 @@ def _draw_plan(axes: Any, one: Inspected) -> None:
     for time in range(TICK, len(one.achieved), TICK):
         x, y = one.achieved[time, 0, :2].tolist()
         axes.annotate(str(time), (x, y), fontsize=7, textcoords="offset points", xytext=(4, 4))
-    for slot in one.relay.active_slots[one.subtask].nonzero().flatten().tolist():
+    for slot in one.relay.slots.used[one.subtask].nonzero().flatten().tolist():
         _draw_goals(axes, one, slot, epsilon)
     name = one.relay.names[one.subtask]
     share = float(one.relabeled.float().mean())
@@ -72,10 +71,9 @@ def _draw_plan(axes: Any, one: Inspected) -> None:
 
 def _draw_goals(axes: Any, one: Inspected, slot: int, epsilon: float) -> None:
     """Of one slot: the original goal at the start, and the hindsight goals that were drawn."""
-    start = torch.tensor(one.subtask)
-    first = one.relay.goals(one.achieved[0], one.desired, start)[slot].tolist()
+    first = one.relay.goals(one.achieved[0], one.desired, one.subtask)[slot].tolist()
     axes.add_patch(Circle((first[0], first[1]), epsilon, fill=False, ec=ORIGINAL, lw=2.0))
-    moves = isinstance(one.relay.subtasks[one.subtask].slots[slot], Position)
+    moves = one.relay.moving_goal(one.subtask, slot)
     label = "original goal at t = 0, it moves with the object" if moves else "original goal"
     axes.plot(
         first[0], first[1], "+", color=ORIGINAL, ms=10, mew=2, label=f"{label} (ring: epsilon)"
@@ -92,16 +90,17 @@ def _draw_goals(axes: Any, one: Inspected, slot: int, epsilon: float) -> None:
 def _draw_distances(axes: Any, one: Inspected) -> None:
     """How far the next state is from the goal, before and after relabelling."""
     times = torch.arange(len(one.reward))
-    subtask = torch.full_like(times, one.subtask)
     following = one.achieved[1:]
     # The goal that the policy saw at t, as the reward is counted.
-    original = one.relay.goals(one.achieved[:-1], one.desired.expand(len(times), -1, -1), subtask)
+    original = one.relay.goals(
+        one.achieved[:-1], one.desired.expand(len(times), -1, -1), one.subtask
+    )
     before = _worst(one, original, following)
     after = _worst(one, one.goals, following)
     axes.plot(times, before, color=ORIGINAL, lw=1.6, label="to the original goal")
     chosen = one.relabeled
     axes.plot(times[chosen], after[chosen], "x", color=HINDSIGHT, label="to the hindsight goal")
-    epsilon = one.relay.subtasks[one.subtask].epsilon
+    epsilon = one.relay.epsilon
     axes.axhline(epsilon, color="#888888", lw=1.0, ls="--")
     axes.text(len(times) - 0.5, epsilon, " epsilon", fontsize=7, va="center", color="#555555")
     axes.set(ylabel="distance of the\nnext state in m", xlim=(-0.5, len(times) - 0.5))
@@ -113,7 +112,7 @@ def _draw_distances(axes: Any, one: Inspected) -> None:
 def _worst(one: Inspected, goals: Tensor, achieved: Tensor) -> Tensor:
     """Largest distance over the slots in use, [T]."""
     distance = torch.linalg.vector_norm(goals - achieved, dim=-1)
-    return distance[:, one.relay.active_slots[one.subtask]].amax(-1)
+    return distance[:, one.relay.slots.used[one.subtask]].amax(-1)
 
 
 def _draw_time_line(axes: Any, one: Inspected) -> None:

@@ -61,7 +61,7 @@ def make_scene(task: Task, view: str, size: tuple[int, int]) -> Scene:
         ConfigError: for another view, and if no graphics work here.
     """
     require(view in VIEWS, f"unknown view {view!r}: choose one of {', '.join(VIEWS)}")
-    if view == "camera" and task.gripper_in_observation:
+    if view == "camera" and task.gymnasium_id is not None:
         return CameraScene(task, size)
     return TopScene(task, size)
 
@@ -85,7 +85,7 @@ class CameraScene:
         # The long green bars of the motion-capture body that drags the arm: out of the picture.
         model = env.unwrapped.model
         model.geom_rgba[model.body_mocapid[model.geom_bodyid] >= 0, 3] = 0.0
-        self._num_points = task.make_relay().num_points
+        self._num_points = task.relay.num_points
         self.max_episode_steps = int(env.spec.max_episode_steps)
         self._env = env
 
@@ -126,7 +126,7 @@ class TopScene:
     def __init__(self, task: Task, size: tuple[int, int]) -> None:
         self._env = task.make_env(1, 0)
         self._size = size
-        self._epsilon = task.make_relay().subtasks[-1].epsilon
+        self._epsilon = task.relay.epsilon
         self.max_episode_steps = int(self._env.max_episode_steps)
 
     def reset(self, seed: int) -> TensorDictBase:

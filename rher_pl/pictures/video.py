@@ -12,12 +12,13 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from rher_pl.collect.behavior import Actor, BehaviorPolicy
+from rher_pl.collect.behavior import BehaviorPolicy, Chooser
+from rher_pl.envs.checks import STATE_KEYS
 from rher_pl.errors import require
 from rher_pl.networks.policy import RelayPolicy
 from rher_pl.pictures.overlay import Caption, Gauge, annotate, tile
 from rher_pl.pictures.scenes import Picture, Scene
-from rher_pl.relay.chain import Relay
+from rher_pl.relay import Relay
 
 FRAMES_PER_SECOND = 25
 """Fetch takes 25 env steps in a second of its own time."""
@@ -35,15 +36,15 @@ class Acting(Protocol):
 
 
 class TaskPolicy:
-    """The last subtask's policy alone, without noise, as in evaluations."""
+    """The policy without noise, each state under the subtask that serves it, as in evaluations."""
 
     def __init__(self, policy: RelayPolicy) -> None:
         self.policy = policy
 
     def __call__(self, state: TensorDictBase) -> tuple[Tensor, str]:
-        relay = self.policy.relay
-        action = self.policy(state, torch.tensor([relay.last]))
-        return action, f"{relay.names[-1]} policy, no noise"
+        states = [state[key] for key in STATE_KEYS]
+        served = int(self.policy.relay.serving(*states[1:]))
+        return self.policy(*states, served), f"{self.policy.relay.names[served]} policy, no noise"
 
 
 class Exploring:
@@ -54,13 +55,14 @@ class Exploring:
         behavior_policy.only_random = False
 
     def __call__(self, state: TensorDictBase) -> tuple[Tensor, str]:
-        behavior, names = self.behavior_policy, self.behavior_policy.policy.relay.names
-        choice = behavior(state.clone())
-        who = Actor(int(choice["actor"]))
-        if who is Actor.GUIDE and behavior.guide_subtask is not None:
-            return choice["action"], f"guide: {names[behavior.guide_subtask]} policy"
-        learner = f"learner: {names[behavior.learner_subtask]} policy"
-        return choice["action"], "random action" if who is Actor.RANDOM else learner
+        relay = self.behavior_policy.relay
+        choice = self.behavior_policy(state.clone())
+        who, following = Chooser(int(choice["chooser"])), int(choice["subtask"])
+        if who is Chooser.RANDOM:
+            return choice["action"], "random action"
+        if who is Chooser.GUIDE:
+            return choice["action"], f"guide: {relay.names[following]} policy"
+        return choice["action"], f"learner: {relay.names[relay.bring_of(following)]} policy"
 
 
 @dataclass(frozen=True)
@@ -96,17 +98,14 @@ def play(scene: Scene, acting: Acting, relay: Relay, seed: int, title: str = "")
 def make_gauges(relay: Relay, state: TensorDictBase) -> tuple[Gauge, ...]:
     """Of the subtask to work on in a state [1] and its neighbour in the chain."""
     achieved, desired = state["achieved_goals"], state["desired_goals"]
-    active = int(relay.first_unsolved(achieved, desired))
-    first = active - active % 2  # reach object i and bring object i belong together
+    active = int(relay.working_on(achieved, desired))
+    both = [s for s in relay.indices if relay.subtasks[s].object == relay.subtasks[active].object]
     gauges = []
-    for subtask in range(first, min(first + 2, relay.num_subtasks)):
-        index = torch.tensor([subtask])
-        distances = torch.linalg.vector_norm(
-            relay.goals(achieved, desired, index) - achieved, dim=-1
-        )
-        worst = float(distances[relay.active_slots[index]].max())
-        chosen = relay.subtasks[subtask]
-        gauges.append(Gauge(chosen.name, worst, chosen.epsilon, subtask == active))
+    for subtask in both:
+        goals = relay.goals(achieved, desired, subtask)
+        distances = torch.linalg.vector_norm(goals - achieved, dim=-1)[0]
+        worst = float(distances[relay.slots.used[subtask]].max())
+        gauges.append(Gauge(relay.names[subtask], worst, relay.epsilon, subtask == active))
     return tuple(gauges)
 
 

@@ -1,146 +1,93 @@
 """The relay: an ordered chain of subtasks, told apart by one goal encoding.
 
-A relay is data. Each subtask says what every goal slot holds: nothing, a desired goal, or the
-current position of a point (the gripper or an object). Slot ``k`` is always filled by point ``k``,
-so "subtask solved" means: every slot in use lies within epsilon of its point.
+Points are the gripper (where objects are reached) and then the objects, P of them. Each subtask
+has one goal slot for each point. With object ``i`` the active one,
+
+- the gripper's slot holds the position of object i while it is reached, else nothing;
+- the slot of an object before i in the chain holds its desired goal: it must stay solved;
+- the slot of object i holds its desired goal while it is brought, else nothing;
+- the slot of an object after i holds its own position: it must not be disturbed.
+
+A subtask is solved where every slot that holds something lies within its limit of its point.
 
 Source: Luo et al., "Relay Hindsight Experience Replay", arXiv 2208.00843, section 4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import reduce
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property, reduce
 from operator import and_, le
 from typing import Any
 
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Unused:
-    """The slot takes no part in this subtask; it is padded with 0 before normalisation."""
-
-
-@dataclass(frozen=True)
-class Desired:
-    """The slot holds desired goal ``index``."""
-
-    index: int
-
-
-@dataclass(frozen=True)
-class Position:
-    """The slot holds the current position of point ``index``.
-
-    In the slot of another point it is a target that moves (reach object i); in the point's own
-    slot it says "must not be disturbed".
-    """
-
-    index: int
-
-
-Slot = Unused | Desired | Position
-
-
-@dataclass(frozen=True)
-class Subtask:
-    """One link of the chain.
-
-    Args:
-        name: as it appears in metrics (``eval/success/<name>``).
-        slots: what each of the relay's goal slots holds.
-        epsilon: distance in metres within which a slot counts as met.
-    """
-
-    name: str
-    slots: tuple[Slot, ...]
-    epsilon: float = 0.05
+from .slots import Slots, fill, make_slots, pick
+from .subtask import Subtask, chain
 
 
 @dataclass(frozen=True)
 class Relay:
-    """An ordered chain of subtasks over ``num_points`` points and ``num_desired`` desired goals.
+    """A chain of subtasks over N objects.
 
-    Shapes below: ``*`` any leading shape, ``P`` points, ``D`` desired goals, ``S`` subtasks,
-    one slot per point, ``G`` numbers in an encoded goal.
+    Shapes below: ``*`` any leading shape, ``P`` points, ``N`` objects and desired goals, ``S``
+    subtasks. A subtask is given as int64 [*], or as one int for all, which is faster.
 
     Args:
-        subtasks: the chain, first to last; the last one is the task itself.
-        num_points: points whose positions are observed, gripper first, then the objects.
-        num_desired: desired goals of the task.
-        relative_goals: append to the encoding, for every slot, goal minus current position (0 if
-            unused), and for every object, its position seen from the gripper; the networks then
-            need not learn the subtractions.
-        reached_distance: gripper to its goal, in metres, within which the gripper's slot counts as
-            met; None takes the subtask's epsilon.
+        objects: name of the bring-subtask of each object, for example ``("push",)``.
+        epsilon: distance in metres within which a slot counts as met.
+        reach: each object is reached by the gripper before it is brought. Else there is no
+            gripper among the points, and each object has one subtask.
+        last_only: the last subtask alone, which is plain HER (arXiv 1707.01495).
+        order: indices of the objects as they are worked on; by default one after the other.
+        handover: share of epsilon within which an object counts as home, so that :meth:`serving`
+            goes on to the next one, in (0, 1].
+        reached_distance: gripper to object, in metres, within which an object counts as reached;
+            None takes epsilon.
+        reward_radius: share of epsilon within which the active slot counts as met, in (0, 1].
     """
 
-    subtasks: tuple[Subtask, ...]
-    num_points: int
-    num_desired: int
-    relative_goals: bool = False
+    objects: tuple[str, ...]
+    epsilon: float = 0.05
+    reach: bool = True
+    last_only: bool = False
+    order: tuple[int, ...] | None = None
+    handover: float = 1.0
     reached_distance: float | None = None
-    _source: Tensor = field(init=False, repr=False, compare=False)
-    _hindsight: Tensor = field(init=False, repr=False, compare=False)
-    _limit: Tensor = field(init=False, repr=False, compare=False)
-    _active: Tensor = field(init=False, repr=False, compare=False)
-    _rank: Tensor = field(init=False, repr=False, compare=False)
+    reward_radius: float = 1.0
 
     def __post_init__(self) -> None:
-        for subtask in self.subtasks:
-            if len(subtask.slots) != self.num_points:
-                raise ValueError(
-                    f"subtask {subtask.name!r} has {len(subtask.slots)} slots for "
-                    f"{self.num_points} points: give one slot per point"
-                )
-        set_ = object.__setattr__  # frozen: the lookup tables are derived once, here
-        set_(self, "_source", self._table(self._source_column))
-        set_(self, "_hindsight", self._table(self._hindsight_column))
-        set_(self, "_active", self._source > 0)
-        set_(self, "_limit", self._distances())
-        set_(self, "_rank", torch.arange(1, self.num_subtasks + 1))
+        if not self.objects or len(set(self.objects)) < len(self.objects):
+            raise ValueError(f"a relay needs objects of different names, got {self.objects}")
+        if self.order is not None and sorted(self.order) != list(range(self.num_objects)):
+            raise ValueError(f"order must name each of {self.num_objects} objects once")
 
-    def _table(self, column: Callable[[Slot, int], int]) -> Tensor:
-        """Lookup table [S, P] of columns, one per subtask and slot."""
-        return torch.tensor(
-            [[column(slot, point) for point, slot in enumerate(s.slots)] for s in self.subtasks]
-        )
+    # --- what it is made of --------------------------------------------------------------------
 
-    def _distances(self) -> Tensor:
-        """Metres [S, P] within which each slot counts as met; any will do for an unused one."""
-        epsilon = torch.tensor([s.epsilon for s in self.subtasks])
-        limit = epsilon.unsqueeze(-1).repeat(1, self.num_points)
-        if self.reached_distance is not None:
-            limit[:, 0] = self.reached_distance
-        return limit.masked_fill(~self.active_slots, torch.inf)
+    @property
+    def num_objects(self) -> int:
+        return len(self.objects)
 
-    def _source_column(self, slot: Slot, point: int) -> int:
-        """Column in [padding | desired goals | positions] that fills a slot."""
-        if isinstance(slot, Desired):
-            return 1 + slot.index
-        if isinstance(slot, Position):
-            return 1 + self.num_desired + slot.index
-        return 0
+    @property
+    def num_points(self) -> int:
+        """P: the gripper, where there is reaching, and the objects."""
+        return self.num_objects + self.reach
 
-    def _hindsight_column(self, slot: Slot, point: int) -> int:
-        """Column in [padding | positions at f | positions at t] that fills a relabelled slot."""
-        if isinstance(slot, Unused):
-            return 0
-        if slot == Position(point):  # "must not be disturbed" keeps its meaning in hindsight
-            return 1 + self.num_points + point
-        return 1 + point
+    @property
+    def num_desired(self) -> int:
+        """Desired goals of the task, one for each object."""
+        return self.num_objects
 
-    def reaching(self, distance: float | None) -> Relay:
-        """The same chain, with another ``reached_distance`` in metres."""
-        return replace(self, reached_distance=distance)
+    @cached_property
+    def working_order(self) -> tuple[int, ...]:
+        """Indices of the objects as they are worked on."""
+        return tuple(range(self.num_objects)) if self.order is None else self.order
 
-    def within(self, share: float) -> Relay:
-        """The same chain, whose goals are met only within ``share`` of each epsilon."""
-        tighter = (replace(s, epsilon=share * s.epsilon) for s in self.subtasks)
-        return replace(self, subtasks=tuple(tighter))
+    @cached_property
+    def subtasks(self) -> tuple[Subtask, ...]:
+        return chain(self.objects, self.working_order, self.reach, self.last_only)
 
     @property
     def num_subtasks(self) -> int:
@@ -149,132 +96,152 @@ class Relay:
     @property
     def last(self) -> int:
         """Index of the last subtask, the task itself."""
-        return len(self.subtasks) - 1
-
-    @property
-    def goal_size(self) -> int:
-        """Length G of an encoded goal."""
-        return self.num_absolute + (3 * (2 * self.num_points - 1) if self.relative_goals else 0)
-
-    @property
-    def num_absolute(self) -> int:
-        """How many numbers, from the first, are absolute positions; the rest are relative."""
-        return 3 * self.num_points
+        return self.num_subtasks - 1
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(subtask.name for subtask in self.subtasks)
 
-    @property
-    def description(self) -> list[list[Any]]:
-        """The chain in plain types: name, slots and epsilon of each subtask."""
-        return [[s.name, [repr(slot) for slot in s.slots], s.epsilon] for s in self.subtasks]
+    @cached_property
+    def brings(self) -> tuple[int, ...]:
+        """Indices of the bring-subtasks, first to last."""
+        return tuple(i for i, subtask in enumerate(self.subtasks) if not subtask.reach)
 
-    @property
-    def source(self) -> Tensor:
-        """Column of [padding | desired goals | positions] that fills each slot, [S, P] int64."""
-        return self._source
+    def bring_of(self, subtask: int) -> int:
+        """The subtask that brings the object of ``subtask``."""
+        return subtask + self.subtasks[subtask].reach
 
-    @property
-    def limit(self) -> Tensor:
-        """Metres within which each slot counts as met, infinite for an unused one, [S, P]."""
-        return self._limit
+    def only_last(self) -> Relay:
+        """The same task without its chain; slots and points stay as they are."""
+        return replace(self, last_only=True)
 
-    @property
-    def active_slots(self) -> Tensor:
-        """Which slots each subtask uses, [S, P] bool."""
-        return self._active
+    def reaching(self, distance: float | None) -> Relay:
+        """The same chain, with another ``reached_distance`` in metres."""
+        return replace(self, reached_distance=distance)
 
-    @property
-    def active_numbers(self) -> Tensor:
-        """Which numbers of the encoding each subtask uses, [S, G] bool."""
-        per_slot = self.active_slots.repeat_interleave(3, dim=1)
-        if not self.relative_goals:
-            return per_slot
-        objects = per_slot.new_ones(self.num_subtasks, 3 * (self.num_points - 1))
-        return torch.cat([per_slot, per_slot, objects], dim=1)
+    def within(self, share: float) -> Relay:
+        """The same chain, with another ``reward_radius``."""
+        return replace(self, reward_radius=share)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, as a checkpoint keeps them."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Relay:
+        """The relay that :meth:`to_dict` told of.
+
+        Raises:
+            ValueError: for a name that is no argument, or a chain that is none.
+        """
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"a relay has no {', '.join(sorted(map(str, unknown)))}")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+    # --- goals ---------------------------------------------------------------------------------
+
+    @cached_property
+    def slots(self) -> Slots:
+        """Lookup tables of what fills each slot."""
+        return make_slots(self.subtasks, self.working_order, self.reach)
 
     def goals(self, achieved: Tensor, desired: Tensor, subtask: Tensor | int) -> Tensor:
-        """Absolute goal of every slot, [*, P, 3].
+        """Goal of every slot, [*, P, 3]; 0 in a slot that holds nothing.
 
         Args:
             achieved: current positions of the points, [*, P, 3] (metres).
-            desired: desired goals of the task, [*, D, 3] (metres).
-            subtask: which subtask to encode, [*] int64; or one for all, which is faster.
+            desired: desired goals of the task, [*, N, 3] (metres).
+            subtask: see above.
         """
         if isinstance(subtask, int):
-            return _fill(self._source[subtask].tolist(), desired, achieved)
-        return _pick(self._candidates(achieved, desired), self._source, subtask)
+            return fill(self.slots.source[subtask].tolist(), desired, achieved)
+        return pick(desired, achieved, self.slots.source, subtask)
 
     def hindsight_goals(self, achieved: Tensor, later: Tensor, subtask: Tensor | int) -> Tensor:
-        """Absolute hindsight goal of every slot, [*, P, 3].
+        """Hindsight goal of every slot, [*, P, 3].
 
         Args:
             achieved: positions at the transition's own time t, [*, P, 3] (metres).
             later: positions at a later time f of the same episode, [*, P, 3] (metres).
-            subtask: [*] int64, or one for all.
+            subtask: see above.
         """
         if isinstance(subtask, int):
-            return _fill(self._hindsight[subtask].tolist(), later, achieved)
-        return _pick(self._candidates(achieved, later), self._hindsight, subtask)
+            return fill(self.slots.hindsight[subtask].tolist(), later, achieved)
+        return pick(later, achieved, self.slots.hindsight, subtask)
 
-    def encode(self, goals: Tensor, achieved: Tensor, subtask: Tensor | int) -> Tensor:
-        """What the networks see of a goal, [*, G]: absolute slots, then relative ones if any."""
-        if not self.relative_goals:
-            return goals.flatten(-2)
-        offsets = goals - achieved
-        if isinstance(subtask, int):
-            for slot in (~self._active[subtask]).nonzero().flatten().tolist():
-                offsets[..., slot, :] = 0.0
-        else:
-            offsets *= self._active.to(goals.device)[subtask].unsqueeze(-1)
-        from_gripper = achieved[..., 1:, :] - achieved[..., :1, :]
-        return torch.cat([goals, offsets, from_gripper], dim=-2).flatten(-2)
+    def moving_goal(self, subtask: int, slot: int) -> bool:
+        """Whether a slot's goal is where a point is now, so that it moves along."""
+        return int(self.slots.source[subtask, slot]) > self.num_desired
+
+    # --- what is solved ------------------------------------------------------------------------
+
+    @cached_property
+    def limit(self) -> Tensor:
+        """Metres within which each slot counts as met, infinite for one that holds nothing, [S, P].
+
+        ``reward_radius`` tightens the active slot alone: finished objects keep their whole room.
+        """
+        limit = torch.full((self.num_subtasks, self.num_points), self.epsilon)
+        active = torch.tensor(self.reward_radius * self.epsilon)
+        limit = torch.where(self.slots.active, active, limit)
+        if self.reach and self.reached_distance is not None:
+            limit[:, 0] = self.reached_distance
+        return limit.masked_fill(~self.slots.used, torch.inf)
 
     def met(self, goals: Tensor, achieved: Tensor, subtask: Tensor | int) -> Tensor:
-        """Whether every slot in use lies within epsilon of its point, [*] bool.
-
-        ``reached_distance`` takes the place of epsilon for the gripper's slot.
-        """
-        return _within(goals, achieved, self._limit.to(goals.device)[subtask])
+        """Whether every slot that holds something lies within its limit of its point, [*] bool."""
+        return within(goals, achieved, self.limit.to(goals.device)[subtask])
 
     def solved(self, achieved: Tensor, desired: Tensor) -> Tensor:
         """Whether each subtask is solved in a state, [*, S] bool; see :meth:`met`."""
-        columns, limit = self._source.to(achieved.device), self._limit.to(achieved.device)
-        goals = self._candidates(achieved, desired)[..., columns, :]  # [*, S, P, 3]
-        return _within(goals, achieved.unsqueeze(-3), limit)
+        each = [self.met(self.goals(achieved, desired, s), achieved, s) for s in self.indices]
+        return torch.stack(each, dim=-1)
 
-    def first_unsolved(self, achieved: Tensor, desired: Tensor) -> Tensor:
-        """The subtask to work on in a state, [*] int64; see :meth:`met`.
+    @property
+    def indices(self) -> range:
+        """Of the subtasks."""
+        return range(self.num_subtasks)
 
-        It is the one after the furthest subtask that is solved (the last one if all are): having
-        brought object 0 to its goal, the gripper may leave it, so "reach object 0" being unmet
-        again does not send the relay back.
+    def home(self, achieved: Tensor, desired: Tensor) -> Tensor:
+        """Which objects are near enough to their goals to be left there, [*, N] bool."""
+        objects = achieved[..., int(self.reach) :, :]
+        distance = torch.linalg.vector_norm(desired - objects, dim=-1)
+        return distance <= self.handover * self.epsilon
+
+    def serving(self, achieved: Tensor, desired: Tensor) -> Tensor:
+        """The bring-subtask to act by in a state, [*] int64.
+
+        It is that of the first object that is not home; the last one if all are. This is a
+        function of the state alone: a disturbed object is brought again.
         """
-        solved = self.solved(achieved, desired)
-        return (solved * self._rank.to(solved.device)).amax(-1).clamp(max=self.last)
+        brings = torch.tensor(self.brings, device=achieved.device)
+        if len(brings) == 1:
+            return brings.expand(achieved.shape[:-2])
+        home = self.home(achieved, desired)[..., list(self.working_order)]
+        first = home.long().cumprod(-1).sum(-1)
+        return brings[first.clamp(max=len(brings) - 1)]
 
-    def _candidates(self, achieved: Tensor, desired: Tensor) -> Tensor:
-        """What a slot may hold, [*, 1 + D + P, 3]: padding, desired goals, current positions."""
-        padding = achieved.new_zeros(*achieved.shape[:-2], 1, 3)
-        return torch.cat([padding, desired, achieved], dim=-2)
+    def working_on(self, achieved: Tensor, desired: Tensor) -> Tensor:
+        """The subtask that comes next in a state, [*] int64: for metrics and exploration.
+
+        It is :meth:`serving`, or the reaching before it while that object is neither reached nor
+        home.
+        """
+        bring = self.serving(achieved, desired)
+        if not self.reach or self.last_only:
+            return bring
+        objects = torch.tensor([s.object for s in self.subtasks], device=bring.device)[bring]
+        index = (objects + 1)[..., None, None].expand(*objects.shape, 1, 3)
+        away = achieved.gather(-2, index).squeeze(-2) - achieved[..., 0, :]
+        limit = self.epsilon if self.reached_distance is None else self.reached_distance
+        reached = torch.linalg.vector_norm(away, dim=-1) <= limit
+        home = self.home(achieved, desired).gather(-1, objects.unsqueeze(-1)).squeeze(-1)
+        return torch.where(reached | home, bring, bring - 1)
 
 
-def _within(goals: Tensor, achieved: Tensor, limit: Tensor) -> Tensor:
+def within(goals: Tensor, achieved: Tensor, limit: Tensor) -> Tensor:
     """Whether each point [*, P, 3] lies within its limit [*, P] of its goal, all of them: [*]."""
     distances = torch.linalg.vector_norm(goals - achieved, dim=-1).unbind(-1)
     # Point by point: along so short a dimension comparing and reducing take three times as long.
     return reduce(and_, map(le, distances, limit.unbind(-1)))
-
-
-def _fill(columns: list[int], first: Tensor, second: Tensor) -> Tensor:
-    """The same ``columns`` of [padding | first | second] for all, giving [*, P, 3]."""
-    padding = first.new_zeros(()).expand(*first.shape[:-2], 3)
-    candidates = [padding, *first.unbind(-2), *second.unbind(-2)]
-    return torch.stack([candidates[column] for column in columns], dim=-2)
-
-
-def _pick(candidates: Tensor, table: Tensor, subtask: Tensor) -> Tensor:
-    """Rows ``table[subtask]`` of ``candidates`` [*, C, 3], giving [*, P, 3]."""
-    index = table.to(candidates.device)[subtask].unsqueeze(-1)
-    return candidates.gather(-2, index.expand(*index.shape[:-1], 3))

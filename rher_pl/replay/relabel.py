@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import torch
 from tensordict import TensorDict, TensorDictBase
-from torch import Tensor
 from torchrl.envs.transforms import Transform
 
-from rher_pl.relay.chain import Relay
+from rher_pl.relay import Relay
 
 
-def relabel(relay: Relay, transitions: TensorDictBase, subtask: Tensor | int) -> TensorDict:
+def relabel(relay: Relay, transitions: TensorDictBase, subtask: int) -> TensorDict:
     """Turn gathered transitions into learner samples of one subtask each.
 
     Where ``relabeled`` is set, the goal is what the later state achieved ("future" strategy of
@@ -22,7 +21,7 @@ def relabel(relay: Relay, transitions: TensorDictBase, subtask: Tensor | int) ->
         transitions: [B] with ``observation``, ``achieved_goals`` [B, P, 3], ``desired_goals``
             [B, D, 3], ``action``, ``hindsight_goals`` [B, P, 3] (positions at a later time),
             ``relabeled`` [B, 1], ``("next", "observation")``, ``("next", "achieved_goals")``.
-        subtask: [B] int64, or one for all.
+        subtask: whose goals.
 
     Returns:
         TensorDict [B] with the keys of a learner sample, plus ``inert`` [B, 1]: relabelled
@@ -42,27 +41,21 @@ def relabel(relay: Relay, transitions: TensorDictBase, subtask: Tensor | int) ->
     return TensorDict(
         {
             "observation": transitions["observation"],
-            "goal": relay.encode(goals, achieved, subtask),
+            "achieved": achieved,
+            "goals": goals,
             "action": transitions["action"],
-            "subtask": _numbers(subtask, relabeled),
             "relabeled": relabeled,
             "inert": relabeled & (met & met_before).unsqueeze(-1),
             "next": {
                 "observation": transitions["next", "observation"],
-                "goal": relay.encode(next_goals, next_achieved, subtask),
+                "achieved": next_achieved,
+                "goals": next_goals,
                 "reward": met.unsqueeze(-1).to(desired.dtype) - 1.0,
                 "terminated": torch.zeros_like(relabeled),  # episodes are only ever truncated
             },
         },
         batch_size=transitions.batch_size,
     )
-
-
-def _numbers(subtask: Tensor | int, like: Tensor) -> Tensor:
-    """Subtasks as [B, 1] int64."""
-    if isinstance(subtask, int):
-        return torch.full_like(like, subtask, dtype=torch.int64)
-    return subtask.unsqueeze(-1)
 
 
 class RelayRelabel(Transform):

@@ -11,7 +11,7 @@ from torchrl.data import TensorDictReplayBuffer
 from torchrl.data.replay_buffers import Sampler, Storage
 
 from rher_pl.choices import Hindsight
-from rher_pl.relay.chain import Relay
+from rher_pl.relay import Relay
 from rher_pl.replay.relabel import RelayRelabel
 from rher_pl.replay.storage import KEEP_GOAL, EpisodeStorage
 

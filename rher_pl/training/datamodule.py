@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import Any
 
 import lightning.pytorch as pl
@@ -11,13 +12,12 @@ from torch.utils.data import DataLoader
 from torchrl.envs import EnvBase
 
 from rher_pl.choices import Hindsight, RelayMode, plain
-from rher_pl.collect.behavior import BehaviorPolicy
+from rher_pl.collect.behavior import BehaviorPolicy, Exploration
 from rher_pl.collect.collector import EpisodeCollector, PipelinedCollector
 from rher_pl.errors import require
 from rher_pl.limits import MAX_ENVS, MAX_EVAL_EPISODES, require_memory
-from rher_pl.relay.chains import shorten
 from rher_pl.replay.sampling import SamplingRule
-from rher_pl.tasks import get_task
+from rher_pl.tasks import get_task, make_env, task_relay
 from rher_pl.training.loader import RelayLoader
 from rher_pl.training.module import RHERModule
 
@@ -26,6 +26,9 @@ EVALUATION_SEED = 1_000_000
 
 SAMPLING_SEED = 2_000_000
 """Added to the seed for sampling, so that it differs from exploration's."""
+
+
+_EXPLORATION = [field.name for field in fields(Exploration)]
 
 
 class RelayDataModule(pl.LightningDataModule):
@@ -128,7 +131,7 @@ class RelayDataModule(pl.LightningDataModule):
             "guide_share and random_share must add up to at most 1, "
             f"got {guide_share} + {random_share}",
         )
-        self.relay = shorten(get_task(task).make_relay(), RelayMode(relay))
+        self.relay = task_relay(task, RelayMode(relay))
         sizes = batch_size if isinstance(batch_size, list) else [batch_size]
         require(
             relay == RelayMode.full or len(sizes) == 1,
@@ -152,9 +155,9 @@ class RelayDataModule(pl.LightningDataModule):
             return
         eval_envs = min(hp["eval_envs"], hp["eval_episodes"])
         threads = hp["num_threads"] or self._torch_threads or torch.get_num_threads()
-        self.eval_env = task.make_env(eval_envs, EVALUATION_SEED, threads)
+        self.eval_env = make_env(task, eval_envs, EVALUATION_SEED, threads)
         if stage == "fit":
-            self.env = task.make_env(hp["num_envs"], hp["seed"], threads)
+            self.env = make_env(task, hp["num_envs"], hp["seed"], threads)
             length = self.env.max_episode_steps
             require(
                 hp["replay_capacity"] >= length,
@@ -190,13 +193,8 @@ class RelayDataModule(pl.LightningDataModule):
         behavior_policy = BehaviorPolicy(
             module.policy,
             module.progress,
-            hp["guide_share"],
-            hp["random_share"],
-            hp["exploration_noise"],
-            hp["reached_distance"],
+            Exploration(**{field: hp[field] for field in _EXPLORATION}),
             torch.Generator().manual_seed(hp["seed"]),
-            hp["fading_guide"],
-            native=module.hparams["compiled"] is not False,
         )
         make_collector = PipelinedCollector if hp["pipelined"] else EpisodeCollector
         return RelayLoader(

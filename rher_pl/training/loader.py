@@ -10,7 +10,7 @@ from tensordict import TensorDict, TensorDictBase
 from torchrl.data import TensorDictReplayBuffer
 
 from rher_pl.collect.collector import COMMENTARY, EpisodeCollector
-from rher_pl.relay.chain import Relay
+from rher_pl.relay import Relay
 from rher_pl.replay.sampling import SamplingRule, make_replay_buffers
 from rher_pl.replay.storage import EpisodeStorage
 
@@ -58,14 +58,14 @@ class RelayLoader:
     def __len__(self) -> int:
         return self.iterations
 
-    def __iter__(self) -> Iterator[dict[str, TensorDict | None]]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         return self
 
-    def __next__(self) -> dict[str, TensorDict | None]:
+    def __next__(self) -> dict[str, Any]:
         episodes = self.collector.collect()
         self._store(episodes)
         warm = self.episodes >= self.collector.random_episodes and self.updates > 0
-        return {"episodes": episodes, "updates": self.sample(self.updates) if warm else None}
+        return {"episodes": episodes, "pools": self.sample(self.updates) if warm else None}
 
     def _store(self, episodes: TensorDict) -> None:
         storage = (
@@ -79,7 +79,7 @@ class RelayLoader:
     def _allocate(self, episode: TensorDictBase) -> EpisodeStorage:
         """Make storage and buffers for episodes shaped like ``episode``."""
         self.storage = EpisodeStorage(
-            self.capacity, episode.to(self.generator.device), self.relay.subtasks[-1].epsilon
+            self.capacity, episode.to(self.generator.device), self.relay.epsilon
         )
         self.buffers = make_replay_buffers(self.storage, self.relay, self.rule, self.generator)
         return self.storage
@@ -104,10 +104,9 @@ class RelayLoader:
             storage = self._allocate(TensorDict(episode, batch_size=[]))
             storage.load_state_dict(state["storage"])
 
-    def sample(self, updates: int) -> TensorDict:
-        """Mixed batches [updates, B]: each holds the same share of every subtask."""
-        pools = [
+    def sample(self, updates: int) -> list[TensorDict]:
+        """Of each subtask its part [updates, B_s] of the mixed batches."""
+        return [
             buffer.sample(updates * size).view(updates, size)
             for buffer, size in zip(self.buffers, self.batch_sizes, strict=True)
         ]
-        return torch.cat(pools, dim=1)

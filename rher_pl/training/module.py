@@ -17,7 +17,7 @@ from torch import Tensor
 from torchrl.envs import EnvBase
 
 from rher_pl.choices import Algorithm, Mixing, RelayMode, plain
-from rher_pl.collect.progress import RelayProgress
+from rher_pl.collect.progress import MovingSuccess
 from rher_pl.errors import require
 from rher_pl.evaluation.rollout import evaluate
 from rher_pl.evaluation.statistics import (
@@ -33,9 +33,9 @@ from rher_pl.learner.precision import compute_type
 from rher_pl.learner.td3 import TD3, Sample, draw_subsets
 from rher_pl.limits import require_memory
 from rher_pl.networks.actor_critic import Actor, Critic
-from rher_pl.networks.policy import InputEncoder, RelayPolicy
-from rher_pl.relay.chains import shorten
-from rher_pl.tasks import get_task
+from rher_pl.networks.encoder import InputEncoder
+from rher_pl.networks.policy import RelayPolicy
+from rher_pl.tasks import get_task, task_relay
 
 
 class RHERModule(pl.LightningModule):
@@ -132,10 +132,10 @@ class RHERModule(pl.LightningModule):
         self.policy_noise = policy_noise
         self.mixing = Mixing(mixing)
         spec = get_task(task)
-        self.relay = shorten(spec.make_relay(relative_goals=relative_goals), RelayMode(relay))
-        encoder = InputEncoder(self.relay, spec.observation_size, absolute_positions)
+        self.relay = task_relay(task, RelayMode(relay))
+        encoder = InputEncoder(self.relay, spec.layout, relative_goals, absolute_positions)
         sizes = (encoder.size, spec.action_size, hidden_size, hidden_layers)
-        self.policy = RelayPolicy(encoder, Actor(*sizes), spec.action_size)
+        self.policy = RelayPolicy(encoder, Actor(*sizes))
         self.critic = Critic(*sizes, members=critics, layer_norm=critic_layer_norm)
         self.target_actor = copy.deepcopy(self.policy.actor).requires_grad_(False)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
@@ -156,7 +156,7 @@ class RHERModule(pl.LightningModule):
             compiled=compiled,
         )
         self.at_once = AtOnce(self.td3)
-        self.progress = RelayProgress(self.relay.num_subtasks, learned_threshold)
+        self.progress = MovingSuccess(self.relay.num_subtasks)
         self.env_steps = 0
         self.updates = 0
         self.episodes = 0
@@ -184,42 +184,44 @@ class RHERModule(pl.LightningModule):
 
     def training_step(self, batch: dict[str, TensorDict], batch_idx: int) -> None:
         """Take in new episodes [N], then do U updates on mixed batches [U, B]."""
-        episodes, samples = batch["episodes"], batch["updates"]
+        episodes, pools = batch["episodes"], batch["pools"]
         self.policy.encoder.update(episodes)
         self.env_steps += episodes["action"].shape[:2].numel()
         self.episodes += len(episodes)
         self.metrics = episode_statistics(episodes, self.relay)
-        if samples is None:
+        if pools is None:
             return
-        self.metrics |= sample_statistics(samples, self.relay)
-        rounds = split_rounds(samples, self.mixing)
+        self.metrics |= sample_statistics(pools, self.relay)
+        assert self.mixing == Mixing.joint
         with torch.autocast(self.device.type, enabled=False):  # dtypes are explicit in networks.py
-            done: list[dict[str, Tensor]] = []
-            for samples in rounds:
-                done += self.learn(self.encode(samples), counted=not done)
-        subtask = torch.cat([r["subtask"].flatten() for r in rounds])
-        self.metrics |= update_statistics(done, subtask, self.relay)
+            done = self.learn(self.encode(pools), counted=True)
+        self.metrics |= update_statistics(done, [pool.shape[1] for pool in pools], self.relay)
 
     @torch.no_grad()
-    def encode(self, samples: TensorDict) -> TensorDict:
+    def encode(self, pools: list[TensorDict]) -> TensorDict:
         """Network inputs of all U batches at once; the normaliser stands still meanwhile."""
-        encoder, following = self.policy.encoder, samples["next"]
+        encoder = self.policy.encoder
+        parts = [
+            TensorDict(
+                {
+                    "inputs": encoder(p["observation"], p["achieved"], p["goals"], s),
+                    "next_inputs": encoder(
+                        p["next", "observation"], p["next", "achieved"], p["next", "goals"], s
+                    ),
+                    "action": p["action"],
+                    "reward": p["next", "reward"].squeeze(-1),
+                    "terminated": p["next", "terminated"].squeeze(-1),
+                },
+                batch_size=p.batch_size,
+            )
+            for s, p in enumerate(pools)
+        ]
+        encoded = torch.cat(parts, dim=1)
         # Drawn on the CPU, whose generator's state is what a checkpoint holds.
-        noise = torch.randn(samples["action"].shape) * self.policy_noise
-        subtask = samples["subtask"].squeeze(-1)
-        encoded = TensorDict(
-            {
-                "inputs": encoder(samples["observation"], samples["goal"], subtask),
-                "next_inputs": encoder(following["observation"], following["goal"], subtask),
-                "action": samples["action"],
-                "noise": noise.to(samples["action"].device),
-                "reward": following["reward"].squeeze(-1),
-                "terminated": following["terminated"].squeeze(-1),
-            },
-            batch_size=samples.batch_size,
-        )
+        noise = torch.randn(encoded["action"].shape) * self.policy_noise
+        encoded["noise"] = noise.to(encoded["action"].device)
         if self.td3.ensemble:
-            encoded["subset"] = draw_subsets(self.critic.members, *samples.batch_size).to(
+            encoded["subset"] = draw_subsets(self.critic.members, *encoded.batch_size).to(
                 self.device
             )
         return encoded
@@ -275,14 +277,14 @@ class RHERModule(pl.LightningModule):
         sizes = [sum(batch_sizes)] if self.mixing == Mixing.joint else sorted({*batch_sizes})
         with torch.autocast(self.device.type, enabled=False):
             for size in sizes:
-                self.td3.warm_up(size, self.policy.encoder.size, self.policy.action_size)
+                self.td3.warm_up(size, self.policy.encoder.size, self.policy.actor.action_size)
 
     # --- evaluation ----------------------------------------------------------------------------
 
     @property
     def evaluated_policy(self) -> RelayPolicy:
         """The policy to use: the trained one with averaged weights, free of its last noise."""
-        return RelayPolicy(self.policy.encoder, self.averaged_actor, self.policy.action_size)
+        return RelayPolicy(self.policy.encoder, self.averaged_actor)
 
     def evaluate(self, env: EnvBase, seeds: Sequence[int], subtask: int) -> TensorDict:
         """Noise-free episodes under a subtask's own policy, one per seed; see ``evaluation.py``."""
@@ -318,7 +320,7 @@ class RHERModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["rher_pl"] = {
             "task": self.hparams["task"],
-            "relay": self.relay.description,
+            "relay": self.relay.to_dict(),
             "env_steps": self.env_steps,
             "updates": self.updates,
             "episodes": self.episodes,

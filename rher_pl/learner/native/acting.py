@@ -14,7 +14,7 @@ from torch import Tensor
 from rher_pl.learner.engine import agree
 from rher_pl.learner.native.library import Sizes, load, pointer, pointers
 from rher_pl.networks.policy import CLIP, RelayPolicy
-from rher_pl.relay.chain import Relay
+from rher_pl.relay import Relay
 
 
 class _Encoding(ctypes.Structure):

@@ -1,0 +1,236 @@
+"""From observation, positions and goals to what the networks see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..relay import Layout, Relay, input_columns
+from .normalizer import RunningNormalizer
+
+FINE_RESOLUTION = 0.25
+"""Unit of the fine relative positions, in epsilons."""
+CLIP = 5.0
+"""All inputs are clipped to [-CLIP, CLIP] (RHER: 5)."""
+
+
+class InputEncoder(nn.Module):
+    """Normalised observation and goals, and which subtask it is, as one vector.
+
+    The inputs are, in this order: numbers of the observation; goals of the slots (heights alone
+    without ``absolute_positions``); with ``relative_goals``, for every slot its goal seen from its
+    point, then objects and places seen from the gripper; the latter three once more in units of a
+    quarter of epsilon, where touching an object or not is a large step; flags of the subtask.
+
+    Slots that hold nothing are padded with 0 *before* normalisation, where 0 is far from every real
+    position and therefore unmistakable; padded after it, 0 would be the average goal.
+
+    *Stay*: what is rewarded is the real goal, but the slot of an object that was brought and lies
+    within epsilon shows the object's own position. Else the policy goes back to improve what is
+    good enough.
+
+    Args:
+        relay: the chain.
+        layout: whose the numbers of an observation are.
+        relative_goals, absolute_positions, roles, stay: see ``RHERModule``.
+    """
+
+    _tables: Tensor
+    _flags: Tensor
+    _used: Tensor
+    _finished: Tensor
+    _reference: Tensor
+    _fine_scale: Tensor
+    _flag_scale: Tensor
+
+    def __init__(
+        self,
+        relay: Relay,
+        layout: Layout,
+        relative_goals: bool = True,
+        absolute_positions: bool = False,
+        roles: bool = True,
+        stay: bool = True,
+    ) -> None:
+        super().__init__()
+        self.relay, self.layout = relay, layout
+        self.options = {
+            "relative_goals": relative_goals,
+            "absolute_positions": absolute_positions,
+            "roles": roles,
+            "stay": stay,
+        }
+        self.stays = stay and relay.num_objects > 1 and not relay.last_only
+        self.columns = columns = input_columns(relay, layout, roles, absolute_positions)
+        self._places = [column for place in columns.places for column in place]
+        axes = range(3) if absolute_positions else (2,)
+        start, points = len(layout), relay.num_points
+        offsets, seen = start + 3 * points, start + 6 * points  # first column of each source
+        slots = [[start + 3 * p + a for p in order for a in axes] for order in columns.points]
+        relative = [
+            [offsets + 3 * p + a for p in order for a in range(3)]
+            + [seen + 3 * p + a for p in others for a in range(3)]
+            + [seen + 3 * points + i for i in range(len(self._places))]
+            for order, others in zip(columns.points, columns.objects, strict=True)
+        ]
+        if not relative_goals:
+            relative = [[] for _ in relative]
+        tables = [
+            [*observed, *goals, *near, *near]
+            for observed, goals, near in zip(columns.observed, slots, relative, strict=True)
+        ]
+        self.sizes = (len(columns.observed[0]), len(slots[0]) + len(relative[0]), len(relative[0]))
+        """How many numbers are of the observation, of the goals, and fine relative ones."""
+        self.alike = all(table == tables[0] for table in tables)
+        """Whether the same numbers are seen for all subtasks."""
+        bounds = (start, offsets, seen)
+        self._runs = [_runs(table, bounds) for table in tables]
+        first = [order[0] for order in columns.points]
+        for name, values in (
+            ("_tables", torch.tensor(tables)),
+            ("_flags", torch.tensor(columns.flags)),
+            ("_used", relay.slots.used),
+            ("_finished", relay.slots.finished),
+            ("_reference", torch.tensor(first)),
+            ("_fine_scale", torch.full((self.sizes[2],), 1 / (FINE_RESOLUTION * relay.epsilon))),
+            ("_flag_scale", torch.ones(len(columns.flags[0]))),
+        ):
+            self.register_buffer(name, values, persistent=False)
+        self.observations = RunningNormalizer(self.sizes[0])
+        self.goals = RunningNormalizer(self.sizes[1])
+        self.size = sum(self.sizes) + len(columns.flags[0])
+
+    def forward(
+        self, observation: Tensor, achieved: Tensor, goals: Tensor, subtask: Tensor | int
+    ) -> Tensor:
+        """Inputs [*, I] of the networks.
+
+        Args:
+            observation: [*, O].
+            achieved: positions of the points, [*, P, 3] (metres).
+            goals: of the slots, [*, P, 3] (metres); see ``Relay``.
+            subtask: int64 [*], or one for all, which is faster.
+        """
+        # Put together first, then normalised in place: each pass over a batch costs its memory.
+        inputs = torch.cat([*self._seen(observation, achieved, goals, subtask)], dim=-1)
+        shift, scale = self.normalization()
+        inputs[..., : len(shift)] -= shift
+        return inputs.mul_(scale).clamp_(-CLIP, CLIP)
+
+    def _seen(
+        self, observation: Tensor, achieved: Tensor, goals: Tensor, subtask: Tensor | int
+    ) -> list[Tensor]:
+        """What is seen before it is normalised, and the flags; parts of [*, I]."""
+        sources = self._sources(observation, achieved, goals, subtask)
+        flags = self._flags[subtask]
+        if isinstance(subtask, int) or self.alike:
+            number = subtask if isinstance(subtask, int) else 0
+            parts = [sources[source][..., columns] for source, columns in self._runs[number]]
+            return [*parts, flags.expand(*observation.shape[:-1], -1)]
+        every = torch.cat(sources, dim=-1)
+        return [every.gather(-1, self._tables[subtask]), flags]
+
+    def _sources(
+        self, observation: Tensor, achieved: Tensor, goals: Tensor, subtask: Tensor | int
+    ) -> list[Tensor]:
+        """All that may be seen: observation, goals, goals from points, points and places from the
+        first point. The order is that of the columns in the tables.
+        """
+        if self.stays:
+            near = torch.linalg.vector_norm(goals - achieved, dim=-1) <= self.relay.epsilon
+            stay = (near & self._finished[subtask]).unsqueeze(-1)
+            goals = torch.where(stay, achieved, goals)
+        offsets = goals - achieved
+        if isinstance(subtask, int):
+            for slot in (~self._used[subtask]).nonzero().flatten().tolist():
+                offsets[..., slot, :] = 0.0
+            first = achieved[..., self._reference_of(subtask), :].unsqueeze(-2)
+        else:
+            offsets = offsets * self._used[subtask].unsqueeze(-1)
+            first = self._first(achieved, subtask)
+        seen = (achieved - first).flatten(-2)
+        if self._places:
+            places = observation[..., self._places].unflatten(-1, (-1, 3)) - first
+            seen = torch.cat([seen, places.flatten(-2)], dim=-1)
+        return [observation, goals.flatten(-2), offsets.flatten(-2), seen]
+
+    def _reference_of(self, subtask: int) -> int:
+        return self.columns.points[subtask][0]
+
+    def _first(self, achieved: Tensor, subtask: Tensor) -> Tensor:
+        """Where things are seen from: the gripper, or without one the active object, [*, 1, 3]."""
+        if self.relay.reach or self.relay.num_points == 1:
+            return achieved[..., :1, :]
+        index = self._reference[subtask][..., None, None]
+        return achieved.gather(-2, index.expand(*index.shape[:-1], 3))
+
+    def normalization(self) -> tuple[Tensor, Tensor]:
+        """What is taken from the first numbers of an input, and what all [I] are multiplied by."""
+        shift = torch.cat([self.observations.shift, self.goals.shift])
+        scale = [self.observations.scale, self.goals.scale, self._fine_scale, self._flag_scale]
+        return shift, torch.cat(scale)
+
+    @torch.no_grad()
+    def update(self, episodes: Mapping[str, Tensor]) -> None:
+        """Merge whole episodes [N] into the statistics.
+
+        Goals count as every subtask would see them, original and achieved at the end, without
+        padding. States after an episode's end do not count.
+        """
+        achieved = episodes["achieved_goals"]  # [N, T+1, P, 3]
+        states, counted = achieved.shape[:2], _counted(episodes, achieved)
+        observation = episodes["observation"][counted].float()
+        desired = episodes["desired_goals"].unsqueeze(1).expand(*states, -1, -1)[counted]
+        later = achieved[:, -1:].expand_as(achieved)[counted]
+        achieved = achieved[counted]
+        known: list[Sequence[int]] = []
+        for index, observed in enumerate(self.columns.observed):
+            if observed not in known:
+                known.append(observed)
+                columns = torch.tensor(observed, device=observation.device)
+                self.observations.update(observation.index_select(-1, columns))
+            for goals in (
+                self.relay.goals(achieved, desired, index),
+                self.relay.hindsight_goals(achieved, later, index),
+            ):
+                seen = torch.cat(self._seen(observation, achieved, goals, index), dim=-1)
+                seen = seen[:, self.sizes[0] : self.sizes[0] + self.sizes[1]]
+                self.goals.update(seen, self._filled(index).expand_as(seen))
+
+    def _filled(self, subtask: int) -> Tensor:
+        """Which of the goal numbers a subtask fills, [goal numbers] bool."""
+        table = self._tables[subtask, self.sizes[0] : self.sizes[0] + self.sizes[1]]
+        slots = self._used[subtask].repeat_interleave(3).repeat(2)
+        start = len(self.layout)
+        seen = torch.ones(3 * self.relay.num_points + len(self._places), device=table.device)
+        return torch.cat([slots, seen.bool()])[table - start]
+
+
+def _counted(episodes: Mapping[str, Tensor], achieved: Tensor) -> Tensor:
+    """States up to the end of each episode, [N, T+1] bool."""
+    count, states = achieved.shape[:2]
+    length = episodes.get("length")
+    if length is None:
+        return torch.ones(count, states, dtype=torch.bool, device=achieved.device)
+    return torch.arange(states, device=achieved.device) <= length
+
+
+def _runs(table: list[int], bounds: tuple[int, int, int]) -> list[tuple[int, slice]]:
+    """Columns as (source, slice): slices are views; picking by index would copy.
+
+    Args:
+        table: columns of all sources, one after the other.
+        bounds: column at which the second, third and fourth source begin.
+    """
+    firsts = (0, *bounds)
+    runs: list[tuple[int, slice]] = []
+    for column in table:
+        source = sum(column >= bound for bound in bounds)
+        at = column - firsts[source]
+        if runs and runs[-1][0] == source and runs[-1][1].stop == at:
+            runs[-1] = (source, slice(runs[-1][1].start, at + 1))
+        else:
+            runs.append((source, slice(at, at + 1)))
+    return runs

@@ -1,0 +1,77 @@
+"""What fills the goal slots of each subtask, as lookup tables.
+
+A table's entry is a column of [nothing | first | positions], where ``first`` are the desired goals,
+or in hindsight the positions at a later time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .subtask import Subtask
+
+NOTHING = 0
+
+
+class Slots(NamedTuple):
+    """Tables [S, P].
+
+    Args:
+        source: columns of [nothing | desired goals | positions], int64.
+        hindsight: columns of [nothing | positions at f | positions at t], int64.
+        used: slots that hold something, bool.
+        active: the slot of the point that is being moved, bool.
+        finished: slots of objects that were brought before, bool.
+    """
+
+    source: Tensor
+    hindsight: Tensor
+    used: Tensor
+    active: Tensor
+    finished: Tensor
+
+
+def make_slots(subtasks: Sequence[Subtask], order: Sequence[int], reach: bool) -> Slots:
+    """Tables of a chain; see ``chain.py`` for what each slot holds."""
+    count, first = len(order), int(reach)
+    points = count + first
+    shape = (len(subtasks), points)
+    source, hindsight = torch.zeros(2, *shape, dtype=torch.int64)
+    active, finished = torch.zeros(2, *shape, dtype=torch.bool)
+    rank = {index: place for place, index in enumerate(order)}
+    for s, subtask in enumerate(subtasks):
+        if subtask.reach:
+            source[s, 0] = 1 + count + first + subtask.object  # where the object is now
+            hindsight[s, 0] = 1  # where the gripper itself will be
+            active[s, 0] = True
+        for index in range(count):
+            point = first + index
+            if index == subtask.object:
+                source[s, point] = NOTHING if subtask.reach else 1 + index
+                hindsight[s, point] = NOTHING if subtask.reach else 1 + point
+                active[s, point] = not subtask.reach
+            elif rank[index] < rank[subtask.object]:
+                source[s, point], hindsight[s, point] = 1 + index, 1 + point
+                finished[s, point] = True
+            else:  # "must not be disturbed" keeps its meaning in hindsight
+                source[s, point], hindsight[s, point] = 1 + count + point, 1 + points + point
+    return Slots(source, hindsight, source != NOTHING, active, finished)
+
+
+def fill(columns: list[int], first: Tensor, positions: Tensor) -> Tensor:
+    """The same ``columns`` of [nothing | first | positions] for all, giving [*, P, 3]."""
+    nothing = first.new_zeros(()).expand(*first.shape[:-2], 3)
+    candidates = [nothing, *first.unbind(-2), *positions.unbind(-2)]
+    return torch.stack([candidates[column] for column in columns], dim=-2)
+
+
+def pick(first: Tensor, positions: Tensor, table: Tensor, subtask: Tensor) -> Tensor:
+    """Rows ``table[subtask]`` of [nothing | first | positions], giving [*, P, 3]."""
+    nothing = positions.new_zeros(*positions.shape[:-2], 1, 3)
+    candidates = torch.cat([nothing, first, positions], dim=-2)
+    index = table.to(candidates.device)[subtask].unsqueeze(-1)
+    return candidates.gather(-2, index.expand(*index.shape[:-1], 3))
