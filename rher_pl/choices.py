@@ -1,4 +1,4 @@
-"""Options that are one of a few names. A member's name is what a config says."""
+"""Options that are one of a few names, where a member's name is what a config says."""
 
 from __future__ import annotations
 
@@ -45,6 +45,23 @@ class Hindsight(str, Enum):
     """Uniform over all states, earlier ones included: such a goal may lie in the past."""
 
 
+class Engine(str, Enum):
+    """What computes the updates; all compute the same, but for rounding."""
+
+    auto = "auto"
+    """native where this machine and the networks allow it, else eager."""
+    eager = "eager"
+    """PyTorch, one operation after the other."""
+    compile = "compile"
+    """``torch.compile`` of the whole update: a minute when first used, then seconds."""
+    native = "native"
+    """C++ on a CPU, for one or two critics without layer norm: built in seconds, then kept."""
+
+
 def plain(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options with names in place of members: a checkpoint holds plain types only."""
     return {k: v.value if isinstance(v, Enum) else v for k, v in options.items()}
+
+
+LINKED = {"data.seed": "seed_everything", "model.task": "data.task", "model.relay": "data.relay"}
+"""Options that follow another one, by dotted name."""

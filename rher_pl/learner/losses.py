@@ -1,4 +1,7 @@
-"""TD3 as pure functions (Fujimoto et al., arXiv 1802.09477), with the bounded target of HER."""
+"""TD3 as pure functions (Fujimoto et al., arXiv 1802.09477), with the bounded target of HER.
+
+Rates and weights are floats, or tensors [] where the functions are compiled.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def target_q(
     """
     bootstrap = gamma * (~terminated).to(next_q.dtype) * next_q.amin(0)
     target = reward + bootstrap
-    return target.clamp(-1.0 / (1.0 - gamma), 0.0) if bounded else target
+    return target.clamp(min=-1.0 / (1.0 - gamma)).clamp(max=0.0) if bounded else target
 
 
 def critic_loss(q: Tensor, target: Tensor) -> Tensor:
@@ -47,4 +50,5 @@ def actor_loss(q: Tensor, action: Tensor, action_l2: float) -> Tensor:
 @torch.no_grad()
 def polyak_update(targets: Sequence[Tensor], sources: Sequence[Tensor], tau: float) -> None:
     """Move each target towards its source: target += tau (source - target)."""
-    torch._foreach_lerp_(list(targets), list(sources), tau)
+    for target, source in zip(targets, sources, strict=True):
+        target.lerp_(source, tau)

@@ -1,4 +1,4 @@
-"""One TD3 update on an encoded mixed batch (Fujimoto et al., arXiv 1802.09477).
+"""TD3 (Fujimoto et al., arXiv 1802.09477): networks, optimizers and updates.
 
 With one critic, no noise and no delay it is DDPG (arXiv 1509.02971). With more than two critics it
 is an ensemble as in REDQ (arXiv 2101.05982): targets take the smallest of ``SUBSET`` of them, drawn
@@ -7,348 +7,155 @@ at random for each update, and the actor ascends the mean of all.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import copy
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from rher_pl.choices import Engine
 from rher_pl.learner import losses
-from rher_pl.learner.engine import Engine, Gradients, agree, make_compiler, random_sample
-from rher_pl.learner.native.gradients import NativeGradients
-from rher_pl.learner.native.learning import NativeLearner
-from rher_pl.learner.native.steps import PolyakStep, can_step
-from rher_pl.networks.actor_critic import Actor, Critic
-from rher_pl.networks.reduced import ReducedCopy
-
-CriticGradients = Callable[..., tuple[Gradients, Tensor, Tensor]]
-ActorGradients = Callable[[Tensor], tuple[Gradients, Tensor]]
-Apply = Callable[[Gradients], None]
-Sample = Mapping[str, Tensor]
-"""The arguments of :meth:`TD3.critic_gradients` by name."""
-
-SUBSET = 2
-"""Critics whose smallest value is the target."""
+from rher_pl.learner.adam import make_adam, parameters_of, require_sound_state
+from rher_pl.learner.batches import SUBSET, Batch, sound_batches
+from rher_pl.networks.actor_critic import Actor, Critic, NetworkSizes
 
 
-class TD3:
-    """Losses and gradients of actor and critics; who applies them is told to :meth:`update`.
+@dataclass(frozen=True)
+class TD3Settings:
+    """How :class:`TD3` learns; see ``RHERModule`` for the meaning of each."""
 
-    Both gradient functions are pure: they change no weight and draw no random number (noise and
-    subsets come with the sample). That is what lets an :class:`Engine` stand in for them.
+    gamma: float = 0.95
+    tau: float = 0.01
+    learning_rate: float = 2e-3
+    policy_noise: float = 0.1
+    noise_clip: float = 0.5
+    policy_delay: int = 2
+    action_l2: float = 0.5
+    average_rate: float = 0.001
+    bounded_target: bool = True
+
+
+class TD3(nn.Module):
+    """Actor, critics, their slow copies, and what trains them.
+
+    Settings are plain attributes, read anew by each update; learning rates are those of the
+    optimizers. This class is the reference: subclasses with another ``engine`` compute the same.
 
     Args:
-        actor, critic: the networks that are trained.
-        target_actor, target_critic: their slow copies, which give the targets.
-        averaged_actor: an even slower copy of the actor, the one that is evaluated.
-        gamma, tau, noise_clip, policy_delay, action_l2, average_rate, bounded_target: see
-            ``RHERModule``.
-        compiled: False computes with the plain engine; True with the native one where that is
-            possible, else with the compiled one; None with the native or the plain one.
-
-    Raises:
-        ConfigError: ``compiled`` is True, and there is no C++ compiler or a PyTorch that cannot
-            trace gradients.
+        sizes: of the networks.
+        settings: initial values of the attributes of the same names.
     """
 
-    def __init__(
-        self,
-        actor: Actor,
-        critic: Critic,
-        target_actor: Actor,
-        target_critic: Critic,
-        averaged_actor: Actor,
-        *,
-        gamma: float,
-        tau: float,
-        noise_clip: float,
-        policy_delay: int,
-        action_l2: float,
-        average_rate: float,
-        bounded_target: bool = True,
-        compiled: bool | None = None,
-    ) -> None:
-        self._trained = (actor, critic, target_actor, target_critic)
-        self.ensemble = critic.members > SUBSET
-        self.gamma, self.tau, self.noise_clip = gamma, tau, noise_clip
-        self.bounded_target = bounded_target
-        self.policy_delay, self.action_l2, self.average_rate = policy_delay, action_l2, average_rate
-        self._actor_weights = list(actor.parameters())
-        self._critic_weights = list(critic.parameters())
-        self._actor_targets = list(target_actor.parameters())
-        self._critic_targets = list(target_critic.parameters())
-        self._averaged = list(averaged_actor.parameters())
-        self._kind: tuple[torch.dtype, torch.device] | None = None
-        self._compiled = compiled
-        self._compile = make_compiler() if compiled else None
-        self._functions: tuple[CriticGradients, ActorGradients] | None = None
-        self._found: tuple[NativeGradients | None] | None = None
-        self._polyak_steps: list[PolyakStep] = []
-        self._learner: NativeLearner | None = None
-        self.compute_in(torch.float32)
+    engine = Engine.eager
+    """What does the next update."""
 
-    def compute_in(self, dtype: torch.dtype) -> None:
-        """Run hidden layers in ``dtype``, from the weights as they are now, where they are now.
+    def __init__(self, sizes: NetworkSizes, settings: TD3Settings | None = None) -> None:
+        super().__init__()
+        settings = settings or TD3Settings()
+        self.sizes = sizes
+        self.actor, self.critic = Actor(sizes), Critic(sizes)
+        self.target_actor = copy.deepcopy(self.actor).requires_grad_(False)
+        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.averaged_actor = copy.deepcopy(self.actor).requires_grad_(False)
+        self.actor_optimizer = make_adam(self.actor.parameters(), settings.learning_rate)
+        self.critic_optimizer = make_adam(self.critic.parameters(), settings.learning_rate)
+        self.updates = 0
+        self.compute_type = torch.float32  # of hidden layers; all else is float32
+        self.gamma, self.bounded_target = settings.gamma, settings.bounded_target
+        self.policy_noise, self.noise_clip = settings.policy_noise, settings.noise_clip
+        self.policy_delay, self.action_l2 = settings.policy_delay, settings.action_l2
+        self.tau, self.average_rate = settings.tau, settings.average_rate
 
-        To be called again when weights were changed or moved by others than :meth:`update`. What
-        was compiled stays valid as long as type and device do.
+    def learn(self, batches: Batch) -> dict[str, Tensor]:
+        """One :meth:`update` after the other on batches [U, B, ...].
+
+        Returns:
+            Metrics of all updates: ``critic_loss`` [U], ``q`` [E, U B], and ``actor_loss``, one for
+            each update of the actor, if there was any.
         """
-        kind = (dtype, self._critic_weights[0].device)
-        if kind != self._kind:
-            self._kind, self._functions, self._found = kind, None, None
-            self._make_copies(dtype)
-        for copy in self._copies:
-            copy.refresh()
-        if self._found is not None and self._found[0] is not None:
-            self._found[0].bind()
-            self._bind_averages(self._found[0])
+        batches = sound_batches(batches, self.sizes, self.device)
+        require_sound_state(critic=self.critic_optimizer, actor=self.actor_optimizer)
+        done = [self.update(dict(zip(batches, rows))) for rows in zip(*batches.values())]
+        names = {name: None for metrics in done for name in metrics}
+        return {
+            name: torch.cat([torch.atleast_1d(m[name]) for m in done if name in m], dim=-1)
+            for name in names
+        }
 
-    def _refresh(self, *copies: ReducedCopy) -> None:
-        """Copies that an engine computes with follow the weights; the native one reads those."""
-        if not self.native:
-            for copy in copies:
-                copy.refresh()
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """One update on a batch [B, ...]; returns its metrics."""
+        self.updates += 1
+        return self.step(batch, with_actor=self.updates % self.policy_delay == 0)
 
-    def _make_copies(self, dtype: torch.dtype) -> None:
-        actor, critic, target_actor, target_critic = self._trained
-        self._actor, self._critic = ReducedCopy(actor, dtype), ReducedCopy(critic, dtype)
-        self._target_actor = ReducedCopy(target_actor, dtype)
-        self._target_critic = ReducedCopy(target_critic, dtype)
-        self._copies = (self._actor, self._critic, self._target_actor, self._target_critic)
-        self.actor, self.critic = self._actor.network, self._critic.network
-        self.target_actor = self._target_actor.network
-        self.target_critic = self._target_critic.network
-        self.actor_parameters = list(self.actor.parameters())
-        self.critic_parameters = list(self.critic.parameters())
-
-    def engine(self, dtype: torch.dtype, device: torch.device) -> Engine:
-        """What computes gradients in ``dtype`` on ``device``."""
-        if self._compiled is False:
-            return Engine.plain
-        if NativeGradients.suits(self._trained[1], dtype, device) and self._native() is not None:
-            return Engine.native
-        return Engine.compiled if self._compiled else Engine.plain
-
-    def gradients(self) -> tuple[CriticGradients, ActorGradients]:
-        """The functions of the engine, which is chosen when it is first needed."""
-        if self._functions is None:
-            engine = self.engine(self.critic_parameters[0].dtype, self._critic_weights[0].device)
-            self._functions = self.critic_gradients, self.actor_gradients
-            if engine == Engine.native:
-                native = self._native()
-                assert native is not None
-                self._bind_averages(native)
-                self._functions = native.critic_gradients, native.actor_gradients
-            elif engine == Engine.compiled:
-                assert self._compile is not None
-                self._functions = (
-                    self._compile(self.critic_gradients),
-                    self._compile(self.actor_gradients),
-                )
-        return self._functions
-
-    @property
-    def native(self) -> bool:
-        """Whether the native engine computes; not before one has been chosen."""
-        return self._functions is not None and bool(self._found and self._found[0])
-
-    def _native(self) -> NativeGradients | None:
-        """The native engine, if it can be built and computes what the losses here say."""
-        if self._found is None:
-            self._found = (self._make_native(),)
-        return self._found[0]
-
-    def _make_native(self) -> NativeGradients | None:
-        if not NativeGradients.available():
-            return None
-        dtype = self.critic_parameters[0].dtype
-        if (
-            self._agrees_with_native(torch.float32, 1e-3)
-            and self._agrees_with_native(dtype, 0.2)
-            and self._averages_as_native()
-        ):
-            return self._native_in(dtype)
-        print(
-            "warning: the update in C++ does not compute what the losses in Python say; "
-            "PyTorch computes it, more slowly (--model.compiled false leaves this line out)",
-            file=sys.stderr,
-        )
-        return None
-
-    def _native_in(self, dtype: torch.dtype) -> NativeGradients:
-        return NativeGradients(
-            *self._trained,
-            dtype,
-            gamma=self.gamma,
-            noise_clip=self.noise_clip,
-            action_l2=self.action_l2,
-            bounded_target=self.bounded_target,
-        )
-
-    def _agrees_with_native(self, dtype: torch.dtype, tolerance: float) -> bool:
-        """Whether C++ and the losses here give the same on a sample of no meaning."""
-        native, sample = self._native_in(dtype), random_sample(self._trained[0], batch_size=64)
-        kept = self.critic_parameters[0].dtype
-        self._make_copies(dtype)
-        for copy in self._copies:
-            copy.refresh()
-        same = agree(
-            self.critic_gradients(**sample), native.critic_gradients(**sample), tolerance
-        ) and agree(
-            self.actor_gradients(sample["inputs"]),
-            native.actor_gradients(sample["inputs"]),
-            tolerance,
-        )
-        self._make_copies(kept)
-        return same
-
-    def _averages_as_native(self) -> bool:
-        sources = self._critic_weights
-        found, expected = [[torch.zeros_like(s) for s in sources] for _ in range(2)]
-        PolyakStep(found, sources)(self.tau)
-        losses.polyak_update(expected, sources, self.tau)
-        return agree([tuple(expected)], [tuple(found)], 1e-5)
-
-    def update(
-        self, sample: Sample, number: int, apply_critic: Apply, apply_actor: Apply
-    ) -> dict[str, Tensor]:
-        """Update number ``number`` (from 1) on a batch [B]; returns metrics."""
-        critic_gradients, actor_gradients = self.gradients()
-        gradients, critic_loss, q = critic_gradients(**sample)
-        apply_critic(gradients)
-        self._refresh(self._critic)
-        metrics = {"critic_loss": critic_loss, "q": q}
-        if number % self.policy_delay == 0:
-            gradients, metrics["actor_loss"] = actor_gradients(sample["inputs"])
-            apply_actor(gradients)
-            self._refresh(self._actor)
-        self._move_averages()
-        self._refresh(self._target_actor, self._target_critic)
+    def step(self, batch: Batch, with_actor: bool) -> dict[str, Tensor]:
+        """Critics, actor if it is its turn, then averages."""
+        metrics = self.update_critic(batch)
+        if with_actor:
+            metrics |= self.update_actor(batch)
+        self.move_averages()
         return metrics
 
-    def can_learn(self, critics: Any, actor: Any) -> bool:
-        """Whether :meth:`learn` can do what :meth:`update` does with these optimizers."""
-        self.gradients()  # chooses the engine
-        return self.native and can_step(critics) and can_step(actor)
-
-    def learn(
-        self, samples: Sample, number: int, critics: torch.optim.Adam, actor: torch.optim.Adam
-    ) -> dict[str, Tensor]:
-        """Updates ``number`` and on, on batches [U, B], where :meth:`can_learn` says so.
-
-        Returns:
-            What :meth:`update` returns, of one update after the other: losses, each [...], and
-            ``q`` [E, U B].
-        """
-        assert self._learner is not None
-        rates = (self.tau, self.average_rate)
-        return self._learner.learn(samples, number, self.policy_delay, critics, actor, *rates)
-
-    def weights(self) -> Sequence[Tensor]:
-        """Everything that :meth:`update` changes beside the optimizers' state."""
-        sources = self._critic_weights + self._actor_weights
-        return sources + self._critic_targets + self._actor_targets + self._averaged
-
-    def _averages(self) -> list[tuple[Sequence[Tensor], Sequence[Tensor], float]]:
-        """What follows what, and by which share."""
-        sources = self._critic_weights + self._actor_weights
-        return [
-            (self._critic_targets + self._actor_targets, sources, self.tau),
-            (self._averaged, self._actor_weights, self.average_rate),
-        ]
-
-    def _bind_averages(self, native: NativeGradients) -> None:
-        self._polyak_steps = [
-            PolyakStep(targets, sources) for targets, sources, _ in self._averages()
-        ]
-        self._learner = NativeLearner(
-            native, self._critic_targets, self._actor_targets, self._averaged
-        )
-
-    def _move_averages(self) -> None:
-        if self.native:
-            for step, rate in zip(self._polyak_steps, (self.tau, self.average_rate), strict=True):
-                step(rate)
-        else:
-            for targets, sources, tau in self._averages():
-                losses.polyak_update(targets, sources, tau)
-
-    def critic_gradients(
-        self,
-        inputs: Tensor,
-        action: Tensor,
-        next_inputs: Tensor,
-        noise: Tensor,
-        reward: Tensor,
-        terminated: Tensor,
-        subset: Tensor | None = None,
-    ) -> tuple[Gradients, Tensor, Tensor]:
-        """Regress all critics on the target.
-
-        Args:
-            inputs, next_inputs: of the networks, [B, I].
-            action: [B, A].
-            noise: target policy smoothing noise, [B, A].
-            reward, terminated: [B].
-            subset: members that give the target, [B, SUBSET] int64; None is all of them.
-
-        Returns:
-            Gradients of the critics' parameters, their summed loss, and Q values [E, B].
-        """
-        target = self.target_q(next_inputs, noise, reward, terminated, subset)
-        q = self.critic(inputs, action)  # [E, B]
-        loss = losses.critic_loss(q, target)
-        gradients = torch.autograd.grad(loss, self.critic_parameters)
-        return gradients, loss.detach(), q.detach()
+    def update_critic(self, batch: Batch) -> dict[str, Tensor]:
+        """Regress all critics on the target."""
+        with self.autocast():
+            target = self.target_q(batch)
+            q = self.critic(batch["inputs"], batch["action"])  # [E, B]
+            loss = losses.critic_loss(q, target)
+        self.descend(self.critic_optimizer, loss)
+        return {"critic_loss": loss.detach(), "q": q.detach()}
 
     @torch.no_grad()
-    def target_q(
-        self,
-        next_inputs: Tensor,
-        noise: Tensor,
-        reward: Tensor,
-        terminated: Tensor,
-        subset: Tensor | None = None,
-    ) -> Tensor:
+    def target_q(self, batch: Batch) -> Tensor:
         """Clipped, bounded double-Q target [B] with target policy smoothing."""
-        action = losses.smoothed_action(self.target_actor(next_inputs), noise, self.noise_clip)
-        next_q = self.target_critic(next_inputs, action)
-        if subset is not None:
-            next_q = next_q.gather(0, subset.T)
-        return losses.target_q(reward, terminated, next_q, self.gamma, self.bounded_target)
+        action = self.target_actor(batch["next_inputs"])
+        action = losses.smoothed_action(action, batch["noise"], self.noise_clip)
+        next_q = self.target_critic(batch["next_inputs"], action)  # [E, B]
+        if "subset" in batch:
+            next_q = next_q.gather(0, batch["subset"].mT)  # [SUBSET, B]
+        rewards = (batch["reward"], batch["terminated"])
+        return losses.target_q(*rewards, next_q, self.gamma, self.bounded_target)
 
-    def actor_gradients(self, inputs: Tensor) -> tuple[Gradients, Tensor]:
-        """Ascend the value of the actor's own actions at ``inputs`` [B, I]."""
-        action = self.actor(inputs)
-        members = self.critic.members if self.ensemble else 1
-        q = self.critic.judge(inputs, action, members).mean(0)
-        loss = losses.actor_loss(q, action, self.action_l2)
-        return torch.autograd.grad(loss, self.actor_parameters), loss.detach()
+    def update_actor(self, batch: Batch) -> dict[str, Tensor]:
+        """Ascend the value of the actor's own actions: of the first critic, or of an ensemble."""
+        judges = self.critic.members if self.critic.members > SUBSET else 1
+        with self.autocast():
+            action = self.actor(batch["inputs"])
+            q = self.critic.judge(batch["inputs"], action, judges).mean(0)
+            loss = losses.actor_loss(q, action, self.action_l2)
+        self.descend(self.actor_optimizer, loss)
+        return {"actor_loss": loss.detach()}
 
-    def warm_up(self, batch_size: int, input_size: int, action_size: int) -> None:
-        """Build the engine for this batch size, on zeros; nothing learned changes."""
-        critic_gradients, actor_gradients = self.gradients()
-        device = self.actor_parameters[0].device
+    def move_averages(self) -> None:
+        """Targets follow by ``tau``, the evaluated actor by ``average_rate``."""
+        for target, source, rate in (
+            (self.target_critic, self.critic, self.tau),
+            (self.target_actor, self.actor, self.tau),
+            (self.averaged_actor, self.actor, self.average_rate),
+        ):
+            losses.polyak_update(list(target.parameters()), list(source.parameters()), rate)
 
-        def zeros(*shape: int) -> Tensor:
-            return torch.zeros(batch_size, *shape, device=device)
+    def descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        """One step of an optimizer down a loss; gradients are None before and after."""
+        # Autocast must not round on the way back: heads are float32.
+        with torch.autocast(loss.device.type, enabled=False):
+            loss.backward(inputs=parameters_of(optimizer))
+            optimizer.step()
+        optimizer.zero_grad()
 
-        sample = {
-            "inputs": zeros(input_size),
-            "next_inputs": zeros(input_size),
-            "action": zeros(action_size),
-            "noise": zeros(action_size),
-            "reward": zeros(),
-            "terminated": zeros().bool(),
-        }
-        if self.ensemble:
-            sample["subset"] = zeros(SUBSET).long()
-        critic_gradients(**sample)
-        actor_gradients(sample["inputs"])
+    def autocast(self) -> torch.autocast:
+        """Hidden layers in ``compute_type``, from the weights as they are at each use."""
+        reduced = self.compute_type != torch.float32
+        # A cache of rounded weights would not see that an optimizer has changed them.
+        options = {"dtype": self.compute_type} if reduced else {}
+        return torch.autocast(self.device.type, enabled=reduced, cache_enabled=False, **options)
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
 
-def draw_subsets(members: int, updates: int, batch_size: int) -> Tensor:
-    """For each update, ``SUBSET`` different ones of ``members``: [updates, batch_size, SUBSET]."""
-    drawn = torch.rand(updates, members).argsort(-1)[:, :SUBSET]
-    return drawn.unsqueeze(1).expand(-1, batch_size, -1)
+    def _apply(self, function, recurse=True):  # type: ignore[no-untyped-def]
+        """Moving the networks to a device takes the optimizers' state along."""
+        super()._apply(function, recurse)
+        for optimizer in (self.critic_optimizer, self.actor_optimizer):
+            optimizer.load_state_dict(optimizer.state_dict())
+        return self

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from .perceptron import StackedMLP
 
 
+@dataclass(frozen=True)
+class NetworkSizes:
+    """Sizes of an actor and of the critics beside it.
+
+    Args:
+        inputs: length I of the encoded input.
+        actions: length A of an action.
+        hidden_size, hidden_layers: width and number of hidden layers.
+        critics: number E of Q functions.
+        critic_layer_norm: layer normalisation in the critics.
+    """
+
+    inputs: int
+    actions: int
+    hidden_size: int = 256
+    hidden_layers: int = 3
+    critics: int = 2
+    critic_layer_norm: bool = False
+
+
 class Actor(nn.Module):
     """Deterministic policy: tanh of a perceptron, actions in [-1, 1]."""
 
-    def __init__(self, inputs: int, action_size: int, hidden_size: int, hidden_layers: int):
+    def __init__(self, sizes: NetworkSizes) -> None:
         super().__init__()
-        self.net = StackedMLP(1, inputs, action_size, hidden_size, hidden_layers)
+        hidden = (sizes.hidden_size, sizes.hidden_layers)
+        self.net = StackedMLP(1, sizes.inputs, sizes.actions, *hidden)
 
     @property
     def action_size(self) -> int:
@@ -28,19 +51,12 @@ class Actor(nn.Module):
 class Critic(nn.Module):
     """Independent Q functions of (inputs, action), two of them in TD3 (arXiv 1802.09477)."""
 
-    def __init__(
-        self,
-        inputs: int,
-        action_size: int,
-        hidden_size: int,
-        hidden_layers: int,
-        members: int = 2,
-        layer_norm: bool = False,
-    ):
+    def __init__(self, sizes: NetworkSizes) -> None:
         super().__init__()
-        self.members = members
-        sizes = (inputs + action_size, 1, hidden_size, hidden_layers)
-        self.net = StackedMLP(members, *sizes, layer_norm=layer_norm)
+        self.members = sizes.critics
+        inputs = sizes.inputs + sizes.actions
+        hidden = (sizes.hidden_size, sizes.hidden_layers, sizes.critic_layer_norm)
+        self.net = StackedMLP(sizes.critics, inputs, 1, *hidden)
 
     def forward(self, inputs: Tensor, action: Tensor) -> Tensor:
         """Inputs [B, I] and actions [B, A] to Q values [E, B]."""

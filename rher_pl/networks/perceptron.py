@@ -15,8 +15,8 @@ Layer = tuple[Tensor, Tensor]
 class StackedMLP(nn.Module):
     """``members`` independent ReLU perceptrons evaluated together.
 
-    Hidden layers run in the type of their weights, see ``networks/reduced.py``; the head is always
-    float32, because a bfloat16 head quantises Q.
+    Under ``torch.autocast`` the hidden layers run in its type. The head always runs in float32,
+    because a bfloat16 head quantises Q.
 
     Args:
         members: E, number of independent networks.
@@ -57,15 +57,6 @@ class StackedMLP(nn.Module):
             for layer in range(self.depth)
         ]
 
-    def hidden_parameters(self) -> list[Tensor]:
-        """Weights and biases of all layers but the head."""
-        return [parameter for layer in self.layers()[:-1] for parameter in layer]
-
-    def share_head(self, other: StackedMLP) -> None:
-        """Use the very weights of another's head."""
-        for name in (f"weight_{self.depth - 1}", f"bias_{self.depth - 1}"):
-            self.register_parameter(name, getattr(other, name))
-
     def constant_layers(self, members: int) -> list[Layer]:
         """The same of the first ``members`` alone, as constants: no gradient goes to them."""
         return [(w[:members].detach(), b[:members].detach()) for w, b in self.layers()]
@@ -79,13 +70,16 @@ class StackedMLP(nn.Module):
             self.layers() if constant_members is None else self.constant_layers(constant_members)
         )
         *hidden_layers, (head_weight, head_bias) = layers
-        hidden = x.to(layers[0][0].dtype).expand(head_weight.shape[0], *x.shape)  # [E, B, inputs]
+        hidden = x.expand(head_weight.shape[0], *x.shape)  # [E, B, inputs]
         for weight, bias in hidden_layers:
             hidden = torch.baddbmm(bias, hidden, weight)
             if self.layer_norm:
                 hidden = nn.functional.layer_norm(hidden, hidden.shape[-1:])
             hidden = hidden.relu_()
-        return _head(hidden.float(), head_weight) + head_bias
+        if not torch.is_autocast_enabled(x.device.type):
+            return _head(hidden, head_weight) + head_bias
+        with torch.autocast(x.device.type, enabled=False):
+            return _head(hidden.float(), head_weight) + head_bias
 
 
 def _head(hidden: Tensor, weight: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""TD3 updates in C++ on a CPU: gradients in float32 or bfloat16, and steps of weights."""
+"""TD3 in C++ on a CPU, in float32 or bfloat16: many updates by one call."""

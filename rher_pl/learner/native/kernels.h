@@ -5,6 +5,10 @@
 // matrix is kept in rows, for products along its width, and in panels with units along samples, for
 // those along samples. Widths are filled up to whole panels with zeros.
 
+#pragma once
+
+#include "numbers.h"
+
 namespace {
 
 template <typename Type>

@@ -1,39 +1,69 @@
-// Many updates, one after the other. A weight is stepped as soon as its gradient is known; what follows
+// TD3 updates, one after the other. A weight is stepped as soon as its gradient is known; what follows
 // it and the panels that hold it are brought up to date while it is in reach, so that each is read
-// once an update. The numbers are those that gradients.cpp and steps.cpp give one update at a time.
+// once an update.
+
+#include "steps.h"
+#include "td3.h"
 
 extern "C" {
 
-// What an optimizer has of each parameter of a network, and the averages that follow after each update.
-struct Trained {
-    AdamRule rule;
-    float *const *values, *const *means, *const *squares, *const *steps;
-    float *const *targets, *const *averages;  // averages: null if there are none
-    float tau, average_rate;
-};
-
-// Samples of the first batch, those of the others right after them; the first update's number.
-struct Batches {
-    Sample first;
-    int32_t count, number, policy_delay;
-};
-
-struct Results {
-    float* q;  // [members, updates, batch]
-    double *critic_losses, *actor_losses;
-    double* terms;  // room for [members + 1, batch]
+// Sizes and settings of a call, as in library.py.
+struct Call {
+    int32_t batch, inputs, actions, hidden, layers, critics, threads, reduced, updates, bounded;
+    int64_t phase, policy_delay;  // phase: updates since the actor's last one would have been due
+    double gamma, noise_clip, action_l2, tau, average_rate;
+    double critic_adam[4], actor_adam[4];  // rate, betas, epsilon
 };
 
 }  // extern "C"
 
 namespace {
 
-Sample sample_at(const Batches& batches, const Sizes& s, int update) {
-    const Sample& first = batches.first;
-    const int64_t row = int64_t(update) * s.batch, input = row * s.inputs, action = row * s.actions;
-    return {first.inputs + input, first.action + action, first.next_inputs + input,
-            first.noise + action, first.reward + row,    first.terminated + row};
-}
+// What an optimizer has of each parameter of a network, and the averages that follow after each update.
+struct Trained {
+    AdamRule rule;
+    Network values, means, squares, steps, targets, averages;  // averages: null if there are none
+    float tau, average_rate;
+};
+
+// All tensors of a call, in this order.
+struct Tensors {
+    Sample first;  // of the first batch, those of the others right after them
+    float* q;      // [critics, updates, batch]
+    double *critic_losses, *actor_losses;
+    Trained critic, actor;
+
+    Tensors(const Call& call, const Sizes& sizes, void* const* next) {
+        const auto take = [&] { return static_cast<float*>(*next++); };
+        first.inputs = take(), first.action = take(), first.next_inputs = take();
+        first.noise = take(), first.reward = take();
+        first.terminated = static_cast<const uint8_t*>(*next++);
+        q = take();
+        critic_losses = static_cast<double*>(*next++);
+        actor_losses = static_cast<double*>(*next++);
+        const auto take_each = [&] {
+            const auto each = reinterpret_cast<Network>(next);
+            next += sizes.parameters();
+            return each;
+        };
+        for (Trained* network : {&critic, &actor}) {
+            const double* rule = network == &critic ? call.critic_adam : call.actor_adam;
+            network->rule = {rule[0], rule[1], rule[2], rule[3]};
+            network->tau = call.tau, network->average_rate = call.average_rate;
+            network->values = take_each(), network->means = take_each();
+            network->squares = take_each(), network->steps = take_each();
+            network->targets = take_each();
+        }
+        critic.averages = nullptr, actor.averages = take_each();
+    }
+
+    Sample sample(const Sizes& s, int update) const {
+        const int64_t row = int64_t(update) * s.batch, input = row * s.inputs;
+        const int64_t action = row * s.actions;
+        return {first.inputs + input, first.action + action, first.next_inputs + input,
+                first.noise + action, first.reward + row,    first.terminated + row};
+    }
+};
 
 // A parameter of one member, or its part.
 struct Parameter {
@@ -56,7 +86,7 @@ struct Parameter {
 
 // One member of a network that is trained, and its target.
 template <typename Kernel>
-struct Pupil {
+struct Trainee {
     const Passes<Kernel>& passes;
     const Net<Kernel>&net, &target;
     const Trained& trained;
@@ -118,65 +148,81 @@ struct Pupil {
 };
 
 template <typename Kernel>
-void learn_from(const Sizes& s, const Rule& rule, const Networks& networks, const Trained& critic,
-                const Trained& actor, const Batches& batches, char* scratch, float* critic_flat,
-                float* actor_flat, const Results& results) {
-    const Learner<Kernel> learner(s, networks, scratch);
-    std::vector<Pupil<Kernel>> critics;
+void learn_from(const Call& call, const Sizes& s, const Tensors& tensors, char* scratch) {
+    const double bound = call.bounded ? -1.0 / (1.0 - call.gamma) : -INFINITY;
+    const Rule rule{float(call.gamma), float(call.noise_clip), float(bound),
+                    call.bounded ? 0.0f : INFINITY, float(call.action_l2)};
+    const Trained &critic = tensors.critic, &actor = tensors.actor;
+    const Learner<Kernel> learner(s, {actor.values, critic.values, actor.targets, critic.targets},
+                                  scratch);
+    std::vector<Trainee<Kernel>> critics;
     for (int e = 0; e < s.members; ++e)
-        critics.push_back({learner.regression, learner.critics[e], learner.target_critics[e], critic, e,
-                           Gradients(critic_flat, s, s.members, e, s.inputs + s.actions, 1)});
-    const Pupil<Kernel> pupil{learner.ascent, learner.actor, learner.target_actor, actor, 0,
-                              Gradients(actor_flat, s, 1, 0, s.inputs, s.actions)};
-    double* const actor_terms = results.terms + int64_t(s.members) * s.batch;
+        critics.push_back(
+            {learner.regression, learner.critics[e], learner.target_critics[e], critic, e,
+             Gradients(learner.critic_gradients, s, s.members, e, s.inputs + s.actions, 1)});
+    const Trainee<Kernel> trainee{learner.ascent, learner.actor, learner.target_actor, actor, 0,
+                                  Gradients(learner.actor_gradients, s, 1, 0, s.inputs, s.actions)};
 
     in_threads(s.threads, [&](Thread thread) {
-        const Duty duty(s.members, thread);
+        const WorkShare share(s.members, thread);
         learner.actor.prepare(true, thread);
         learner.target_actor.prepare(false, thread);
-        duty.each([&](int e) {
-            learner.critics[e].prepare(true, duty.thread);
-            learner.target_critics[e].prepare(false, duty.thread);
+        share.each([&](int e) {
+            learner.critics[e].prepare(true, share.thread);
+            learner.target_critics[e].prepare(false, share.thread);
         });
-        meet();
-        for (int u = 0, ascents = 0; u < batches.count; ++u) {
-            const Sample sample = sample_at(batches, s, u);
-            const bool ascend = (batches.number + u) % batches.policy_delay == 0;
-            learner.regress(thread, rule, sample, results.q + int64_t(u) * s.batch,
-                            int64_t(batches.count) * s.batch, results.terms,
+        barrier();
+        for (int u = 0, ascents = 0; u < call.updates; ++u) {
+            const Sample sample = tensors.sample(s, u);
+            const bool ascend = (call.phase + u + 1) % call.policy_delay == 0;
+            learner.regress(thread, rule, sample, tensors.q + int64_t(u) * s.batch,
+                            int64_t(call.updates) * s.batch,
                             [&](int e, const Trace<Kernel>& trace) {
-                                critics[e].move(duty.thread, u + 1, &trace);
+                                critics[e].move(share.thread, u + 1, &trace);
                             });
-            if (!ascend) pupil.move(thread, 0, nullptr);
-            meet();
+            if (!ascend) trainee.move(thread, 0, nullptr);
+            barrier();
             if (thread.number == 0)
-                results.critic_losses[u] = sum(results.terms, s.members * s.batch) / s.batch;
+                tensors.critic_losses[u] = sum(learner.critic_terms, s.members * s.batch) / s.batch;
             if (!ascend) continue;
             ++ascents;
-            learner.ascend(thread, rule, sample.inputs, actor_terms,
-                           [&](const Trace<Kernel>& trace) { pupil.move(thread, ascents, &trace); });
-            meet();
-            if (thread.number == 0) results.actor_losses[ascents - 1] = sum(actor_terms, s.batch);
+            learner.ascend(thread, rule, sample.inputs, [&](const Trace<Kernel>& trace) {
+                trainee.move(thread, ascents, &trace);
+            });
+            barrier();
+            if (thread.number == 0)
+                tensors.actor_losses[ascents - 1] = sum(learner.actor_terms, s.batch);
         }
     });
+}
+
+Sizes sizes_of(const Call& call) {
+    return {call.batch,  call.inputs,  call.actions, call.hidden,
+            call.layers, call.critics, call.threads};
 }
 
 }  // namespace
 
 extern "C" {
 
-// As many updates as there are batches. Gradients: room for those of the critics and of the actor.
-void learn(const Sizes* s, int32_t reduced, const Rule* rule, const Networks* networks,
-           const Trained* critic, const Trained* actor, const Batches* batches, char* scratch,
-           float* critic_gradients, float* actor_gradients, const Results* results) {
-    const auto compute = reduced ? learn_from<Reduced> : learn_from<Full>;
-    compute(*s, *rule, *networks, *critic, *actor, *batches, scratch, critic_gradients,
-            actor_gradients, *results);
-    const int last = batches->number + batches->count - 1, delay = batches->policy_delay;
-    const int ascents = last / delay - (batches->number - 1) / delay;
-    for (int t = 0; t < 2 * (s->layers + 1); ++t) {
-        *critic->steps[t] += batches->count;
-        *actor->steps[t] += ascents;
+int64_t sizeof_call() { return sizeof(Call); }
+
+// Bytes of scratch, aligned to 64, that `learn` needs.
+int64_t scratch_size(const Call* call) {
+    const Sizes sizes = sizes_of(*call);
+    return BEYOND + (call->reduced ? Learner<Reduced>(sizes, {}, nullptr).arena.used
+                                   : Learner<Full>(sizes, {}, nullptr).arena.used);
+}
+
+// As many updates as there are batches. Tensors are contiguous, and as struct Tensors orders them.
+void learn(const Call* call, void* const* addresses, char* scratch) {
+    const Sizes sizes = sizes_of(*call);
+    const Tensors tensors(*call, sizes, addresses);
+    (call->reduced ? learn_from<Reduced> : learn_from<Full>)(*call, sizes, tensors, scratch);
+    const int64_t ascents = (call->phase + call->updates) / call->policy_delay;
+    for (int t = 0; t < sizes.parameters(); ++t) {
+        *tensors.critic.steps[t] += call->updates;
+        *tensors.actor.steps[t] += ascents;
     }
 }
 

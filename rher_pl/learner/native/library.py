@@ -1,68 +1,161 @@
-"""The library in C++: building it, finding it again, and handing tensors to it."""
+"""The library in C++: built for this machine, kept in a folder of the user's own, and loaded.
+
+``$XDG_CACHE_HOME/rher_pl/native`` (``~/.cache`` if that is not set) holds one file for each source,
+compiler, set of flags and kind of CPU. What another user could have written is never loaded.
+"""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import hashlib
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
 from functools import cache
 from pathlib import Path
-from subprocess import SubprocessError
-from typing import Any
 
-import torch
-from torch import Tensor
-
-FLAGS = ("-ftree-loop-vectorize", "-ffp-contract=fast", "-fno-math-errno")
-"""PyTorch's builder leaves loops as they are, since its own are written in vectors."""
-
-SOURCES = (
-    *("work.h", "numbers.h", "kernels.h", "passes.h", "td3.h", "steps.h"),
-    *("gradients.cpp", "steps.cpp", "learning.cpp", "acting.cpp"),
+FLAGS = (
+    *("-std=c++20", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"),
+    *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
 )
-"""Read as one, in this order."""
+SEAL = hashlib.sha256().digest_size
+"""Bytes of the digest behind a library's own; loaders read no further than those."""
 
 
-class Sizes(ctypes.Structure):
-    """Of a batch and of the networks that see it; see ``work.h``."""
+class Unavailable(RuntimeError):
+    """There is no library on this machine; says why in a few words."""
+
+
+class Call(ctypes.Structure):
+    """Sizes and settings of a call, as in ``learning.cpp``."""
 
     _fields_ = [
-        (name, ctypes.c_int32)
-        for name in ("batch", "inputs", "actions", "hidden", "layers", "members", "threads")
+        *[(name, ctypes.c_int32) for name in ("batch", "inputs", "actions", "hidden", "layers")],
+        *[(name, ctypes.c_int32) for name in ("critics", "threads", "reduced")],
+        *[(name, ctypes.c_int32) for name in ("updates", "bounded")],
+        *[(name, ctypes.c_int64) for name in ("phase", "policy_delay")],
+        *[(name, ctypes.c_double) for name in ("gamma", "noise_clip", "action_l2")],
+        *[(name, ctypes.c_double) for name in ("tau", "average_rate")],
+        *[(name, ctypes.c_double * 4) for name in ("critic_adam", "actor_adam")],
     ]
 
 
+def load() -> ctypes.CDLL:
+    """The library, found or built; that takes seconds once.
+
+    Raises:
+        Unavailable: there is no compiler, or it fails.
+    """
+    found = _find_or_build()
+    if isinstance(found, str):
+        raise Unavailable(found)
+    return found
+
+
+def is_available() -> bool:
+    """Whether :func:`load` succeeds on this machine."""
+    return not isinstance(_find_or_build(), str)
+
+
 @cache
-def load() -> ctypes.CDLL | None:
-    """Build the library with PyTorch's own builder, or find it in its cache; None if it cannot."""
-    # What is built for one kind of CPU is not to be found in the cache by another.
-    source = f"// {torch.cpu.get_capabilities()}\n" + "".join(
-        Path(__file__).with_name(name).read_text() for name in SOURCES
-    )
+def _find_or_build() -> ctypes.CDLL | str:
+    """The library, or why there is none."""
     try:
-        library: Any = _build(source)
-    except (OSError, RuntimeError, SubprocessError):  # whatever it is, others do the same work
+        compiler = _compiler()
+        name = f"{_identity(compiler)}.so"
+        folder = _own_folder()
+        found = _open(folder / name) if folder else None
+        if found is None:
+            found = _build(compiler, folder, name)
+    except (OSError, subprocess.SubprocessError, Unavailable) as error:
+        return " ".join(str(error).split())[:200]
+    return found
+
+
+def _compiler() -> list[str]:
+    """Its command with all flags; ``RHER_NATIVE_FLAGS`` adds some."""
+    chosen = os.environ.get("CXX")
+    for words in [shlex.split(chosen)] if chosen else [["g++"], ["clang++"], ["c++"]]:
+        if words and shutil.which(words[0]):
+            return [*words, *FLAGS, *shlex.split(os.environ.get("RHER_NATIVE_FLAGS", ""))]
+    raise Unavailable(f"there is no C++ compiler ({chosen or 'g++, clang++ or c++'})")
+
+
+def _identity(compiler: list[str]) -> str:
+    """Digest of sources, flags, and what the compiler says of itself and of this CPU."""
+    macros = _run([*compiler, "-E", "-dM", "-x", "c++", os.devnull])
+    sources = [path.read_bytes() for path in sorted(_sources())]
+    parts = [*sources, " ".join(compiler).encode(), macros]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def _sources() -> list[Path]:
+    here = Path(__file__).parent
+    return [*here.glob("*.h"), *here.glob("*.cpp")]
+
+
+def _run(command: list[str]) -> bytes:
+    done = subprocess.run(command, capture_output=True, timeout=600)
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").splitlines() or ["no message"]
+        error = next((line for line in lines if "error" in line), lines[0])
+        raise Unavailable(f"{command[0]} fails: {error}")
+    return done.stdout
+
+
+def _own_folder() -> Path | None:
+    """Where libraries are kept; None if it is not, or cannot be made, the user's own."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    folder = base / "rher_pl" / "native"
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        for part in (folder.parent, folder):
+            part.mkdir(mode=0o700, exist_ok=True)
+            info = part.lstat()
+            if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
+                raise PermissionError(f"{part} is not this user's own folder")
+            part.chmod(0o700)
+        return folder
+    except OSError as error:
+        print(f"warning: {error}: the C++ learner is built anew for this run", file=sys.stderr)
         return None
-    library.scratch_size.restype = ctypes.c_int64
-    library.acting_scratch_size.restype = ctypes.c_int64
-    library.critic_gradients.restype = ctypes.c_double
-    library.actor_gradients.restype = ctypes.c_double
+
+
+def _build(compiler: list[str], folder: Path | None, name: str) -> ctypes.CDLL:
+    """Compile and load; keep what was built in ``folder`` if there is one."""
+    with tempfile.TemporaryDirectory(prefix="rher_pl-", dir=folder) as private:
+        built = Path(private) / name
+        _run([*compiler, str(Path(__file__).with_name("learning.cpp")), "-o", str(built)])
+        content = built.read_bytes()
+        built.write_bytes(content + hashlib.sha256(content).digest())
+        built.chmod(0o600)
+        # Loaded here: a path from which something was loaded before gives that again.
+        library = _open(built)
+        if library is None:
+            raise Unavailable(f"what {compiler[0]} built cannot be loaded")
+        if folder is not None:
+            os.replace(built, folder / name)
     return library
 
 
-def _build(source: str) -> Any:
-    from torch._inductor.codecache import CppCodeCache
-
-    try:  # trying out which vectors a compiler knows takes a second, and is for what PyTorch writes
-        return CppCodeCache.load(source, extra_flags=FLAGS, needs_vec_isa=False)
-    except TypeError:  # a PyTorch that does not ask
-        return CppCodeCache.load(source, extra_flags=FLAGS)
-
-
-def pointer(value: Tensor) -> ctypes.c_void_p:
-    """Where a tensor's values are."""
-    return ctypes.c_void_p(value.data_ptr())
-
-
-def pointers(values: Sequence[Tensor]) -> ctypes.Array:
-    """Where the values of each tensor are."""
-    return (ctypes.c_void_p * len(values))(*[value.data_ptr() for value in values])
+def _open(path: Path) -> ctypes.CDLL | None:
+    """The library in a file that is the user's own, whole, and of this source; else None."""
+    try:
+        # A link is not followed, and a pipe not waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            info = os.fstat(descriptor)
+            own = stat.S_ISREG(info.st_mode) and info.st_uid == os.getuid()
+            content = file.read() if own and not info.st_mode & 0o022 else b""
+        if hashlib.sha256(content[:-SEAL]).digest() != content[-SEAL:]:
+            return None
+        library = ctypes.CDLL(str(path))
+        library.scratch_size.restype = ctypes.c_int64
+        library.learn.restype = None
+        return library if library.sizeof_call() == ctypes.sizeof(Call) else None
+    except (OSError, AttributeError):
+        return None

@@ -1,6 +1,14 @@
 // The two types that hidden layers are computed in. Both are handled in units of four bytes: one
 // float32, or two neighbours in bfloat16, whose products one instruction adds up in float32.
 
+#pragma once
+
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
+#include "work.h"
+
 namespace {
 
 typedef float Vector __attribute__((vector_size(4 * LANES)));
@@ -66,8 +74,6 @@ struct Float32 {
 };
 
 #ifdef __AVX512BF16__
-
-#include <immintrin.h>
 
 struct BFloat16 {
     using Number = uint16_t;

@@ -1,5 +1,9 @@
 // A network's passes over a batch, forward and back, by rows, and the gradients of its weights.
 
+#pragma once
+
+#include "kernels.h"
+
 namespace {
 
 float dot(const float* a, const float* b, int n) {
@@ -192,16 +196,7 @@ struct Passes {
             Kernel::backward(range, d[l], net.weights[l], h[l - 1], d[l - 1]);
     }
 
-    // A thread's share of all gradients of a member.
-    void gradients(Thread thread, const Trace<Kernel>& trace, const Gradients& to) const {
-        for (int l = 0; l < s.layers; ++l) {
-            const Matrix& x = trace.before(l);
-            Kernel::weight_gradient(thread.share(x.width), x, trace.d[l], to.parameters[2 * l]);
-        }
-        small_gradients(thread, trace, to);
-    }
-
-    // Those of biases and of the head.
+    // A thread's share of the gradients of biases and of the head.
     void small_gradients(Thread thread, const Trace<Kernel>& trace, const Gradients& to) const {
         const Range units = thread.share(s.hidden, PANEL);
         const int outputs = trace.outputs;

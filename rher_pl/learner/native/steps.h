@@ -1,15 +1,16 @@
 // Steps of some numbers: Adam (Kingma and Ba, arXiv 1412.6980) and Polyak averages. Not inlined, so that
-// a compiler has no occasion to round differently in different places.
+// no compiler rounds differently in different places.
 
-extern "C" {
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+namespace {
 
 struct AdamRule {
     double rate, beta1, beta2, epsilon;
 };
-
-}  // extern "C"
-
-namespace {
 
 // Adam's step of some number, from 1.
 struct Adam {

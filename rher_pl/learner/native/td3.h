@@ -3,9 +3,13 @@
 // Threads share the critics. If each has a team of its own, its weights and all that is computed of it
 // stay near the cores of that team: cores of different clusters are slow to see what others wrote. Of
 // the rest a thread takes a share of the rows through a whole pass, and then a share of the gradients
-// of weights. Threads meet a few times a pass, not once an operation, and no sum depends on how many
+// of weights. Threads wait for each other a few times a pass, not once an operation, and no sum depends on how many
 // they are. Heads, targets and losses are float32. NaN goes through every step, so that a diverged
 // network is seen in its loss.
+
+#pragma once
+
+#include "passes.h"
 
 namespace {
 
@@ -129,54 +133,60 @@ struct Learner {
     std::vector<Net<Kernel>> critics, target_critics;
     CriticPasses<Kernel> regression;
     ActorPasses<Kernel> ascent;
+    float *critic_gradients, *actor_gradients;
+    double *critic_terms, *actor_terms;  // of the losses, [members, batch] and [batch]
 
     Learner(const Sizes& s, const Networks& n, char* base)
         : s(s), arena{base}, actor(arena, s, n.actor, 0, s.inputs, s.actions),
           target_actor(arena, s, n.target_actor, 0, s.inputs, s.actions),
           critics(members(n.critic)), target_critics(members(n.target_critic)),
-          regression(s, arena), ascent(s, arena) {}
+          regression(s, arena), ascent(s, arena),
+          critic_gradients(arena.take<float>(s.members * s.numbers(s.inputs + s.actions, 1))),
+          actor_gradients(arena.take<float>(s.numbers(s.inputs, s.actions))),
+          critic_terms(arena.take<double>(int64_t(s.members) * s.batch)),
+          actor_terms(arena.take<double>(s.batch)) {}
 
     // Regress all critics on the clipped double-Q target: calls learn(e, trace) in the threads of each
-    // critic e. Values are at q[e * next_q], squared errors at errors[e * batch].
+    // critic e. Values are at q[e * next_q], squared errors are the critics' terms.
     template <typename Learn>
     void regress(Thread thread, const Rule& rule, const Sample& sample, float* q, int64_t next_q,
-                 double* errors, Learn learn) const {
+                 Learn learn) const {
         const CriticPasses<Kernel>& passes = regression;
-        const Duty duty(s.members, thread);
-        const Range rows = passes.own_rows(thread), own = passes.own_rows(duty.thread);
+        const WorkShare share(s.members, thread);
+        const Range rows = passes.own_rows(thread), own = passes.own_rows(share.thread);
         float* buffer = passes.buffer(thread);
         passes.load_next(rows, rule, sample, target_actor, buffer);
         passes.load(rows, sample.inputs, sample.action, passes.joined, buffer);
-        meet();
-        duty.each([&](int e) { passes.judge_next(own, e, target_critics[e], buffer); });
-        meet();
-        duty.each([&](int e) {
+        barrier();
+        share.each([&](int e) { passes.judge_next(own, e, target_critics[e], buffer); });
+        barrier();
+        share.each([&](int e) {
             const Net<Kernel>& net = critics[e];
             const Layers<Kernel> &h = passes.h[e], &d = passes.d[e];
             passes.forward(own, net, passes.joined, h);
             passes.apply_head(own, net, h.back(), passes.slopes[e], buffer);
-            passes.regress(own, e, rule, sample, q + e * next_q, errors + int64_t(e) * s.batch);
+            passes.regress(own, e, rule, sample, q + e * next_q,
+                           critic_terms + int64_t(e) * s.batch);
             passes.backward(own, net, passes.slopes[e], h, d, buffer);
-            duty.meet();
+            share.barrier();
             learn(e, Trace<Kernel>{passes.joined, h, d, passes.slopes[e], 1});
         });
     }
 
     // Ascend the first critic's value of the actor's own actions, TD3 equation 15, less their squares:
-    // calls learn(trace) in each thread. Terms of the loss are in losses [batch].
+    // calls learn(trace) in each thread.
     template <typename Learn>
-    void ascend(Thread thread, const Rule& rule, const float* inputs, double* losses,
-                Learn learn) const {
+    void ascend(Thread thread, const Rule& rule, const float* inputs, Learn learn) const {
         const ActorPasses<Kernel>& passes = ascent;
         const Range rows = passes.own_rows(thread);
         float* buffer = passes.buffer(thread);
         passes.load(rows, inputs, nullptr, passes.inputs, buffer);
         passes.act(rows, actor, passes.inputs, passes.h, buffer);
         passes.load(rows, inputs, passes.action, passes.joined, buffer);
-        passes.judge(rows, critics[0], losses, buffer);
-        passes.penalise(rows, rule.action_l2, losses);
+        passes.judge(rows, critics[0], actor_terms, buffer);
+        passes.penalise(rows, rule.action_l2, actor_terms);
         passes.backward(rows, actor, passes.slopes, passes.h, passes.d, buffer);
-        meet();
+        barrier();
         learn(Trace<Kernel>{passes.inputs, passes.h, passes.d, passes.slopes, s.actions});
     }
 

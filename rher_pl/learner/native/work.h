@@ -1,6 +1,8 @@
 // Sizes, memory, and how work is divided among threads. All memory is row-major; weights are
 // [in, out] as in perceptron.py.
 
+#pragma once
+
 #include <omp.h>
 
 #include <algorithm>
@@ -10,10 +12,18 @@
 #include <numeric>
 #include <vector>
 
-extern "C" {
+namespace {
 
 struct Sizes {
     int32_t batch, inputs, actions, hidden, layers, members, threads;
+
+    int parameters() const { return 2 * (layers + 1); }  // a weight and a bias of each layer
+
+    // Numbers in one member of a network.
+    int64_t numbers(int in, int out) const {
+        return int64_t(in + 1) * hidden + (layers - 1) * int64_t(hidden + 1) * hidden +
+               int64_t(hidden + 1) * out;
+    }
 };
 
 struct Rule {
@@ -31,10 +41,6 @@ struct Sample {
     const float *inputs, *action, *next_inputs, *noise, *reward;
     const uint8_t* terminated;
 };
-
-}  // extern "C"
-
-namespace {
 
 #ifdef __AVX512F__
 constexpr int LANES = 16;  // floats in a vector
@@ -72,17 +78,17 @@ void in_threads(int threads, Work work) {
 }
 
 // All threads wait here for each other.
-void meet() {
+void barrier() {
 #pragma omp barrier
 }
 
 // What a thread does of `things` that are alike: some of them, each with the threads of its team. Where
 // each thing has a team of its own, what belongs to it stays near the cores of that team.
-struct Duty {
+struct WorkShare {
     Range things;
     Thread thread;  // in its team
 
-    Duty(int count, Thread all) : things{0, count}, thread(all) {
+    WorkShare(int count, Thread all) : things{0, count}, thread(all) {
         if (all.count % count != 0) return;
         const int size = all.count / count, team = all.number / size;
         things = {team, team + 1}, thread = {all.number % size, size};
@@ -94,8 +100,8 @@ struct Duty {
     }
 
     // Threads of the team wait for each other. All teams do so equally often.
-    void meet() const {
-        if (thread.count > 1) ::meet();
+    void barrier() const {
+        if (thread.count > 1) ::barrier();
     }
 };
 

@@ -1,0 +1,172 @@
+"""Which engine does the updates, and whether it computes what TD3 in Python says."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rher_pl.choices import Engine
+from rher_pl.errors import ConfigError
+from rher_pl.learner.batches import random_batches
+from rher_pl.learner.compiled import CompiledTD3, require_compiler
+from rher_pl.learner.native.learner import NativeTD3
+from rher_pl.learner.native.library import Unavailable, load
+from rher_pl.learner.td3 import TD3, TD3Settings
+from rher_pl.networks.actor_critic import NetworkSizes
+
+TOLERANCE = 1e-3
+"""Of the norm of what should have come out; rounding in float32 is far below."""
+
+TRIAL = TD3Settings(
+    gamma=0.9, tau=0.3, learning_rate=0.01, noise_clip=0.3, action_l2=0.7, average_rate=0.2
+)
+"""Settings that are no defaults, as a default may be what an engine has in place of a setting."""
+
+
+def with_engine(td3: TD3, engine: Engine, device: torch.device | None = None) -> TD3:
+    """The same networks, optimizers and settings, learning with ``engine``; drop ``td3`` itself.
+
+    Engines stand in for :class:`TD3`, and only after they agreed with it. A class that is derived
+    from it runs as it is written. Where eager PyTorch runs instead, one line says so.
+
+    Args:
+        td3: with the ``compute_type`` of the run.
+        engine: auto is native where that is possible, else eager.
+        device: where it will train, if it is not there yet.
+
+    Raises:
+        ConfigError: this machine, or these networks, cannot have the engine that was asked for.
+    """
+    device = device or td3.device
+    if type(td3) not in (TD3, CompiledTD3, NativeTD3):
+        if engine in (Engine.compile, Engine.native):
+            raise ConfigError(
+                f"engine {engine.value} does what TD3 does, not what {type(td3).__name__} does: "
+                "write engine eager"
+            )
+        return td3
+    if engine == Engine.compile:
+        require_compiler()
+        return _after_trial(CompiledTD3, td3, device)
+    if engine == Engine.eager:
+        return _in_class(TD3, td3)
+    obstacle = NativeTD3.obstacle(td3.sizes, td3.compute_type, device)
+    if obstacle is None:
+        try:
+            load()
+            return _after_trial(NativeTD3, td3, device)
+        except Unavailable as error:
+            obstacle = str(error)
+            if engine == Engine.auto:
+                _say(f"no learner in C++: {error}; PyTorch computes the updates, more slowly")
+    if engine == Engine.native:
+        raise ConfigError(f"engine native is not possible: {obstacle}; write engine auto")
+    return _in_class(TD3, td3)
+
+
+def _after_trial(kind: type[TD3], td3: TD3, device: torch.device) -> TD3:
+    """``td3`` as one of ``kind``, if that agrees with the Python of TD3 as it is now."""
+    found, expected = trial(kind, td3.sizes, device, td3.bounded_target)
+    batches = random_batches(td3.sizes, 2, 32, torch.Generator().manual_seed(0))
+    try:
+        same = agrees(found, expected, {k: v.to(device) for k, v in batches.items()})
+    except torch._dynamo.exc.TorchDynamoException:  # torch.compile cannot trace what is written
+        same = False
+    if not same:
+        _say(
+            f"engine {found.engine.value} does not compute what the Python of TD3 says; PyTorch "
+            "computes the updates, more slowly (engine eager leaves this line out)"
+        )
+    return _in_class(kind if same else TD3, td3)
+
+
+def trial(
+    kind: type[TD3], sizes: NetworkSizes, device: torch.device, bounded_target: bool = True
+) -> tuple[TD3, TD3]:
+    """One of ``kind`` and a TD3 of the same random weights and optimizers' state.
+
+    Targets differ from the networks, and Q lies inside its bounds, or it could not be seen that
+    one is taken for the other. PyTorch's own generator stands still.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        expected = TD3(sizes, TRIAL)
+        expected.bounded_target = bounded_target
+        with torch.no_grad():
+            for parameter in expected.parameters():
+                parameter.add_(0.05 * torch.randn_like(parameter))
+            for critic in (expected.critic, expected.target_critic):
+                critic.net.layers()[-1][1].sub_(3.0)
+    for optimizer, betas in (
+        (expected.critic_optimizer, (0.8, 0.95)),
+        (expected.actor_optimizer, (0.7, 0.9)),
+    ):
+        # A large epsilon: a tiny one makes rounding of a vanishing gradient a whole step.
+        optimizer.param_groups[0].update(betas=betas, eps=1e-3)
+    expected.actor_optimizer.param_groups[0]["lr"] = 0.003
+    found = _in_class(kind, copy.deepcopy(expected.to(device)))
+    if isinstance(found, CompiledTD3):
+        found.backend = "eager"  # traced, but not made into machine code
+    return found, expected
+
+
+def agrees(
+    found: TD3, expected: TD3, batches: dict[str, Tensor], tolerance: float = TOLERANCE
+) -> bool:
+    """Whether two learners that are equal still are after ``batches``, but for rounding.
+
+    Metrics, and the changes of weights, averages and optimizers' state, may each differ by
+    ``tolerance`` of their norm; NaN agrees with NaN.
+    """
+    before = [value.clone() for value in changing(expected)]
+    wanted, given = expected.learn(batches), found.learn(batches)
+    if wanted.keys() != given.keys() or found.updates != expected.updates:
+        return False
+    ours, theirs = [found_value for found_value in changing(found)], changing(expected)
+    pairs = [(given[name], wanted[name]) for name in wanted]
+    pairs += [(a - start, b - start) for a, b, start in zip(ours, theirs, before, strict=True)]
+    return all(_close(a, b, tolerance) for a, b in pairs)
+
+
+def _close(found: Tensor, expected: Tensor, tolerance: float) -> bool:
+    if found.shape != expected.shape or not found.isnan().equal(expected.isnan()):
+        return False
+    difference = (found - expected).nan_to_num().norm()
+    return bool(difference <= tolerance * expected.nan_to_num().norm())
+
+
+def changing(td3: TD3) -> list[Tensor]:
+    """All that updates change: weights, averages, and the optimizers' state."""
+    optimizers = (td3.critic_optimizer, td3.actor_optimizer)
+    states = [state for optimizer in optimizers for state in optimizer.state.values()]
+    kept = [value for state in states for value in state.values() if isinstance(value, Tensor)]
+    return [*(parameter.detach() for parameter in td3.parameters()), *kept]
+
+
+def warm_up(td3: TD3, batch_sizes: Sequence[int]) -> None:
+    """Make the machine code for batches of these sizes now; nothing that was learned changes."""
+    if td3.engine != Engine.compile:
+        return
+    updates, tensors = td3.updates, changing(td3)
+    kept = [value.clone() for value in tensors]
+    for size in batch_sizes:
+        batches = random_batches(td3.sizes, td3.policy_delay, size, torch.Generator())
+        td3.learn({k: v.to(td3.device) for k, v in batches.items()})
+    td3.updates = updates
+    for value, before in zip(tensors, kept, strict=True):
+        value.copy_(before)
+
+
+def _in_class(kind: type[TD3], td3: TD3) -> TD3:
+    """The same object's contents as one of another class, which adds nothing to them."""
+    other = kind.__new__(kind)
+    other.__dict__.update(td3.__dict__)
+    return other
+
+
+def _say(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr)
