@@ -1,8 +1,6 @@
 """The batched Fetch environment against Gymnasium's own, compared without tolerances."""
 
-import io
-import json
-from collections.abc import Callable
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -176,50 +174,25 @@ def test_partial_reset_leaves_the_other_environments_alone() -> None:
     assert batch["truncated"].flatten().tolist() == [True, False, True]
 
 
-def as_saved(state: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The state after JSON and after a checkpoint that holds only plain types."""
-    file = io.BytesIO()
-    torch.save(json.loads(json.dumps(state)), file)
-    file.seek(0)
-    saved: list[dict[str, Any]] = torch.load(file, weights_only=True)
-    return saved
+def test_a_row_without_a_new_seed_goes_on_with_its_generator() -> None:
+    env, reference = (
+        FetchEnv("FetchPush-v4", 2, dtype=torch.float64),
+        gymnasium.make("FetchPush-v4"),
+    )
+    env.set_seeds([5, 6])
+    state, starts = env.reset(), [reference.reset(seed=5)[0], reference.reset()[0]]
+    assert torch.equal(state["observation"][0], torch.from_numpy(starts[0]["observation"]))
+    env.set_seeds([5, 6])
+    first = torch.tensor([[True], [False]])
+    env.reset(state.set("_reset", first))
+    state = env.reset(state.set("_reset", first))
+    assert torch.equal(state["observation"][0], torch.from_numpy(starts[1]["observation"]))
+    assert torch.equal(env.reset()["observation"][1], env_start(6))
 
 
-@pytest.mark.parametrize(
-    "prepare",
-    [
-        pytest.param(lambda env: None, id="when new"),
-        pytest.param(lambda env: play(env, 50), id="after an episode"),
-        pytest.param(lambda env: play(env, 7), id="within an episode"),
-        pytest.param(lambda env: (env.reset(), env.set_seeds([5, 6])), id="after new seeds"),
-    ],
-)
-def test_restored_rng_state_starts_the_same_next_episode(
-    prepare: Callable[[FetchEnv], Any],
-) -> None:
-    env = FetchEnv("FetchPush-v4", 2, seed=1, dtype=torch.float64)
-    prepare(env)
-    state = as_saved(env.rng_state())
-    expected = [play(env, 50), play(env, 5)]
-
-    other = FetchEnv("FetchPush-v4", 2, seed=99, dtype=torch.float64)
-    assert not torch.equal(play(other, 50), expected[0])
-    other.set_rng_state(state)
-    assert other.rng_state() == state
-    assert torch.equal(play(other, 50), expected[0])
-    assert torch.equal(play(other, 5), expected[1])
-
-
-def test_rng_state_after_a_reset_starts_that_episode_again() -> None:
-    env = FetchEnv("FetchPush-v4", 2, seed=1, dtype=torch.float64)
-    env.reset()
-    start = env.reset()
-    state = as_saved(env.rng_state())
-    other = FetchEnv("FetchPush-v4", 2, seed=99, dtype=torch.float64)
-    other.set_rng_state(state)
-    assert (other.reset() == start).all()
-    assert other.rng_state() == state
-    assert (other.reset() == env.reset()).all()
+def env_start(seed: int) -> Tensor:
+    """Gymnasium's first observation [O] of a seed."""
+    return torch.from_numpy(gymnasium.make("FetchPush-v4").reset(seed=seed)[0]["observation"])
 
 
 class RandomPolicy(torch.nn.Module):
@@ -245,7 +218,7 @@ class CountingEnv(FetchEnv):
 
 def test_collector_yields_whole_episodes_and_wastes_none() -> None:
     env = CountingEnv("FetchPush-v4", 3, seed=4)
-    twin, restored = (FetchEnv("FetchPush-v4", 3, seed=4) for _ in range(2))
+    twin = FetchEnv("FetchPush-v4", 3, seed=4)
     collector = Collector(
         env,
         RandomPolicy(),
@@ -256,14 +229,12 @@ def test_collector_yields_whole_episodes_and_wastes_none() -> None:
     for number, batch in zip(range(1, 4), collector, strict=False):
         assert batch.batch_size == (3, 50)
         assert torch.equal(batch["observation"][:, 0], twin.reset()["observation"])
-        assert torch.equal(batch["observation"][:, 0], restored.reset()["observation"])
         assert torch.equal(batch["observation"][:, 1:], batch["next", "observation"][:, :-1])
         assert torch.equal(batch["desired_goals"], batch["next", "desired_goals"])
         truncated = batch["next", "truncated"].squeeze(-1)
         assert truncated[:, -1].all() and not truncated[:, :-1].any()
-        # The collector has already reset for the next batch, and the state allows for that.
+        # The collector has already reset for the next batch.
         assert (env.steps, env.resets) == (50 * number, number + 1)
-        restored.set_rng_state(env.rng_state())
     collector.shutdown()
 
 
@@ -271,8 +242,8 @@ def test_collector_yields_whole_episodes_and_wastes_none() -> None:
     ("arguments", "words"),
     [
         ({"task": "FetchPsuh-v4"}, "unknown task 'FetchPsuh-v4'.*FetchPush-v4"),
-        ({"num_envs": 0}, "num_envs is 0"),
-        ({"num_threads": 0}, "num_threads is 0"),
+        ({"num_envs": 0}, "num_envs must be at least 1, got 0"),
+        ({"num_threads": 0}, "num_threads must be at least 1, got 0"),
         ({"dtype": torch.float16}, "torch.float32 or torch.float64"),
     ],
 )
@@ -282,12 +253,28 @@ def test_bad_arguments_say_what_to_write(arguments: dict[str, Any], words: str) 
     assert "\n" not in str(raised.value)
 
 
-def test_wrong_number_of_seeds_or_states() -> None:
-    env = FetchEnv("FetchReach-v4", 2)
+def test_there_is_one_seed_for_each_environment() -> None:
     with pytest.raises(ValueError, match="3 seeds for 2 environments"):
-        env.set_seeds([1, 2, 3])
-    with pytest.raises(ValueError, match="1 states for 2 environments"):
-        env.set_rng_state(env.rng_state()[:1])
+        FetchEnv("FetchReach-v4", 2).set_seeds([1, 2, 3])
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_actions_of_another_size_are_refused(size: int) -> None:
+    env = FetchEnv("FetchReach-v4", 2)
+    state = env.reset().set("action", torch.zeros(2, size))
+    with pytest.raises(ValueError, match=rf"\(2, {size}\): it must be \(2, 4\)") as raised:
+        env.step(state)
+    assert "\n" not in str(raised.value)
+
+
+def test_closing_stops_the_threads() -> None:
+    before = set(threading.enumerate())
+    env = FetchEnv("FetchReach-v4", num_envs=3, num_threads=3)
+    env.rollout(3)
+    assert len(set(threading.enumerate()) - before) == 2 and not env.is_closed
+    for _ in range(2):
+        env.close()
+        assert set(threading.enumerate()) == before and env.is_closed
 
 
 @pytest.mark.parametrize("version", ["5.0.0", "10.2.1"])

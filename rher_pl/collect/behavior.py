@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -46,15 +47,16 @@ class BehaviorPolicy(TensorDictModuleBase):
     is reached the guide's share goes to the learner. Gaussian noise is added to all but random
     actions.
 
-    It acts with a copy of the policy, taken by :meth:`synchronize`, so that episodes can be
-    collected while the policy itself is being updated.
+    It acts with a copy of the policy, taken by :meth:`begin`, so that episodes can be collected
+    while the policy itself is being updated. What is random in an episode is drawn from the
+    episode's own seed: nothing depends on which row plays it.
 
     Args:
         policy: input encoder and actor, on any device; the copy is on the CPU.
         success: of each subtask; where the guide fades, its share is multiplied by the failure of
             the subtask that serves.
         exploration: shares and noise.
-        generator: the only source of randomness.
+        steps: T, env steps in an episode.
     """
 
     in_keys = ("observation", "achieved_goals", "desired_goals")
@@ -65,7 +67,7 @@ class BehaviorPolicy(TensorDictModuleBase):
         policy: RelayPolicy,
         success: MovingSuccess,
         exploration: Exploration,
-        generator: torch.Generator,
+        steps: int,
     ) -> None:
         super().__init__()
         self._trained = (policy, success)
@@ -74,14 +76,20 @@ class BehaviorPolicy(TensorDictModuleBase):
         self.relay = policy.relay.reaching(exploration.reached_distance)
         self._guided = torch.tensor([subtask.reach for subtask in self.relay.subtasks])
         self._bring = torch.tensor([self.relay.bring_of(s) for s in self.relay.indices])
-        self.generator = generator
-        self.only_random = True
-        """Set while the first episodes are collected."""
-        self.synchronize()
+        self.steps = steps
+        self.begin([], only_random=True)
 
     @torch.no_grad()
-    def synchronize(self) -> None:
-        """Act from now on as the policy and its success are at this moment."""
+    def begin(self, seeds: Sequence[int], only_random: bool = False) -> None:
+        """Play the next episodes, with the policy and its success as they are at this moment.
+
+        Args:
+            seeds: of the episodes, one for each row [N].
+            only_random: take random actions alone, as in the first episodes of a run.
+        """
+        self.only_random, self._step = only_random, 0
+        draws = [self._draw(seed) for seed in seeds]
+        self._draws = [torch.stack(each, dim=1) for each in zip(*draws)]  # [T, N, ...]
         policy, success = self._trained
         torch._foreach_copy_(_tensors(self.policy), _tensors(policy))
         fades = self.exploration.fading_guide
@@ -90,32 +98,39 @@ class BehaviorPolicy(TensorDictModuleBase):
         self.guided_from = torch.tensor([1.0 - share for share in shares])[self._bring]
         """Draw from which on the guide acts, for each subtask [S]."""
 
+    def _draw(self, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Who acts [T], random actions and noise [T, A] of an episode."""
+        generator = torch.Generator().manual_seed(seed)
+        size = (self.steps, self.policy.actor.action_size)
+        return (
+            torch.rand(self.steps, generator=generator),
+            torch.empty(size).uniform_(-1.0, 1.0, generator=generator),
+            torch.randn(size, generator=generator).mul_(self.exploration.exploration_noise),
+        )
+
     @torch.no_grad()
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Add to the states in ``tensordict`` [N] an ``action`` [N, A], the ``chooser`` [N, 1] of
         it, and the ``subtask`` [N, 1] that comes next there.
         """
         states = [tensordict[key] for key in self.in_keys]
-        size = (len(states[0]), self.policy.actor.action_size)
-        action = torch.empty(size).uniform_(-1.0, 1.0, generator=self.generator)
+        uniform, action, noise = (draws[self._step] for draws in self._draws)
+        self._step += 1
         following = self.relay.working_on(states[1], states[2])
         chooser = torch.full_like(following, int(Chooser.RANDOM))
         if not self.only_random:
-            chooser = self.choose(following)
+            chooser = self.choose(following, uniform)
             bring = self._bring[following]
             subtask = torch.where(chooser == Chooser.GUIDE, following, bring)
-            noise = torch.randn(size, generator=self.generator)
-            chosen = self.policy(*states, subtask)
-            chosen = (chosen + noise.mul_(self.exploration.exploration_noise)).clamp_(-1.0, 1.0)
+            chosen = (self.policy(*states, subtask) + noise).clamp_(-1.0, 1.0)
             action = torch.where((chooser == Chooser.RANDOM).unsqueeze(-1), action, chosen)
         tensordict["action"] = action
         tensordict["chooser"] = chooser.unsqueeze(-1)
         tensordict["subtask"] = following.unsqueeze(-1)
         return tensordict
 
-    def choose(self, following: Tensor) -> Tensor:
-        """Who acts, [N], where subtask ``following`` [N] comes next."""
-        uniform = torch.rand(following.shape, generator=self.generator)
+    def choose(self, following: Tensor, uniform: Tensor) -> Tensor:
+        """Who acts, [N], where subtask ``following`` [N] comes next; ``uniform`` [N] decides."""
         is_random = uniform < self.exploration.random_share
         chooser = torch.where(is_random, int(Chooser.RANDOM), int(Chooser.LEARNER))
         guided = self._guided[following] & (uniform >= self.guided_from[following])

@@ -12,36 +12,86 @@ from torchrl.collectors import Collector
 from torchrl.envs import EnvBase
 
 from rher_pl.collect.behavior import BehaviorPolicy
+from rher_pl.collect.seeds import Stream, episode_seeds
 from rher_pl.collect.threads import one_torch_thread
-from rher_pl.envs.checks import check_states
+from rher_pl.envs.checks import check_episodes, check_states
+from rher_pl.envs.episodes import empty_episode, require_episodes, whole_episodes
 from rher_pl.errors import TrainingError, fault
-
-COMMENTARY = ("chooser", "subtask")
-"""Who chose each action, and the subtask that came next there: logged only."""
 
 
 class EpisodeCollector:
     """Collects N whole episodes at a time, with the policy as it is when collection begins.
 
+    Episodes are numbered from 0, and each has its own seeds, a function of the run's seed and its
+    number. So the count of episodes is all that there is to remember.
+
     Args:
-        env: batched environment [N] whose episodes all last ``max_episode_steps``.
+        env: batched environment [N], see :mod:`rher_pl.envs.contract`.
         behavior_policy: who acts.
+        run_seed: at least 0.
         random_episodes: how many of the first episodes take random actions only.
     """
 
     def __init__(
-        self, env: EnvBase, behavior_policy: BehaviorPolicy, random_episodes: int = 0
+        self,
+        env: EnvBase,
+        behavior_policy: BehaviorPolicy,
+        run_seed: int,
+        random_episodes: int = 0,
     ) -> None:
         self.env = env
         self.behavior_policy = behavior_policy
+        self.run_seed = run_seed
         self.random_episodes = random_episodes
         self.episodes = 0
         """Episodes begun so far."""
         self._collector: Collector | None = None
         self._batches: Iterator[TensorDictBase] = iter(())
 
+    @property
+    def logged_only(self) -> list[str]:
+        """Keys [N, T, 1] of the policy that are told of collected episodes but not stored."""
+        return [key for key in self.behavior_policy.out_keys if key != "action"]
+
+    def collect(self) -> TensorDict:
+        """Rows [N] as in :mod:`rher_pl.envs.episodes`, and the keys that are ``logged_only``.
+
+        Raises:
+            TrainingError: if environment or policy fail, or break the contract.
+        """
+        return self._roll_out(self._begin())
+
+    def _begin(self) -> range:
+        """Number the next N episodes, which the policy gets ready for."""
+        numbers = range(self.episodes, self.episodes + self.env.num_envs)
+        self.episodes = numbers.stop
+        seeds = episode_seeds(self.run_seed, numbers, Stream.EXPLORATION)
+        self.behavior_policy.begin(seeds, only_random=numbers.start < self.random_episodes)
+        return numbers
+
+    def _roll_out(self, numbers: range) -> TensorDict:
+        if self._collector is None:
+            self._seed(numbers)
+            self._start()
+        # TorchRL resets for the following episodes before it hands out these.
+        self._seed(range(numbers.stop, numbers.stop + len(numbers)))
+        try:
+            with one_torch_thread():
+                frames = next(self._batches)  # [N, T]
+        except TrainingError:
+            raise
+        except Exception as error:  # an environment may fail in any way
+            raise TrainingError(f"collecting episodes failed: {fault(error)}") from error
+        check_states(frames, self.env)
+        check_states(frames["next"], self.env)
+        check_episodes(frames)
+        return whole_episodes(frames, self.logged_only)
+
+    def _seed(self, numbers: range) -> None:
+        self.env.set_seeds(episode_seeds(self.run_seed, numbers, Stream.ENVIRONMENT))
+
     def _start(self) -> None:
-        """Build the collector. That resets the environment, so randomness is restored before."""
+        """Build TorchRL's collector, which resets the environment."""
         self._collector = Collector(
             self.env,
             self.behavior_policy,
@@ -55,58 +105,21 @@ class EpisodeCollector:
         )
         self._batches = iter(self._collector)
 
-    def collect(self) -> TensorDict:
-        """Storage rows [N], plus ``COMMENTARY`` [N, T, 1]: what is told of them but not stored."""
-        self._synchronize()
-        return self._roll_out()
-
-    def _synchronize(self) -> None:
-        self.behavior_policy.only_random = self.episodes < self.random_episodes
-        self.behavior_policy.synchronize()
-        self.episodes += self.env.num_envs
-
-    def _roll_out(self) -> TensorDict:
-        if self._collector is None:
-            self._start()
-        try:
-            with one_torch_thread():
-                batch = next(self._batches)  # [N, T]
-        except TrainingError:
-            raise
-        except Exception as error:  # an environment may fail in any way
-            raise TrainingError(f"collecting episodes failed: {fault(error)}") from error
-        check_states(batch, self.env)
-        check_states(batch["next"], self.env)
-        return TensorDict(
-            {
-                "observation": _states(batch, "observation"),
-                "achieved_goals": _states(batch, "achieved_goals"),
-                "desired_goals": batch["desired_goals"][:, 0],
-                "action": batch["action"],
-                **{key: batch[key] for key in COMMENTARY},
-            },
-            batch_size=batch.batch_size[:1],
-        )
-
     def state_dict(self) -> dict[str, Any]:
-        """Randomness of environment and policy; exact at the end of a batch of episodes."""
-        return {
-            "env": self.env.rng_state(),
-            "policy": self.behavior_policy.generator.get_state(),
-            "episodes": self.episodes,
-        }
+        """Exact at the end of a batch of episodes."""
+        return {"episodes": self.episodes}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave; only before the first :meth:`collect`."""
         assert self._collector is None, "the episodes already begun cannot be taken back"
-        self.env.set_rng_state(state["env"])
-        self.behavior_policy.generator.set_state(state["policy"])
         self.episodes = state["episodes"]
 
     def close(self) -> None:
-        """Stop the collector and its environment."""
+        """Stop collector, environment and all of their threads; a second time does nothing."""
         if self._collector is not None:
-            self._collector.shutdown()
+            self._collector.shutdown(close_env=False)
+            self._collector, self._batches = None, iter(())
+        self.env.close(raise_if_closed=False)
 
 
 class PipelinedCollector(EpisodeCollector):
@@ -117,8 +130,14 @@ class PipelinedCollector(EpisodeCollector):
     learner, so the result depends on the seed alone, not on which of the two is faster.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        env: EnvBase,
+        behavior_policy: BehaviorPolicy,
+        run_seed: int,
+        random_episodes: int = 0,
+    ) -> None:
+        super().__init__(env, behavior_policy, run_seed, random_episodes)
         # A second pool of OpenMP threads would outnumber the cores and slow every operation down
         # threefold, so PyTorch gets one thread here.
         self._thread = ThreadPoolExecutor(1, "collector", torch.set_num_threads, (1,))
@@ -126,8 +145,7 @@ class PipelinedCollector(EpisodeCollector):
 
     def collect(self) -> TensorDict:
         episodes = super().collect() if self._next is None else self._next.result()
-        self._synchronize()
-        self._next = self._thread.submit(self._roll_out)
+        self._next = self._thread.submit(self._roll_out, self._begin())
         return episodes
 
     def state_dict(self) -> dict[str, Any]:
@@ -137,16 +155,12 @@ class PipelinedCollector(EpisodeCollector):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        if state["pending"] is not None:
-            pending = TensorDict(state["pending"], batch_size=[self.env.num_envs])
+        pending = state.get("pending")
+        if pending is not None:
+            count = require_episodes(pending, empty_episode(self.env))
             self._next = Future()
-            self._next.set_result(pending)
+            self._next.set_result(TensorDict(pending, batch_size=[count]))
 
     def close(self) -> None:
         self._thread.shutdown()
         super().close()
-
-
-def _states(batch: TensorDictBase, key: str) -> torch.Tensor:
-    """All T + 1 states of each episode, [N, T+1, ...]: the T current ones and the final one."""
-    return torch.cat([batch[key], batch["next", key][:, -1:]], dim=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
 
 
 class MovingSuccess:
@@ -28,10 +27,13 @@ class MovingSuccess:
         for recent, value in zip(self._recent, success, strict=True):
             recent.append(float(value))
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"recent": [list(recent) for recent in self._recent]}
+    @property
+    def recent(self) -> list[list[float]]:
+        """What the mean is over, of each subtask, oldest first."""
+        return [list(recent) for recent in self._recent]
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for recent, values in zip(self._recent, state["recent"], strict=True):
-            recent.clear()
-            recent.extend(values)
+    def restore(self, recent: Sequence[Sequence[float]]) -> None:
+        """Go on from what :attr:`recent` was."""
+        for mine, values in zip(self._recent, recent, strict=True):
+            mine.clear()
+            mine.extend(values)

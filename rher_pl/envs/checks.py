@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 from tensordict import TensorDictBase
+from torch import Tensor
 from torchrl.envs import EnvBase
 
+from rher_pl.envs.contract import STATE_KEYS, Ending
 from rher_pl.errors import TrainingError
-
-STATE_KEYS = ("observation", "achieved_goals", "desired_goals")
 
 
 def check_states(states: TensorDictBase, env: EnvBase) -> None:
@@ -41,3 +41,54 @@ def check_finite(states: TensorDictBase) -> None:
             row = int((~torch.isfinite(value)).flatten(1).any(1).nonzero()[0])
             kind = "NaN" if torch.isnan(value).any() else "Inf"
             raise TrainingError(f"{kind} in {key} of environment {row}")
+
+
+def check_episodes(frames: TensorDictBase) -> None:
+    """Whether frames [N, T] are one whole episode in each row, as the contract has it.
+
+    Raises:
+        TrainingError: says in which environment and after which step, and what to do.
+    """
+    after, steps = frames["next"], frames.batch_size[1]
+    flags = (after[key] for key in ("done", "terminated", "truncated") if key in after.keys())
+    ended = torch.stack(list(flags)).any(0).squeeze(-1)  # [N, T]
+    _refuse(
+        ended[:, :-1],
+        f"is done before the last of {steps} env steps, and would be reset alone: to end an "
+        "episode early, keep its state and set the key `ending`, see rher_pl/envs/contract.py",
+    )
+    _refuse(~ended[:, -1:], f"is not done after {steps} env steps, its max_episode_steps", steps)
+    goals = frames["desired_goals"]
+    _refuse(_differ(goals[:, 1:], goals[:, :-1]), "changes desired_goals within an episode")
+    if "ending" in after.keys():
+        _check_frozen(after)
+
+
+def _check_frozen(states: TensorDictBase) -> None:
+    """Whether rows of states [N, T] that have ended stay as they are."""
+    ending = states["ending"]
+    if ending.dtype != torch.uint8 or ending.shape[2:] != (1,) or ending.max() > max(Ending):
+        raise TrainingError(
+            f"the environment gives `ending` of shape {tuple(ending.shape)} and {ending.dtype} up "
+            f"to {ending.max()}: it must be [N, 1] uint8, at most {max(Ending)}"
+        )
+    over = ending[:, :-1, 0] != Ending.RUNNING
+    for key in ("ending", "observation", "achieved_goals"):
+        value = states[key]
+        _refuse(
+            over & _differ(value[:, 1:], value[:, :-1]),
+            f"has ended, but its {key} goes on changing: keep it until max_episode_steps",
+        )
+
+
+def _differ(one: Tensor, other: Tensor) -> Tensor:
+    """In which frames [N, T] two values [N, T, *] differ; NaN and Inf are reported elsewhere."""
+    numbers = one.isfinite() & other.isfinite()
+    return ((one != other) & numbers).flatten(2).any(-1)
+
+
+def _refuse(wrong: Tensor, what: str, first_step: int = 1) -> None:
+    """Raise :class:`TrainingError` if anything is ``wrong`` [N, T], where T counts from a step."""
+    if wrong.any():
+        row, time = wrong.nonzero()[0].tolist()
+        raise TrainingError(f"environment {row} {what} (after step {time + first_step})")

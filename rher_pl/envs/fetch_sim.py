@@ -8,7 +8,7 @@ left for each row but MuJoCo, which needs no interpreter lock. What depends on t
 environment is lent the state and generator of a row.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
@@ -31,10 +31,6 @@ GRIPPER_TURN = np.array([1.0, 0.0, 1.0, 0.0])  # quaternion that gymnasium-robot
 FINGERS = ("robot0:r_gripper_finger_joint", "robot0:l_gripper_finger_joint")
 
 FloatArray = NDArray[np.float64]
-
-
-def _state(rng: np.random.Generator) -> dict[str, Any]:
-    return dict(rng.bit_generator.state)
 
 
 def _consecutive(addresses: Sequence[int]) -> slice:
@@ -94,7 +90,7 @@ class FetchSimulator:
             _Row(model, self._welded_body, self._sites, self._fingers, row)
             for row in self._jacobians
         ]
-        self.seed(range(num_envs))
+        self._rngs = [seeding.np_random(row)[0] for row in range(num_envs)]
         self.observation: FloatArray = np.zeros((num_envs, 10 if self.num_positions == 1 else 25))
         self.goal: FloatArray = np.zeros((num_envs, 3))
         self._make_gathered()
@@ -129,48 +125,17 @@ class FetchSimulator:
         self._ctrl_adr = model.jnt_qposadr[model.actuator_trnid[:, 0]] if model.nu else None
         self._dt = self._template.n_substeps * model.opt.timestep
 
-    def seed(self, seeds: Sequence[int]) -> None:
-        """Give row i the generator that ``gymnasium``'s ``reset(seed=seeds[i])`` would draw from.
-
-        Raises:
-            ValueError: if there is not one seed for each row.
-        """
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"{len(seeds)} seeds for {self.num_envs} environments: give one each")
-        self._rngs = [seeding.np_random(int(seed))[0] for seed in seeds]
-        self._before_reset = [_state(rng) for rng in self._rngs]
-
-    def rng_state(self, unplayed: Sequence[bool]) -> list[dict[str, Any]]:
-        """The state of each row's generator, as nested dictionaries of ints and strings.
+    def reset(self, seeds: Mapping[int, int | None]) -> None:
+        """Start an episode in each row that is named; the others keep their state.
 
         Args:
-            unplayed: for each row, whether to give the state before its latest reset instead, so
-                that the episode which that reset started can be started again.
+            seeds: of the rows; what follows is what ``gymnasium``'s ``reset(seed=...)`` would
+                draw. None goes on with the row's generator.
         """
-        return [
-            state if before else _state(rng)
-            for rng, state, before in zip(self._rngs, self._before_reset, unplayed, strict=True)
-        ]
-
-    def set_rng_state(self, states: Sequence[dict[str, Any]]) -> None:
-        """Restore what :meth:`rng_state` returned.
-
-        Raises:
-            ValueError: if there is not one state for each row.
-        """
-        if len(states) != self.num_envs:
-            raise ValueError(
-                f"{len(states)} states for {self.num_envs} environments: give one each"
-            )
-        for rng, state in zip(self._rngs, states, strict=True):
-            rng.bit_generator.state = state
-        self._before_reset = [_state(rng) for rng in self._rngs]
-
-    def reset(self, rows: Iterable[int]) -> None:
-        """Start a new episode in each of ``rows``; the others keep their state."""
         template = self._template
-        for i in rows:
-            self._before_reset[i] = _state(self._rngs[i])
+        for i, seed in seeds.items():
+            if seed is not None:
+                self._rngs[i] = seeding.np_random(seed)[0]
             template.data, template.np_random = self._rows[i].data, self._rngs[i]
             while not template._reset_sim():
                 pass
@@ -247,7 +212,8 @@ class FetchSimulator:
         np.concatenate(parts, axis=1, out=self.observation)
 
     def close(self) -> None:
-        """Stop the threads and free the template's resources."""
+        """Stop the threads and free the template's resources; a second time does nothing."""
         if self._pool is not None:
             self._pool.shutdown()
+            self._pool = None
         self._template.close()

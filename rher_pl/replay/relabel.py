@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import torch
 from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
 from torchrl.envs.transforms import Transform
 
+from rher_pl.envs.contract import Ending
 from rher_pl.relay import Relay
 
 
 def relabel(relay: Relay, transitions: TensorDictBase, subtask: int) -> TensorDict:
-    """Turn gathered transitions into learner samples of one subtask each.
+    """Turn gathered transitions into samples of one subtask.
 
-    Where ``relabeled`` is set, the goal is what the later state achieved ("future" strategy of
-    HER); elsewhere it is the original one. The reward is recomputed from the *next* state: 0
-    exactly where every slot in use is met by it, else -1.
+    Where ``relabeled`` is set, the goal is what the later state achieved (HER); elsewhere it is
+    the original one. The reward is recomputed from the *next* state: 0 exactly where every slot in
+    use is met by it, else -1.
 
     Args:
         relay: the chain.
-        transitions: [B] with ``observation``, ``achieved_goals`` [B, P, 3], ``desired_goals``
-            [B, D, 3], ``action``, ``hindsight_goals`` [B, P, 3] (positions at a later time),
-            ``relabeled`` [B, 1], ``("next", "observation")``, ``("next", "achieved_goals")``.
-        subtask: whose goals.
+        transitions: [B], as :meth:`rher_pl.replay.storage.EpisodeStorage.get` gives them.
+        subtask: 0-based.
 
     Returns:
-        TensorDict [B] with the keys of a learner sample, plus ``inert`` [B, 1]: relabelled
-        samples whose goal was met before the action and still is after it, so that the reward is
-        0 whatever the action (identical non-negative reward, INNR).
+        TensorDict [B] with ``observation``, ``achieved`` and ``goals`` [B, P, 3] (the absolute
+        goal of each slot, metres), ``action``, ``relabeled`` [B, 1], and under ``next``:
+        ``observation``, ``achieved``, ``goals``, ``reward`` and ``terminated`` [B, 1]. ``inert``
+        [B, 1] marks relabelled samples whose goal was met before the action and still is after it,
+        so that the reward is 0 whatever the action (identical non-negative reward, INNR).
     """
     achieved, later = transitions["achieved_goals"], transitions["hindsight_goals"]
     desired, relabeled = transitions["desired_goals"], transitions["relabeled"]
@@ -36,8 +37,9 @@ def relabel(relay: Relay, transitions: TensorDictBase, subtask: int) -> TensorDi
     choose = relabeled.unsqueeze(-1)  # [B, 1, 1]
     goals = hindsight.where(choose, relay.goals(achieved, desired, subtask))
     next_goals = hindsight.where(choose, relay.goals(next_achieved, desired, subtask))
-    met = relay.met(goals, next_achieved, subtask)
-    met_before = relay.met(goals, achieved, subtask)
+    met = relay.met(goals, next_achieved, subtask).unsqueeze(-1)
+    met_before = relay.met(goals, achieved, subtask).unsqueeze(-1)
+    solves = met if subtask == relay.last else met.new_zeros(())
     return TensorDict(
         {
             "observation": transitions["observation"],
@@ -45,17 +47,31 @@ def relabel(relay: Relay, transitions: TensorDictBase, subtask: int) -> TensorDi
             "goals": goals,
             "action": transitions["action"],
             "relabeled": relabeled,
-            "inert": relabeled & (met & met_before).unsqueeze(-1),
+            "inert": relabeled & met & met_before,
             "next": {
                 "observation": transitions["next", "observation"],
                 "achieved": next_achieved,
                 "goals": next_goals,
-                "reward": met.unsqueeze(-1).to(desired.dtype) - 1.0,
-                "terminated": torch.zeros_like(relabeled),  # episodes are only ever truncated
+                "reward": met.to(desired.dtype) - 1.0,
+                "terminated": terminated(transitions["next", "ending"], solves),
             },
         },
         batch_size=transitions.batch_size,
     )
+
+
+def terminated(ending: Tensor, solves: Tensor) -> Tensor:
+    """Where nothing follows a transition, [B, 1] bool.
+
+    A failure ends whatever is pursued. A success ends an episode because the task's original goal
+    is met; under another goal, or for a subtask on the way, the episode would have gone on. What is
+    cut off by time goes on as well.
+
+    Args:
+        ending: how the episode ended with the transition, [B, 1] uint8.
+        solves: whether it meets the goal of the last subtask that is in use, [B, 1] bool.
+    """
+    return (ending == Ending.FAILURE) | ((ending == Ending.SUCCESS) & solves)
 
 
 class RelayRelabel(Transform):

@@ -38,7 +38,7 @@ class SamplingRule:
 
 
 class HindsightSampler(Sampler):
-    """Draws (episode, t, f): t uniform, f where the goal comes from (:class:`Hindsight`).
+    """Draws (episode, t, f): all stored transitions alike, f as :class:`Hindsight` says.
 
     Each element keeps its original goal with probability ``1 - relabel_ratio``, independent of
     its position in the batch. A draw whose hindsight goal is met already at t teaches little (it
@@ -46,8 +46,9 @@ class HindsightSampler(Sampler):
     with probability ``inert_ratio`` and drawn again otherwise. The decision looks at t and f only,
     never at the outcome of the action, so that Q stays unbiased.
 
-    Episodes are drawn uniformly, or a share of them in proportion to the objects' motion, as in
-    energy-based prioritisation (arXiv 1810.01363) but by path length in place of energy.
+    A share of the episodes may be drawn in proportion to the objects' motion instead, as in
+    energy-based prioritisation (arXiv 1810.01363) but by path length in place of energy; the
+    transitions of an episode so drawn are alike.
 
     Args:
         relay: the chain.
@@ -75,21 +76,31 @@ class HindsightSampler(Sampler):
         index = self._draw(storage, batch_size)
         relabeled = self._uniform(batch_size) < self.rule.relabel_ratio
         if self.rule.inert_ratio < 1.0:
-            again = relabeled.nonzero().squeeze(-1)
+            redraw = relabeled.nonzero().squeeze(-1)
             for _ in range(self.max_redraws):
-                again = again[self._rejected(storage, index[again])]
-                index[again] = self._draw(storage, len(again))
+                redraw = redraw[self._rejected(storage, index[redraw])]
+                index[redraw] = self._draw(storage, len(redraw))
         index[:, 2].masked_fill_(~relabeled, KEEP_GOAL)
         return index, {}
 
     def _draw(self, storage: EpisodeStorage, size: int) -> Tensor:
         """(episode, t, f), [size, 3] int64."""
-        row = (self._uniform(size) * len(storage)).long()
+        row = self._rows(storage, size)
         if self.rule.prioritize_motion > 0.0:
             by_motion = self._uniform(size) < self.rule.prioritize_motion
             row = torch.where(by_motion, self._rows_by_motion(storage, size), row)
-        time = (self._uniform(size) * storage.length).long()
-        return torch.stack([row, time, self._goal_time(time, storage.length)], dim=-1)
+        length = storage.lengths.index_select(0, row)
+        time = (self._uniform(size) * length).long()
+        return torch.stack([row, time, self._goal_time(time, length)], dim=-1)
+
+    def _rows(self, storage: EpisodeStorage, size: int) -> Tensor:
+        """Episodes [size], each in proportion to its length."""
+        uniform = self._uniform(size)
+        if storage.equal_lengths:
+            return (uniform * len(storage)).long()
+        # Worked example, lengths 2 and 3: ends = [2, 5]; transitions 0 and 1 are in row 0.
+        ends = storage.lengths.cumsum(0)
+        return torch.searchsorted(ends, (uniform * ends[-1]).long(), right=True)
 
     def _rows_by_motion(self, storage: EpisodeStorage, size: int) -> Tensor:
         """Episodes [size] in proportion to their motion; all alike if nothing moved at all."""
@@ -98,17 +109,21 @@ class HindsightSampler(Sampler):
         drawn = torch.searchsorted(cumulative, self._uniform(size) * cumulative[-1], right=True)
         return drawn.clamp(max=len(storage) - 1)
 
-    def _goal_time(self, time: Tensor, length: int) -> Tensor:
-        """Times f [B] of the states that give the goals of transitions at ``time`` [B]."""
+    def _goal_time(self, time: Tensor, length: Tensor) -> Tensor:
+        """Times f [B] of the states that give the goals of transitions at ``time`` [B].
+
+        Args:
+            length: env steps of their episodes [B].
+        """
         if self.rule.hindsight == Hindsight.final:
-            return torch.full_like(time, length)
+            return length
         if self.rule.hindsight == Hindsight.episode:
             return (self._uniform(len(time)) * (length + 1)).long()
-        # Worked example, T = 50: t = 49 leaves only f = 50; t = 0 gives f in 1..50.
+        # Worked example, length 50: t = 49 leaves only f = 50; t = 0 gives f in 1..50.
         return time + 1 + (self._uniform(len(time)) * (length - time)).long()
 
     def _rejected(self, storage: EpisodeStorage, index: Tensor) -> Tensor:
-        """Which draws [B] have a hindsight goal that is met already and are not accepted."""
+        """Which draws [B] have a hindsight goal that is met at t already, and are not accepted."""
         row, time, later = index.unbind(-1)
         achieved, later_on = storage.achieved_goals(row, time), storage.achieved_goals(row, later)
         goals = self.relay.hindsight_goals(achieved, later_on, self.subtask)

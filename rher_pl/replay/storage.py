@@ -10,6 +10,9 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data.replay_buffers import Storage
 
+from rher_pl.envs.episodes import EPISODE_KEYS, require_episodes
+from rher_pl.errors import require
+
 KEEP_GOAL = -1
 """Hindsight time that stands for "keep the original goal"."""
 
@@ -17,8 +20,8 @@ KEEP_GOAL = -1
 class EpisodeStorage(Storage):
     """A ring of whole episodes, float32, each state stored once.
 
-    A row holds ``observation [T+1, O]``, ``achieved_goals [T+1, P, 3]``, ``desired_goals
-    [D, 3]`` and ``action [T, A]``. :meth:`get` gathers transitions by (episode, time, later time).
+    Rows are as in :mod:`rher_pl.envs.episodes`. :meth:`get` gathers transitions by (episode, time,
+    later time).
 
     Args:
         max_episodes: capacity in episodes; the oldest are overwritten.
@@ -31,66 +34,95 @@ class EpisodeStorage(Storage):
     ) -> None:
         super().__init__(max_size=max_episodes)
         self.motion_limit = motion_limit
-        self.motion = episode["action"].new_zeros(max_episodes)
+        self.motion = torch.zeros(max_episodes, device=episode["action"].device)
         """Length of the objects' paths in each episode [max_episodes], metres."""
-        self.length = episode["action"].shape[0]
-        self._data = TensorDict(
-            {k: v.new_zeros(max_episodes, *v.shape) for k, v in episode.items()},
-            batch_size=[max_episodes],
-        )
+        self.max_length = episode["action"].shape[0]
+        """T, the most steps in an episode."""
+        self.equal_lengths = True
+        """Whether all stored episodes have the same length."""
+        self._data = {key: _zeros(max_episodes, episode[key]) for key in EPISODE_KEYS}
         self._cursor = 0
         self._size = 0
 
     def __len__(self) -> int:
+        """Stored episodes."""
         return self._size
 
+    @property
+    def lengths(self) -> Tensor:
+        """Env steps in each stored episode, [len] int64."""
+        return self._data["length"][: self._size, 0]
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps in all stored episodes together."""
+        return int(self.lengths.sum())
+
     def extend(self, episodes: TensorDictBase) -> None:
-        """Append episodes [N]; the oldest make room."""
-        rows = torch.arange(len(episodes), device=self.motion.device) + self._cursor
-        rows %= self.max_size
-        self.set(rows, episodes)
+        """Append episodes [N], of which only ``EPISODE_KEYS`` are kept; the oldest make room."""
+        episodes = episodes[-self.max_size :]
+        rows = (torch.arange(len(episodes)) + self._cursor) % self.max_size
         self._cursor = int(rows[-1] + 1) % self.max_size
         self._size = min(self._size + len(episodes), self.max_size)
+        self.set(rows.to(self.motion.device), episodes)
+        self._compare_lengths()
 
-    def set(self, cursor: Any, data: Mapping[str, Any], *, set_cursor: bool = True) -> None:
-        for key in self._data.keys():
-            self._data[key][cursor] = data[key]
+    def set(
+        self, cursor: Any, data: Mapping[str, Any] | TensorDictBase, *, set_cursor: bool = True
+    ) -> None:
+        """Write episodes [N] into the rows ``cursor``."""
+        for key, stored in self._data.items():
+            stored[cursor] = data[key].to(stored)
         steps = data["achieved_goals"][:, :, 1:].diff(dim=1)  # [N, T, objects, 3]
         moved = torch.linalg.vector_norm(steps, dim=-1).sum(-1).clamp(max=self.motion_limit)
-        self.motion[cursor] = moved.sum(-1)
+        self.motion[cursor] = moved.sum(-1).to(self.motion)
+
+    def _compare_lengths(self) -> None:
+        self.equal_lengths = bool((self.lengths == self.lengths[:1]).all())
 
     def get(self, index: Tensor) -> TensorDict:
         """Gather transitions.
 
         Args:
-            index: [B, 3] int64: episode row, time t in [0, T), hindsight time f in [0, T] or
-                ``KEEP_GOAL``.
+            index: [B, 3] int64: episode row, time t in [0, length), hindsight time f in
+                [0, length] or ``KEEP_GOAL``.
+
+        Returns:
+            TensorDict [B] of the states at t and, under ``next``, at t + 1; ``hindsight_goals``
+            [B, P, 3], the positions at f; ``relabeled`` [B, 1]; and ``("next", "ending")`` [B, 1],
+            how the episode ended with this transition: running, except for its last one.
         """
         row, time, later = index.unbind(-1)
         now = self._state_numbers(row, time)
         relabeled = later != KEEP_GOAL
         hindsight = self._state_numbers(row, torch.where(relabeled, later, time))
+        is_last = self._of("length", row) == (time + 1).unsqueeze(-1)
         return TensorDict(
             {
                 "observation": self._pick("observation", now),
                 "achieved_goals": self._pick("achieved_goals", now),
-                "desired_goals": self._data["desired_goals"].index_select(0, row),
-                "action": self._pick("action", row * self.length + time),
+                "desired_goals": self._of("desired_goals", row),
+                "action": self._pick("action", row * self.max_length + time),
                 "hindsight_goals": self._pick("achieved_goals", hindsight),
                 "relabeled": relabeled.unsqueeze(-1),
                 "next": {
                     "observation": self._pick("observation", now + 1),
                     "achieved_goals": self._pick("achieved_goals", now + 1),
+                    "ending": self._of("ending", row) * is_last,
                 },
             },
             batch_size=index.shape[:1],
         )
 
     def _state_numbers(self, row: Tensor, time: Tensor) -> Tensor:
-        return row * (self.length + 1) + time
+        return row * (self.max_length + 1) + time
+
+    def _of(self, key: str, row: Tensor) -> Tensor:
+        """Entries of episodes; plain indexing takes four times as long."""
+        return self._data[key].index_select(0, row)
 
     def _pick(self, key: str, numbers: Tensor) -> Tensor:
-        """Entries of all episodes, one after the other; plain indexing takes four times as long."""
+        """Entries of all steps, numbered from one episode to the next."""
         return self._data[key].flatten(0, 1).index_select(0, numbers)
 
     def achieved_goals(self, row: Tensor, time: Tensor) -> Tensor:
@@ -99,18 +131,39 @@ class EpisodeStorage(Storage):
 
     def episode(self, row: int) -> TensorDict:
         """One stored episode, without a batch dimension."""
-        return self._data[row]
+        return TensorDict({key: value[row] for key, value in self._data.items()}, batch_size=[])
 
     def state_dict(self) -> dict[str, Any]:
         """Only the filled part; plain tensors and ints."""
         filled = {key: value[: self._size].clone() for key, value in self._data.items()}
         return {"episodes": filled, "cursor": self._cursor}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        episodes = state_dict["episodes"]
-        self._size = len(episodes["action"])
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave; into a smaller ring go the newest episodes.
+
+        Raises:
+            ConfigError: if these are no such episodes.
+        """
+        episodes: Any = state_dict.get("episodes")
+        cursor: Any = state_dict.get("cursor")
+        size = require_episodes(episodes, self.episode(0))
+        require(
+            isinstance(cursor, int) and 0 <= cursor <= size,
+            f"the checkpoint's replay says that row {cursor} of {size} comes next: begin a new run",
+        )
+        if size != self.max_size:  # of a ring of another capacity, or not full: oldest first
+            order = (torch.arange(size) + cursor)[-self.max_size :] % max(size, 1)
+            episodes = {key: episodes[key][order] for key in EPISODE_KEYS}
+            cursor = len(order) % self.max_size
+        self._cursor, self._size = cursor, min(size, self.max_size)
         self.set(slice(self._size), episodes)
-        self._cursor = state_dict["cursor"]
+        self._compare_lengths()
 
     def _empty(self) -> None:
         self._cursor = self._size = 0
+
+
+def _zeros(count: int, example: Tensor) -> Tensor:
+    """Room for ``count`` values like ``example``, those of another float type as float32."""
+    dtype = torch.float32 if example.is_floating_point() else example.dtype
+    return torch.zeros(count, *example.shape, dtype=dtype, device=example.device)

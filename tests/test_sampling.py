@@ -1,0 +1,168 @@
+"""Which transitions and goals are drawn: uniform over all that are stored, and as the rule says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rher_pl.choices import Hindsight
+from rher_pl.replay.storage import KEEP_GOAL
+
+MIXED = [1, 6, 3, 4, 2]
+LENGTHS = pytest.mark.parametrize("lengths", [[6], MIXED], ids=["equal", "mixed"])
+
+
+def differs(counts: torch.Tensor, expected: torch.Tensor | float) -> bool:
+    """Whether counts are further from those expected than chance takes them, by five deviations."""
+    chi2 = ((counts - expected) ** 2 / expected).sum()
+    return bool(chi2 > len(counts) + 5 * (2 * len(counts)) ** 0.5)
+
+
+@LENGTHS
+@pytest.mark.parametrize("num_objects", [1, 2, 3])
+def test_stored_transitions_are_drawn_alike_and_no_others(make_pools, num_objects, lengths):
+    pools = make_pools(num_objects=num_objects, lengths=lengths)
+    stored = pools.storage.env_steps
+    assert stored == pools.data["length"].sum()
+    size = 60_000
+    for buffer in pools.buffers:
+        row, time, _ = buffer.sample(size)["index"].unbind(-1)
+        assert (time < pools.data["length"][row, 0]).all()
+        counts = (row * 6 + time).bincount(minlength=240)
+        assert (counts > 0).sum() == stored
+        assert not differs(counts[counts > 0], size / stored)
+
+
+@LENGTHS
+def test_future_goals_are_drawn_alike_from_all_later_states(make_pools, lengths):
+    pools = make_pools(lengths=lengths, relabel_ratio=1.0)
+    row, time, later = pools.buffers[1].sample(100_000)["index"].unbind(-1)
+    length = pools.data["length"][row, 0]
+    seen = 0
+    for steps in set(lengths):
+        for t in range(steps):
+            drawn = later[(length == steps) & (time == t)].bincount(minlength=steps + 1)
+            assert drawn[: t + 1].sum() == 0 and len(drawn) == steps + 1
+            assert not differs(drawn[t + 1 :], drawn.sum() / (steps - t))
+            seen += int(drawn.sum())
+    assert seen == len(row)
+
+
+@LENGTHS
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 0.8, 1.0])
+def test_relabelling_is_independent_of_position_and_time(make_pools, ratio, lengths):
+    pools = make_pools(lengths=lengths, relabel_ratio=ratio)
+    sample = pools.buffers[1].sample(60_000)
+    relabeled, time = sample["relabeled"].squeeze(-1).float(), sample["index"][:, 1]
+    parts = [*relabeled.chunk(6), *(relabeled[time == t] for t in range(6))]
+    for part in parts:
+        assert abs(part.mean() - ratio) <= 5 * (ratio * (1 - ratio) / len(part)) ** 0.5
+
+
+def test_episodes_of_equal_length_cost_one_draw_each(make_pools):
+    """The numbers of earlier versions: a run of today draws what theirs did."""
+    pools = make_pools(relabel_ratio=1.0)
+    index = pools.buffers[0].sample(1000)["index"]
+    generator = torch.Generator().manual_seed(1)
+    row, time, later = (
+        torch.rand(1000, generator=generator, dtype=torch.float64) for _ in range(3)
+    )
+    assert torch.equal(index[:, 0], (row * 40).long())
+    assert torch.equal(index[:, 1], (time * 6).long())
+    assert torch.equal(index[:, 2], index[:, 1] + 1 + (later * (6 - index[:, 1])).long())
+
+
+def test_inert_draws_are_thinned_without_looking_at_the_outcome(make_pools):
+    def share_met_before(inert: float) -> float:
+        pools = make_pools(count=200, lengths=MIXED, inert_ratio=inert)
+        sample = pools.buffers[1].sample(20_000)
+        chosen = sample["relabeled"].squeeze(-1)
+        before = pools.relay.met(sample["goals"], sample["achieved"], 1)
+        assert abs(chosen.float().mean() - 0.8) < 0.02
+        return before[chosen].float().mean().item()
+
+    plain, thinned, none = (share_met_before(inert) for inert in (1.0, 0.2, 0.0))
+    expected = 0.2 * plain / (0.2 * plain + 1 - plain)
+    assert plain > 0.1
+    assert abs(thinned - expected) < 0.02
+    assert none < 0.01
+
+
+@LENGTHS
+def test_sampling_leaves_the_storage_unchanged(make_pools, lengths):
+    pools = make_pools(lengths=lengths, inert_ratio=0.2, prioritize_motion=0.5)
+    motion = pools.storage.motion.clone()
+    for buffer in pools.buffers:
+        sample = buffer.sample(1000)
+        for value in sample.values(True, True):
+            value.zero_()
+    for key, stored in pools.storage.state_dict()["episodes"].items():
+        assert torch.equal(stored.nan_to_num(), pools.data[key].nan_to_num()), key
+    assert torch.equal(pools.storage.motion, motion)
+
+
+# --- where hindsight goals come from -----------------------------------------------------------
+
+
+@LENGTHS
+def test_final_goals_come_from_the_last_state(make_pools, lengths):
+    pools = make_pools(lengths=lengths, hindsight=Hindsight.final, relabel_ratio=1.0)
+    row, _, later = pools.buffers[1].sample(5_000)["index"].unbind(-1)
+    assert torch.equal(later, pools.data["length"][row, 0])
+
+
+@LENGTHS
+def test_episode_goals_come_from_all_states_alike_whatever_the_time(make_pools, lengths):
+    pools = make_pools(lengths=lengths, hindsight=Hindsight.episode, relabel_ratio=1.0)
+    row, time, later = pools.buffers[1].sample(60_000)["index"].unbind(-1)
+    length = pools.data["length"][row, 0]
+    for steps in set(lengths):
+        for t in {0, steps - 1}:
+            drawn = later[(length == steps) & (time == t)].bincount(minlength=steps + 1)
+            assert not differs(drawn, drawn.sum() / (steps + 1))
+
+
+def test_future_is_the_default(make_pools):
+    default, named = make_pools(), make_pools(hindsight=Hindsight.future)
+    drawn = [pools.buffers[1].sample(1000)["index"] for pools in (default, named)]
+    assert torch.equal(*drawn)
+
+
+@LENGTHS
+@pytest.mark.parametrize("hindsight", Hindsight)
+def test_rewards_are_recomputed_for_every_strategy(make_pools, hindsight, lengths):
+    pools = make_pools(lengths=lengths, hindsight=hindsight, relabel_ratio=1.0)
+    sample = pools.buffers[1].sample(5_000)
+    row, time, later = sample["index"].unbind(-1)
+    assert (later != KEEP_GOAL).all()
+    achieved = pools.data["achieved_goals"]
+    goal, following = achieved[row, later], achieved[row, time + 1]
+    met = (goal[:, 1] - following[:, 1]).norm(dim=-1) <= 0.05
+    assert torch.equal(sample["next", "reward"].squeeze(-1) == 0, met)
+    assert 0 < met.float().mean() < 1
+
+
+# --- prioritising ------------------------------------------------------------------------------
+
+
+@LENGTHS
+def test_episodes_are_drawn_in_proportion_to_motion(make_pools, lengths):
+    share, size = 0.6, 60_000
+    pools = make_pools(lengths=lengths, prioritize_motion=share)
+    data, length = pools.data, pools.data["length"].squeeze(-1)
+    data["achieved_goals"][:20] *= 4.0
+    pools.storage.extend(data)  # in place of the first ones
+    steps = data["achieved_goals"][:, 1:, 1] - data["achieved_goals"][:, :-1, 1]
+    motion = steps.norm(dim=-1).sum(-1)
+    assert torch.allclose(pools.storage.motion, motion)
+    counts = pools.buffers[1].sample(size)["index"][:, 0].bincount(minlength=40)
+    expected = share * motion / motion.sum() + (1 - share) * length / length.sum()
+    assert not differs(counts, expected * size)
+    assert differs(counts, length / length.sum() * size), "the fixture must tell it from uniform"
+
+
+def test_without_any_motion_episodes_are_drawn_alike(make_pools):
+    pools = make_pools(prioritize_motion=1.0)
+    pools.storage.motion.zero_()
+    counts = pools.buffers[0].sample(20_000)["index"][:, 0].bincount(minlength=40)
+    assert not differs(counts, 20_000 / 40)
