@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..relay import Layout, Relay, input_columns
+from ..relay import Layout, Relay, input_columns, make_tables
 from .normalizer import RunningNormalizer
 
 FINE_RESOLUTION = 0.25
@@ -65,36 +65,19 @@ class InputEncoder(nn.Module):
         self.stays = stay and relay.num_objects > 1 and not relay.last_only
         self.columns = columns = input_columns(relay, layout, roles, absolute_positions)
         self._places = [column for place in columns.places for column in place]
-        axes = range(3) if absolute_positions else (2,)
-        start, points = len(layout), relay.num_points
-        offsets, seen = start + 3 * points, start + 6 * points  # first column of each source
-        slots = [[start + 3 * p + a for p in order for a in axes] for order in columns.points]
-        relative = [
-            [offsets + 3 * p + a for p in order for a in range(3)]
-            + [seen + 3 * p + a for p in others for a in range(3)]
-            + [seen + 3 * points + i for i in range(len(self._places))]
-            for order, others in zip(columns.points, columns.objects, strict=True)
-        ]
-        if not relative_goals:
-            relative = [[] for _ in relative]
-        tables = [
-            [*observed, *goals, *near, *near]
-            for observed, goals, near in zip(columns.observed, slots, relative, strict=True)
-        ]
-        self.sizes = (len(columns.observed[0]), len(slots[0]) + len(relative[0]), len(relative[0]))
-        """How many numbers are of the observation, of the goals, and fine relative ones."""
-        self.alike = all(table == tables[0] for table in tables)
-        """Whether the same numbers are seen for all subtasks."""
-        bounds = (start, offsets, seen)
-        self._runs = [_runs(table, bounds) for table in tables]
+        tables = make_tables(relay, layout, columns, relative_goals, absolute_positions)
+        self.sizes, self.alike = tables.sizes, tables.alike
+        self._runs = [tables.runs(subtask) for subtask in relay.indices]
+        self._unused = [(~used).nonzero().flatten().tolist() for used in relay.slots.used]
         first = [order[0] for order in columns.points]
+        scale = torch.full((tables.sizes[2],), 1 / (FINE_RESOLUTION * relay.epsilon))
         for name, values in (
-            ("_tables", torch.tensor(tables)),
+            ("_tables", torch.tensor(tables.columns)),
             ("_flags", torch.tensor(columns.flags)),
             ("_used", relay.slots.used),
             ("_finished", relay.slots.finished),
             ("_reference", torch.tensor(first)),
-            ("_fine_scale", torch.full((self.sizes[2],), 1 / (FINE_RESOLUTION * relay.epsilon))),
+            ("_fine_scale", scale),
             ("_flag_scale", torch.ones(len(columns.flags[0]))),
         ):
             self.register_buffer(name, values, persistent=False)
@@ -144,7 +127,7 @@ class InputEncoder(nn.Module):
             goals = torch.where(stay, achieved, goals)
         offsets = goals - achieved
         if isinstance(subtask, int):
-            for slot in (~self._used[subtask]).nonzero().flatten().tolist():
+            for slot in self._unused[subtask]:
                 offsets[..., slot, :] = 0.0
             first = achieved[..., self._reference_of(subtask), :].unsqueeze(-2)
         else:
@@ -215,22 +198,3 @@ def _counted(episodes: Mapping[str, Tensor], achieved: Tensor) -> Tensor:
     if length is None:
         return torch.ones(count, states, dtype=torch.bool, device=achieved.device)
     return torch.arange(states, device=achieved.device) <= length
-
-
-def _runs(table: list[int], bounds: tuple[int, int, int]) -> list[tuple[int, slice]]:
-    """Columns as (source, slice): slices are views; picking by index would copy.
-
-    Args:
-        table: columns of all sources, one after the other.
-        bounds: column at which the second, third and fourth source begin.
-    """
-    firsts = (0, *bounds)
-    runs: list[tuple[int, slice]] = []
-    for column in table:
-        source = sum(column >= bound for bound in bounds)
-        at = column - firsts[source]
-        if runs and runs[-1][0] == source and runs[-1][1].stop == at:
-            runs[-1] = (source, slice(runs[-1][1].start, at + 1))
-        else:
-            runs.append((source, slice(at, at + 1)))
-    return runs

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..relay import Layout, Relay
-from .actor_critic import Actor
+from .actor_critic import Actor, NetworkSizes
 from .encoder import InputEncoder
 
 
@@ -46,8 +46,7 @@ class RelayPolicy(nn.Module):
         """An untrained policy like the one that :meth:`to_dict` told of."""
         relay, layout = Relay.from_dict(values["relay"]), Layout(tuple(values["layout"]))
         encoder, sizes = InputEncoder(relay, layout, **values["encoder"]), values["actor"]
-        actor = Actor(encoder.size, sizes["actions"], sizes["hidden_size"], sizes["hidden_layers"])
-        return cls(encoder, actor)
+        return cls(encoder, Actor(NetworkSizes(encoder.size, **sizes)))
 
     @property
     def relay(self) -> Relay:
@@ -72,7 +71,9 @@ class RelayPolicy(nn.Module):
         self, observation: Tensor, achieved: Tensor, desired: Tensor, subtask: Tensor | int
     ) -> Tensor:
         """Actions [*, A] in [-1, 1]; see :meth:`inputs`."""
-        return self.actor(self.inputs(observation, achieved, desired, subtask))
+        inputs = self.inputs(observation, achieved, desired, subtask)
+        actions = self.actor(inputs.reshape(-1, inputs.shape[-1]))
+        return actions.view(*inputs.shape[:-1], actions.shape[-1])
 
     def act(self, observation: Tensor, achieved: Tensor, desired: Tensor) -> Tensor:
         """Actions [*, A] for the whole task: under the subtask that serves each state."""

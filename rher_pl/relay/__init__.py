@@ -7,5 +7,15 @@ from .chain import Relay
 from .columns import Columns, input_columns
 from .layout import Layout, fetch_layout
 from .subtask import Subtask
+from .tables import Tables, make_tables
 
-__all__ = ["Columns", "Layout", "Relay", "Subtask", "fetch_layout", "input_columns"]
+__all__ = [
+    "Columns",
+    "Layout",
+    "Relay",
+    "Subtask",
+    "Tables",
+    "fetch_layout",
+    "input_columns",
+    "make_tables",
+]

@@ -17,14 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property, reduce
-from operator import and_, le
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .slots import Slots, fill, make_slots, pick
+from .slots import Slots, fill, make_slots, pick, within
 from .subtask import Subtask, chain
 
 
@@ -137,7 +136,8 @@ class Relay:
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
             raise ValueError(f"a relay has no {', '.join(sorted(map(str, unknown)))}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**own)
 
     # --- goals ---------------------------------------------------------------------------------
 
@@ -217,10 +217,14 @@ class Relay:
         """
         brings = torch.tensor(self.brings, device=achieved.device)
         if len(brings) == 1:
-            return brings.expand(achieved.shape[:-2])
-        home = self.home(achieved, desired)[..., list(self.working_order)]
-        first = home.long().cumprod(-1).sum(-1)
-        return brings[first.clamp(max=len(brings) - 1)]
+            return brings[0].expand(achieved.shape[:-2])
+        home = self.home(achieved, desired)
+        ahead = torch.ones_like(home[..., 0])
+        finished = torch.zeros_like(ahead, dtype=torch.int64)  # objects before the first not home
+        for index in self.working_order[:-1]:
+            ahead = ahead & home[..., index]
+            finished = finished + ahead
+        return brings[finished]
 
     def working_on(self, achieved: Tensor, desired: Tensor) -> Tensor:
         """The subtask that comes next in a state, [*] int64: for metrics and exploration.
@@ -238,10 +242,3 @@ class Relay:
         reached = torch.linalg.vector_norm(away, dim=-1) <= limit
         home = self.home(achieved, desired).gather(-1, objects.unsqueeze(-1)).squeeze(-1)
         return torch.where(reached | home, bring, bring - 1)
-
-
-def within(goals: Tensor, achieved: Tensor, limit: Tensor) -> Tensor:
-    """Whether each point [*, P, 3] lies within its limit [*, P] of its goal, all of them: [*]."""
-    distances = torch.linalg.vector_norm(goals - achieved, dim=-1).unbind(-1)
-    # Point by point: along so short a dimension comparing and reducing take three times as long.
-    return reduce(and_, map(le, distances, limit.unbind(-1)))

@@ -7,6 +7,8 @@ or in hindsight the positions at a later time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import and_, le
 from typing import NamedTuple
 
 import torch
@@ -75,3 +77,10 @@ def pick(first: Tensor, positions: Tensor, table: Tensor, subtask: Tensor) -> Te
     candidates = torch.cat([nothing, first, positions], dim=-2)
     index = table.to(candidates.device)[subtask].unsqueeze(-1)
     return candidates.gather(-2, index.expand(*index.shape[:-1], 3))
+
+
+def within(goals: Tensor, achieved: Tensor, limit: Tensor) -> Tensor:
+    """Whether each point [*, P, 3] lies within its limit [*, P] of its goal, all of them: [*]."""
+    distances = torch.linalg.vector_norm(goals - achieved, dim=-1).unbind(-1)
+    # Point by point: along so short a dimension comparing and reducing take three times as long.
+    return reduce(and_, map(le, distances, limit.unbind(-1)))
