@@ -6,7 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from rher_pl.cli.command import EXIT_FAULT, Parser, run_command
+from rher_pl.cli import exit_status
+from rher_pl.cli.command import Parser, run_command
+from rher_pl.cli.policy_options import add_store_options
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -15,10 +17,7 @@ def make_parser() -> argparse.ArgumentParser:
         "Versions, simulator, rendering, processor, folders and MLflow store: what works, what is "
         "slow, what is broken, and the fix for each. Exit status 1 if something is broken.",
     )
-    parser.add_argument("--folder", default="mlruns", help="output folder (mlruns)")
-    parser.add_argument(
-        "--tracking_uri", metavar="URI", help="MLflow store (sqlite:///<folder>/mlflow.db)"
-    )
+    add_store_options(parser)
     return parser
 
 
@@ -28,7 +27,8 @@ def doctor_command(argv: Sequence[str]) -> int:
     from rich.console import Console
     from rich.markup import escape
 
-    from rher_pl.cli.doctor_checks import Level, all_findings
+    from rher_pl.cli.checks.doctor import all_findings
+    from rher_pl.cli.checks.finding import Level
 
     console = Console(soft_wrap=True, highlight=False)
     marks = {Level.OK: "ok    ", Level.SLOW: "slow  ", Level.BROKEN: "BROKEN"}
@@ -41,7 +41,7 @@ def doctor_command(argv: Sequence[str]) -> int:
             console.print(f"{'':24}[bold]fix:[/] {escape(finding.fix)}")
     broken, slow = levels.count(Level.BROKEN), levels.count(Level.SLOW)
     console.print(f"{broken} broken, {slow} slow or missing, {levels.count(Level.OK)} ok")
-    return EXIT_FAULT if broken else 0
+    return exit_status.FAULT if broken else exit_status.SUCCESS
 
 
 def main(argv: Sequence[str] | None = None) -> int:

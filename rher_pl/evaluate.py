@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rher_pl.cli.command import Parser, add_policy_options, positive, run_command
+from rher_pl.cli import exit_status
+from rher_pl.cli.command import Parser, positive, run_command
+from rher_pl.cli.policy_options import add_policy_options, chosen_policy
 
 if TYPE_CHECKING:
     from rher_pl.deploy.trained import TrainedPolicy
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 FIRST_SEED = 2_000_000
 """Evaluation during training uses 1,000,000 and those after it; these choose no checkpoint."""
 GRID_EPISODES = 9
-ENVS = 25
 PICTURE, SMALL_PICTURE = (480, 360), (256, 192)
 
 
@@ -49,108 +50,29 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def chosen_policy(options: argparse.Namespace) -> TrainedPolicy:
-    """Load what :func:`add_policy_options` asked for."""
-    from rher_pl.deploy.pretrained import known_policies
-    from rher_pl.deploy.trained import load_policy
-    from rher_pl.errors import require
-    from rher_pl.tracking.runs import run_checkpoint
-
-    if options.run:
-        return load_policy(run_checkpoint(options.run, options.folder, options.tracking_uri))
-    if options.ckpt:
-        from pathlib import Path
-
-        require(Path(options.ckpt).is_file(), f"no checkpoint {options.ckpt}: give a .ckpt file")
-        return load_policy(Path(options.ckpt))
-    known = known_policies()
-    require(
-        options.pretrained in known,
-        f"no policy {options.pretrained!r} comes with the package: "
-        f"choose one of {', '.join(known) or 'none'}, or give --ckpt",
-    )
-    return load_policy(options.pretrained)
-
-
-def measure(trained: TrainedPolicy, episodes: int, seed: int, threads: int = 1) -> dict[str, Any]:
-    """Play episodes of every subtask under its own policy; all figures as plain values."""
-    from rher_pl.evaluation.report import report
-    from rher_pl.evaluation.rollout import evaluate
-    from rher_pl.tracking.provenance import versions
-
-    env = trained.task.make_env(min(ENVS, episodes), seed, threads)
-    seeds = range(seed, seed + episodes)
-
-    def no_q(inputs: Any, action: Any) -> Any:
-        return inputs[:, 0] * float("nan")  # the critic stays with the checkpoint
-
-    results = {
-        name: evaluate(env, trained.policy, seeds, subtask, 0.0, no_q)
-        for subtask, name in enumerate(trained.relay.names)
-    }
-    env.close()
-    return {
-        "task": trained.task.name,
-        "policy": trained.source,
-        "episodes": episodes,
-        "first_seed": seed,
-        **trained.counters,
-        "subtasks": report(results),
-        "versions": versions(),
-    }
-
-
 def make_video(trained: TrainedPolicy, options: argparse.Namespace) -> str:
     """Write the video that the options ask for; returns a line that says what is in it."""
     from contextlib import closing
 
+    from rher_pl.deploy.exploring import make_behavior_policy
+    from rher_pl.pictures.acting import Acting, Exploring, TaskPolicy
+    from rher_pl.pictures.playback import play
     from rher_pl.pictures.scenes import make_scene
-    from rher_pl.pictures.video import (
-        Exploring,
-        TaskPolicy,
-        encode,
-        one_after_another,
-        play,
-        side_by_side,
-    )
+    from rher_pl.pictures.video import encode, one_after_another, side_by_side
 
-    acting: Any = TaskPolicy(trained.policy)
-    if options.explore:
-        acting = Exploring(make_behavior_policy(trained, options.seed))
     count = GRID_EPISODES if options.grid else options.video_episodes
     size = SMALL_PICTURE if options.grid else PICTURE
     playbacks = []
     with closing(make_scene(trained.task, options.view, size)) as scene:
+        acting: Acting = TaskPolicy(trained.policy)
+        if options.explore:
+            acting = Exploring(make_behavior_policy(trained, scene.max_episode_steps))
         for seed in range(options.seed, options.seed + count):
             title = f"{seed}  " if options.grid else f"{trained.task.name}  seed {seed}  "
             playbacks.append(play(scene, acting, trained.relay, seed, title))
     encode(side_by_side(playbacks) if options.grid else one_after_another(playbacks), options.video)
     solved = sum(playback.solved for playback in playbacks)
     return f"{options.video}: {count} episodes, {solved} solved at the end"
-
-
-def make_behavior_policy(trained: TrainedPolicy, seed: int) -> Any:
-    """Who acts while episodes are collected, as the policy's own run set it up.
-
-    Raises:
-        ConfigError: if the file does not say how the run explored.
-    """
-    import torch
-
-    from rher_pl.collect.behavior import BehaviorPolicy, Exploration
-    from rher_pl.collect.progress import MovingSuccess
-    from rher_pl.deploy.trained import EXPLORATION
-    from rher_pl.errors import require
-
-    settings = {"fading_guide": False} | trained.exploration  # the first policies do not say
-    require(
-        set(settings) == set(EXPLORATION),
-        f"{trained.source} does not say how its run explored: leave out --explore",
-    )
-    progress = MovingSuccess(trained.relay.num_subtasks)
-    progress.load_state_dict(trained.content["rher_pl"]["progress"])
-    generator = torch.Generator().manual_seed(seed)
-    return BehaviorPolicy(trained.policy, progress, Exploration(**settings), generator)
 
 
 def evaluate_command(argv: Sequence[str]) -> int:
@@ -161,10 +83,12 @@ def evaluate_command(argv: Sequence[str]) -> int:
 
     from rich.console import Console
 
-    from rher_pl.cli.fit_cli import quiet
+    from rher_pl.cli.quiet import quiet
+    from rher_pl.deploy.measure import measure
     from rher_pl.errors import require
     from rher_pl.evaluation.report import report_table
     from rher_pl.pictures.video import check_video_path
+    from rher_pl.tracking.provenance import versions
 
     quiet()
     require(
@@ -174,6 +98,7 @@ def evaluate_command(argv: Sequence[str]) -> int:
         check_video_path(options.video)
     trained = chosen_policy(options)
     figures = measure(trained, options.episodes, options.seed, options.threads)
+    figures["versions"] = versions()
     console = Console(stderr=options.json == "-")
     last = options.seed + options.episodes - 1
     title = (
@@ -185,7 +110,7 @@ def evaluate_command(argv: Sequence[str]) -> int:
         sys.stdout.write(text) if options.json == "-" else Path(options.json).write_text(text)
     if options.video:
         console.print(make_video(trained, options), soft_wrap=True, highlight=False)
-    return 0
+    return exit_status.SUCCESS
 
 
 def main(argv: Sequence[str] | None = None) -> int:

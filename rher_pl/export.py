@@ -6,24 +6,23 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rher_pl.cli.command import EXIT_FAULT, Parser, add_policy_options, run_command
+from rher_pl.cli import exit_status
+from rher_pl.cli.command import Parser, run_command
+from rher_pl.cli.policy_options import add_policy_options, chosen_policy
 
 if TYPE_CHECKING:
     from rher_pl.deploy.trained import TrainedPolicy
 
 TARGETS = ("onnx", "torchscript", "torch_export", "mlflow", "pretrained")
-CHECKED_STATES = 1000
-TOLERANCE = 1e-5
-"""Largest difference of an action number from the live policy's."""
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = Parser(
         "rher_pl.export",
-        "Write a trained policy to files that work without this package, each checked against "
-        f"the live policy on {CHECKED_STATES} states.",
+        "Write a trained policy to files that work without this package, each checked against the "
+        "live policy.",
     )
     add_policy_options(parser)
     parser.add_argument("--to", nargs="+", choices=TARGETS, required=True, help="kinds of files")
@@ -36,70 +35,11 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def difference(trained: TrainedPolicy, act: Any) -> float:
-    """Largest difference of an exported policy's actions from the live policy's."""
-    import torch
-    from tensordict import TensorDict
-
-    from rher_pl.deploy.formats import example_inputs
-
-    portable, relay = trained.portable, trained.relay
-    inputs = example_inputs(portable, CHECKED_STATES)
-    with torch.no_grad():
-        states = TensorDict(
-            {
-                "observation": inputs[0],
-                "achieved_goals": portable.points(inputs[0], inputs[1]),
-                "desired_goals": inputs[2].unflatten(-1, (relay.num_desired, 3)),
-            },
-            batch_size=[CHECKED_STATES],
-        )
-        live = trained.policy(states, torch.full((CHECKED_STATES,), relay.last))
-        actions = torch.as_tensor(act(*inputs))
-    return float((actions - live).abs().max())
-
-
-def export(trained: TrainedPolicy, target: str, folder: Path, name: str, card: str) -> Path:
-    """Write one kind of file; returns its path."""
-
-    from rher_pl.checkpoints.file import write_checkpoint
-    from rher_pl.deploy.formats import FORMATS
-    from rher_pl.deploy.mlflow_model import save_mlflow_model
-    from rher_pl.deploy.pretrained import SUFFIX
-    from rher_pl.deploy.trained import policy_content
-
-    if target == "mlflow":
-        path = folder / f"{name}_mlflow"
-        save_mlflow_model(trained.portable, path, card)
-    elif target == "pretrained":
-        path = folder / f"{name}{SUFFIX}"
-        write_checkpoint(policy_content(trained.content), path)
-    else:
-        path = folder / f"{name}{FORMATS[target].suffix}"
-        FORMATS[target].write(trained.portable, path)
-    return path
-
-
-def read_back(target: str, path: Path) -> Any:
-    """What was exported, as a function of observation, achieved and desired goal."""
-    from rher_pl.deploy.formats import FORMATS
-    from rher_pl.deploy.portable import INPUTS
-    from rher_pl.deploy.trained import load_policy
-
-    if target == "mlflow":
-        import mlflow
-
-        model = mlflow.pyfunc.load_model(str(path))
-        return lambda *inputs: model.predict(
-            {key: value.double().numpy() for key, value in zip(INPUTS, inputs, strict=True)}
-        )
-    return load_policy(path).portable if target == "pretrained" else FORMATS[target].read(path)
-
-
 def evaluated_card(trained: TrainedPolicy, episodes: int, seed: int, name: str | None) -> str:
     """A card with figures from new episodes; ``name`` if the policy comes with the package."""
     from rher_pl.deploy.card import make_card
-    from rher_pl.evaluate import measure
+    from rher_pl.deploy.measure import measure
+    from rher_pl.tracking.provenance import versions
 
     figures = measure(trained, episodes, seed)
     return make_card(
@@ -107,7 +47,7 @@ def evaluated_card(trained: TrainedPolicy, episodes: int, seed: int, name: str |
         trained.counters,
         figures["subtasks"],
         f"seeds {seed:,} to {seed + episodes - 1:,}, none of which was used to train or to select",
-        figures["versions"],
+        versions(),
         name,
     )
 
@@ -117,10 +57,11 @@ def export_command(argv: Sequence[str]) -> int:
 
     from rich.console import Console
 
-    from rher_pl.cli.fit_cli import quiet
-    from rher_pl.cli.preflight import check_writable
+    from rher_pl.cli.quiet import quiet
+    from rher_pl.deploy.exporting import export, read_back
+    from rher_pl.deploy.parity import CHECKED_STATES, TOLERANCE, parity_gap
     from rher_pl.errors import require
-    from rher_pl.evaluate import chosen_policy
+    from rher_pl.limits import check_writable
 
     quiet()
     folder, console = Path(options.out), Console(soft_wrap=True, highlight=False)
@@ -139,11 +80,11 @@ def export_command(argv: Sequence[str]) -> int:
     failed = False
     for target in options.to:
         path = export(trained, target, folder, name, card)
-        gap = difference(trained, read_back(target, path))
+        gap = parity_gap(trained.portable, read_back(target, path))
         failed |= not gap <= TOLERANCE  # a NaN fails, too
         verdict = "ok" if gap <= TOLERANCE else f"WRONG, more than {TOLERANCE:g}: do not use it"
         console.print(f"{path}: {target}, off by {gap:.1e} on {CHECKED_STATES} states: {verdict}")
-    return EXIT_FAULT if failed else 0
+    return exit_status.FAULT if failed else exit_status.SUCCESS
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,18 +5,14 @@ Nothing heavy is imported before the arguments are known to need it, so that hel
 
 from __future__ import annotations
 
-import difflib
 import gc
 import signal
 import sys
 from collections.abc import Sequence
 
-from rher_pl.errors import ConfigError, TrainingError
-
-SUBCOMMANDS = ("fit", "validate", "test")
-EXIT_FAULT = 1
-EXIT_CONFIG = 2
-EXIT_SIGNAL = 128  # plus the signal's number, as a shell reports it
+from rher_pl.cli import exit_status
+from rher_pl.cli.command import run_command
+from rher_pl.cli.subcommands import split_command
 
 HELP = """\
 usage: python -m rher_pl.fit [fit|validate|test] --config FILE [options]
@@ -43,6 +39,7 @@ options (default):
   --data.relabel_ratio FLOAT       share of samples with a hindsight goal (0.8)
   --data.eval_every_env_steps INT  env steps in an epoch (2500)
   --model.algorithm NAME           td3 or ddpg (td3)
+  --model.engine NAME              auto, eager, compile or native: what computes updates (auto)
   --model.gamma FLOAT              discount (0.95)
   --model.learning_rate FLOAT      of both Adam optimizers (0.002)
   --recorder.folder DIR            where runs and checkpoints go (mlruns)
@@ -57,51 +54,31 @@ examples:
 fit --help lists every option."""
 
 
-def split_command(arguments: Sequence[str]) -> list[str]:
-    """The arguments with the subcommand first; ``fit`` where none is given.
+def fit_command(argv: Sequence[str]) -> int:
+    arguments = split_command(argv)
 
-    Raises:
-        ConfigError: for an unknown subcommand, and for ``fit`` without a config.
-    """
-    command, rest = "fit", list(arguments)
-    if rest and not rest[0].startswith("-"):
-        command, rest = rest[0], rest[1:]
-    if command not in SUBCOMMANDS:
-        near = difflib.get_close_matches(command, SUBCOMMANDS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(SUBCOMMANDS)}"
-        raise ConfigError(f"unknown command {command!r}: {hint}")
-    wants_help = "-h" in rest or any(option.startswith("--help") for option in rest)
-    has_config = any(option.split("=")[0] in ("--config", "-c") for option in rest)
-    if command == "fit" and not (has_config or wants_help):
-        raise ConfigError("no config to train with: add --config configs/push.yaml")
-    return [command, *rest]
+    from rher_pl.cli.run_fit import run
+
+    return run(arguments)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
     Returns:
-        0 on success, 1 for a fault during training, 2 for a mistake in the arguments or the
-        config (one line on stderr says what to write instead), 130 when interrupted and 143 when
-        terminated.
+        One of ``exit_status``; one line on stderr says what was wrong, and what to write instead.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments in (["-h"], ["--help"]):
         print(HELP)
-        return 0
+        return exit_status.SUCCESS
     # Imports make a million objects that stay: walking through them again and again takes longer
     # than a second. The callback GarbageCollection turns it on when training starts.
     gc.disable()
     try:
-        arguments = split_command(arguments)
-        from rher_pl.cli.fit_cli import run
-
-        return run(arguments)
-    except (ConfigError, TrainingError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAULT
+        return run_command(fit_command, arguments)
     except KeyboardInterrupt:  # before anything was begun
-        return EXIT_SIGNAL + signal.SIGINT
+        return exit_status.SIGNAL + signal.SIGINT
     finally:
         gc.unfreeze()
         gc.enable()

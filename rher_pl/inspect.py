@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from rher_pl.cli import exit_status
 from rher_pl.cli.command import Parser, run_command
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -31,10 +32,14 @@ def inspect_command(argv: Sequence[str]) -> int:
 
     from pathlib import Path
 
+    from tensordict import TensorDict
+
+    from rher_pl.checkpoints.episodes import data_options, read_episode
+    from rher_pl.checkpoints.file import read_checkpoint_file
+    from rher_pl.checkpoints.layout import read_entry
     from rher_pl.choices import Hindsight
-    from rher_pl.deploy.trained import read_content
     from rher_pl.errors import require
-    from rher_pl.pictures.inspection import inspect_episode, stored_episode
+    from rher_pl.pictures.inspection import inspect_episode
     from rher_pl.pictures.inspection_figure import inspection_figure
     from rher_pl.relay import Relay
     from rher_pl.replay.sampling import SamplingRule
@@ -42,18 +47,22 @@ def inspect_command(argv: Sequence[str]) -> int:
     out = Path(options.out)
     require(out.suffix in SUFFIXES, f"{out} names no picture: end it in {', '.join(SUFFIXES)}")
     require(out.parent.is_dir(), f"no folder {out.parent}: make it, or write {out.name}")
-    content = read_content(Path(options.ckpt))
-    episode = stored_episode(content, options.episode, options.ckpt)
-    settings = content["datamodule_hyper_parameters"]
-    relay = Relay.from_dict(content["rher_pl"]["relay"]).within(settings["reward_radius"])
+    source = f"checkpoint {options.ckpt}"
+    content = read_checkpoint_file(Path(options.ckpt))
+    entry = read_entry(content, source)
+    episode = TensorDict(read_episode(content, options.episode, source), batch_size=[])
+    settings = data_options(content, source)
+    relay = Relay.from_dict(entry.relay).within(settings.share("reward_radius"))
     rule = SamplingRule(
-        settings["relabel_ratio"], Hindsight(settings["hindsight"]), settings["inert_ratio"]
+        settings.share("relabel_ratio"),
+        settings.one_of("hindsight", Hindsight),
+        settings.share("inert_ratio"),
     )
     inspected = [
         inspect_episode(relay, episode, subtask, rule, options.seed)
         for subtask in range(relay.num_subtasks)
     ]
-    title = f"{content['rher_pl']['task']}, episode {options.episode} of {Path(options.ckpt).name}"
+    title = f"{entry.task}, episode {options.episode} of {Path(options.ckpt).name}"
     inspection_figure(inspected, title).savefig(out)
     for one in inspected:
         print(
@@ -62,7 +71,7 @@ def inspect_command(argv: Sequence[str]) -> int:
             f"{int((one.reward == 0).sum())} after, of which {int(one.inert.sum())} inert"
         )
     print(out)
-    return 0
+    return exit_status.SUCCESS
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,12 +12,11 @@ import pytest
 import torch
 
 from rher_pl.checkpoints.file import (
-    is_whole,
     link_checkpoint,
     read_checkpoint_file,
-    seal,
     write_checkpoint,
 )
+from rher_pl.checkpoints.seal import check_seal, seal
 from rher_pl.errors import ConfigError
 
 CONTENT = {"weights": torch.arange(300.0), "plain": {"a": [1, 2.5, None, "ε"], "b": (True,)}}
@@ -28,6 +27,15 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "some.ckpt"
     write_checkpoint(CONTENT, path)
     return path
+
+
+def is_whole(path: Path) -> bool:
+    with open(path, "rb") as file:
+        try:
+            check_seal(file)
+        except ConfigError:
+            return False
+    return True
 
 
 def test_what_is_written_is_read(path: Path) -> None:
@@ -131,4 +139,11 @@ def test_a_tensor_larger_than_the_file_is_refused(tmp_path: Path) -> None:
 
 def test_another_format_is_refused_with_the_reason(tmp_path: Path) -> None:
     write_checkpoint({"header": {"format": 99, "versions": {}}}, tmp_path / "new.ckpt")
-    assert_refused(tmp_path / "new.ckpt", "format 99, this version reads 1")
+    assert_refused(tmp_path / "new.ckpt", "format 99, this version reads 1 to 2")
+
+
+@pytest.mark.parametrize("name", ["missing.ckpt", "x" * 300 + ".ckpt"])
+def test_a_file_that_is_not_there_is_one_short_line(name: str) -> None:
+    with pytest.raises(ConfigError, match="no checkpoint") as refusal:
+        read_checkpoint_file(Path(name))
+    assert len(str(refusal.value)) <= 300

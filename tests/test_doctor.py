@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from rher_pl.cli import doctor_checks
-from rher_pl.cli.doctor_checks import Level
+from rher_pl.cli.checks import doctor, software
+from rher_pl.cli.checks.finding import Level
+from rher_pl.cli.checks.machine import check_folder
 from rher_pl.doctor import main
 from rher_pl.pictures import rendering
 
@@ -32,7 +33,7 @@ def test_a_sound_machine(
 def test_broken_things_are_red_with_a_fix(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor_checks, "_drive_arm", lambda: ([1.34, 0.75, 0.4], [1.35, 0.75, 0.4]))
+    monkeypatch.setattr(software, "_drive_arm", lambda: ([1.34, 0.75, 0.4], [1.35, 0.75, 0.4]))
     monkeypatch.setattr(rendering, "probe", lambda backend: "no library")
     assert main(["--tracking_uri", "http://127.0.0.1:9"]) == 1
     out = capsys.readouterr().out
@@ -43,14 +44,14 @@ def test_broken_things_are_red_with_a_fix(
 
 
 def test_the_known_bad_mujoco_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_checks, "_version", lambda name: "5.0.0")
-    (finding,) = doctor_checks.check_simulator()
+    monkeypatch.setattr(software, "_version", lambda name: "5.0.0")
+    (finding,) = software.check_simulator()
     assert finding.level is Level.BROKEN and 'pip install "mujoco>=3.7,<5"' in finding.fix
 
 
 def test_a_folder_that_cannot_be_written_is_red() -> None:
     Path("file").write_text("")
-    finding = next(doctor_checks.check_folder("file/mlruns"))
+    finding = next(check_folder("file/mlruns"))
     assert finding.level is Level.BROKEN and "--recorder.folder" in finding.fix
 
 
@@ -58,8 +59,8 @@ def test_a_missing_package_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None
     def missing() -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr(doctor_checks, "check_cpu", missing)
-    monkeypatch.setattr(doctor_checks, "check_simulator", lambda: iter(()))
+    monkeypatch.setattr(doctor, "check_cpu", missing)
+    monkeypatch.setattr(doctor, "check_simulator", lambda: iter(()))
     monkeypatch.setattr(rendering, "probe", lambda backend: "")
-    found = {finding.name: finding for finding in doctor_checks.all_findings("mlruns", None)}
+    found = {finding.name: finding for finding in doctor.all_findings("mlruns", None)}
     assert found["torch"].level is Level.BROKEN and found["torch"].fix == "make setup"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any
+
+from rher_pl.cli.suggest import did_you_mean
 
 UNKNOWN = (
     re.compile(r"unrecognized arguments: (?:--)?(?P<key>[^\s=]+)"),
@@ -18,8 +19,11 @@ EXPECTED = re.compile(
 MISSING_FILE = re.compile(r"File does not exist: '(?P<path>.*)'")
 FOLLOWS = re.compile(r'Linked "(?P<key>[^"]+)" must be given via "(?P<source>[^"]+)"')
 NO_CONFIG = re.compile(r"Unexpected config|Path is not a file|--config: expected one argument")
-LINKED = {"data.seed": "seed_everything", "model.task": "data.task", "model.relay": "data.relay"}
-"""Options that follow another one, by name."""
+REMOVED = {
+    "model.compiled": "is now model.engine: write --model.engine eager, compile or native",
+    "model.learned_threshold": "was removed: leave it out, the guide goes by each state",
+}
+"""Options of earlier versions, and what to write instead."""
 CONFIG_HINT = "write the path of a YAML file, such as configs/push.yaml"
 
 
@@ -56,12 +60,13 @@ def explain(message: str, options: list[str]) -> str:
 
 
 def _unknown(key: str, options: list[str]) -> str:
-    near = difflib.get_close_matches(key, options, 1, cutoff=0.6)
-    if not near:  # the right name in the wrong section, or without one
-        last = key.rpartition(".")[2]
-        near = [name for name in options if name.rpartition(".")[2] == last][:1]
-    hint = f"did you mean {near[0]}?" if near else "`fit --help` lists every option"
-    return f"unknown option {key}: {hint}"
+    if key in REMOVED:
+        return f"{key} {REMOVED[key]}"
+    # The right name in the wrong section, or without one, if none is near.
+    last = key.rpartition(".")[2]
+    elsewhere = next((name for name in options if name.rpartition(".")[2] == last), None)
+    hint = f"did you mean {elsewhere}?" if elsewhere else "`fit --help` lists every option"
+    return f"unknown option {key}: {did_you_mean(key, options, hint)}"
 
 
 def _wrong_type(key: str, value: str, line: str) -> str:

@@ -1,0 +1,105 @@
+"""What a checkpoint says of the run that wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rher_pl.checkpoints.file import read_checkpoint_file
+from rher_pl.checkpoints.layout import (
+    CALLBACKS,
+    DATA,
+    HEADER,
+    OPTIMIZERS,
+    RECORDER,
+    REPLAY,
+    TENSORS,
+    Entry,
+    read_entry,
+    read_numerics,
+)
+from rher_pl.checkpoints.policy import model_options
+from rher_pl.checkpoints.section import Section
+from rher_pl.choices import LINKED
+
+HARMLESS = ("data.num_threads",)
+"""Options of which no result depends."""
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a checkpoint says of the run that wrote it.
+
+    Args:
+        path: of the checkpoint.
+        entry: what is trained, and how far it is.
+        options: command line options by dotted name, with the values it was made with.
+        shapes: of the module's tensors, by name.
+        run_id: MLflow run that it belongs to, or None.
+        versions: of the packages that wrote it, by name.
+        numerics: what rounding depended on, by name.
+        format: that the file has; one of an earlier version can be evaluated only.
+        has_training_state: whether replay and optimizers are in it; evaluating needs neither.
+    """
+
+    path: str
+    entry: Entry
+    options: dict[str, Any]
+    shapes: dict[str, torch.Size]
+    run_id: str | None
+    versions: dict[str, str]
+    numerics: dict[str, str]
+    format: int
+    has_training_state: bool
+
+    def changed(self, options: Mapping[str, Any]) -> list[str]:
+        """Names of options that are not those it was made with, if that can change a result."""
+        before = self.options
+        return [k for k in before if k not in HARMLESS and options.get(k, before[k]) != before[k]]
+
+
+def read_info(path: str) -> CheckpointInfo:
+    """Look into a checkpoint, without running code from it.
+
+    Raises:
+        ConfigError: if there is none, if it is damaged, or if another program wrote it.
+    """
+    return make_info(read_checkpoint_file(Path(path)), path)
+
+
+def make_info(content: Mapping[str, Any], path: str) -> CheckpointInfo:
+    """What a content that was read from ``path`` says."""
+    source = f"checkpoint {path}"
+    whole = Section(content, "", source)
+    entry, numerics = read_entry(content, source), read_numerics(content, source)
+    header = whole.section(HEADER)
+    recorder = whole.section(CALLBACKS, optional=True).section(RECORDER, optional=True)
+    tensors = whole.section(TENSORS).all_tensors()
+    return CheckpointInfo(
+        path=path,
+        entry=entry,
+        options={"data.task": entry.task} | _options(whole, numerics),
+        shapes={name: value.shape for name, value in tensors.items()},
+        run_id=recorder.text("run_id") if recorder.values.get("run_id") is not None else None,
+        versions=header.section("versions").all_texts(),
+        numerics=numerics,
+        format=header.count("upgraded_from" if "upgraded_from" in header else "format"),
+        has_training_state=OPTIMIZERS in whole and REPLAY in whole,
+    )
+
+
+def _options(whole: Section, numerics: Mapping[str, str]) -> dict[str, Any]:
+    """Options by dotted name, without those that follow another one."""
+    data = whole.section(DATA, optional=True).all_plain()
+    options = {f"model.{key}": value for key, value in model_options(whole).items()}
+    options |= {f"data.{key}": value for key, value in data.items()}
+    options = {key: value for key, value in options.items() if key not in LINKED}
+    if "precision" in numerics:
+        options["trainer.precision"] = numerics["precision"]
+    if "seed" in data:
+        options["seed_everything"] = data["seed"]
+    return options

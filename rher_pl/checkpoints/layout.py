@@ -1,0 +1,128 @@
+"""What the keys of a checkpoint mean: no other room knows any of them.
+
+A checkpoint is Lightning's dict, plus :data:`ENTRY`, which says what is trained and how far it is,
+and :data:`HEADER`, which says what wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import Tensor
+
+from rher_pl.checkpoints.section import Section
+from rher_pl.relay import Layout, Relay
+
+FORMAT = 2
+"""Raised when a checkpoint means something else than before; ``upgrade.py`` reads earlier ones."""
+HEADER = "header"
+ENTRY = "rher_pl"
+MODEL = "hyper_parameters"
+DATA = "datamodule_hyper_parameters"
+TENSORS = "state_dict"
+OPTIMIZERS = "optimizer_states"
+REPLAY = "RelayDataModule"
+CALLBACKS = "callbacks"
+RECORDER = "RunRecorder"
+NUMERICS = "numerics"
+"""What rounding depends on: precision, device, threads, engine."""
+MOST_OBJECTS = 100
+"""In a relay; its tables grow with the square."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is trained, and how far it is.
+
+    Args:
+        task: its name.
+        relay: its relay as ``Relay.to_dict`` gives it.
+        layout: label of each column of an observation, as ``Layout.to_list`` gives it.
+        action_size: numbers in an action.
+        env_steps, episodes, updates: what it was trained for.
+        success: success of each subtask in its latest evaluations, oldest first.
+        engine: name of what computed its updates.
+        rng_state: of torch's generator on the CPU; None in a file cut down to its policy.
+    """
+
+    task: str
+    relay: dict[str, Any]
+    layout: list[str]
+    action_size: int
+    env_steps: int
+    episodes: int
+    updates: int
+    success: list[list[float]]
+    engine: str
+    rng_state: Tensor | None = None
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """``env_steps``, ``episodes`` and ``updates``."""
+        return {"env_steps": self.env_steps, "episodes": self.episodes, "updates": self.updates}
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a checkpoint keeps it, without what is None."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def make_header(versions: Mapping[str, str]) -> dict[str, Any]:
+    """The header's part of a content; ``versions`` of the packages that write it, by name."""
+    return {HEADER: {"format": FORMAT, "versions": dict(versions)}}
+
+
+def write_entry(content: dict[str, Any], entry: Entry) -> None:
+    """Put an entry into what the trainer is about to save."""
+    content[ENTRY] = entry.to_dict()
+    # The data module saves the loader; the loop's copy would hold the replay a second time.
+    content["loops"]["fit_loop"]["state_dict"].pop("combined_loader", None)
+
+
+def read_entry(content: Mapping[str, Any], source: str) -> Entry:
+    """The entry of a content.
+
+    Raises:
+        ConfigError: if it is missing, or if anything in it is not of its type.
+    """
+    entry = Section(content, "", source).section(ENTRY)
+    return Entry(
+        task=entry.text("task"),
+        relay=_read_relay(entry),
+        layout=_read_layout(entry),
+        action_size=entry.count("action_size"),
+        env_steps=entry.count("env_steps"),
+        episodes=entry.count("episodes"),
+        updates=entry.count("updates"),
+        success=entry.numbers("success"),
+        engine=entry.text("engine"),
+        rng_state=entry.tensor("rng_state") if "rng_state" in entry else None,
+    )
+
+
+def _read_relay(entry: Section) -> dict[str, Any]:
+    """Of a relay that can be built, so that nobody else need catch what fails."""
+    values = entry.section("relay").all_plain()
+    try:
+        relay = Relay.from_dict(values)
+        if relay.num_objects <= MOST_OBJECTS and relay.limit.isfinite().any():
+            return values
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        pass
+    entry.refuse("relay", "that of a relay")
+
+
+def _read_layout(entry: Section) -> list[str]:
+    labels = entry.texts("layout")
+    try:
+        Layout(tuple(labels))
+    except ValueError:
+        entry.refuse("layout", "that of a layout")
+    return labels
+
+
+def read_numerics(content: Mapping[str, Any], source: str) -> dict[str, str]:
+    """What rounding depended on; empty where the file does not say."""
+    return Section(content, "", source).section(NUMERICS, optional=True).all_texts()

@@ -1,0 +1,101 @@
+"""The policy in a checkpoint: what it takes to act as it does, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from rher_pl.checkpoints.layout import DATA, ENTRY, MODEL, TENSORS, Entry, read_entry
+from rher_pl.checkpoints.section import Section
+from rher_pl.errors import require
+
+PARTS = {"encoder.": "encoder.", "td3.averaged_actor.": "actor."}
+"""Which tensors of a checkpoint make up the evaluated policy, by prefix there and here."""
+EXPLORATION = (
+    "guide_share",
+    "random_share",
+    "exploration_noise",
+    "reached_distance",
+    "fading_guide",
+)
+"""Options of the data module that a policy remembers: how its run explored."""
+
+
+@dataclass(frozen=True)
+class StoredPolicy:
+    """The evaluated policy of a checkpoint.
+
+    Args:
+        entry: what it was trained on, and for how long.
+        options: of the model, by name.
+        exploration: those named in ``EXPLORATION`` that the file holds.
+        tensors: of the policy by its own names, ``encoder.*`` and ``actor.*``; all finite.
+        source: such as ``checkpoint last.ckpt``, for messages.
+    """
+
+    entry: Entry
+    options: dict[str, Any]
+    exploration: dict[str, Any]
+    tensors: dict[str, Tensor]
+    source: str
+
+
+def read_policy(content: Mapping[str, Any], source: str) -> StoredPolicy:
+    """The policy of a checkpoint.
+
+    Raises:
+        ConfigError: if it is not whole, if anything is not of its type, or for weights that are
+            not numbers.
+    """
+    whole = Section(content, "", source)
+    data = whole.section(DATA, optional=True).all_plain()
+    tensors = {
+        here + name.removeprefix(there): value
+        for name, value in whole.section(TENSORS).all_tensors().items()
+        for there, here in PARTS.items()
+        if name.startswith(there)
+    }
+    for here in PARTS.values():
+        require(
+            any(name.startswith(here) for name in tensors),
+            f"{source} holds no {here.rstrip('.')} of a policy: give another .ckpt file",
+        )
+    for name, value in tensors.items():
+        require(
+            bool(value.isfinite().all()),
+            f"{source} holds a policy that diverged ({name} has NaN or infinite numbers): "
+            "give an earlier .ckpt file",
+        )
+    return StoredPolicy(
+        replace(read_entry(content, source), rng_state=None),
+        model_options(whole),
+        {name: data[name] for name in EXPLORATION if name in data},
+        tensors,
+        source,
+    )
+
+
+def model_options(whole: Section) -> dict[str, Any]:
+    """The model's options, without what Lightning adds: what a file names is never called."""
+    options = whole.section(MODEL).all_plain()
+    return {name: value for name, value in options.items() if not name.startswith("_")}
+
+
+def policy_content(stored: StoredPolicy) -> dict[str, Any]:
+    """What :func:`read_policy` reads and nothing else, in the layout of a checkpoint."""
+    names = {here: there for there, here in PARTS.items()}
+    tensors = {
+        there + name.removeprefix(here): value.clone()
+        for name, value in stored.tensors.items()
+        for here, there in names.items()
+        if name.startswith(here)
+    }
+    return {
+        ENTRY: stored.entry.to_dict(),
+        MODEL: stored.options,
+        DATA: stored.exploration,
+        TENSORS: tensors,
+    }

@@ -1,0 +1,51 @@
+"""The seal of a checkpoint file: SHA-256 of all bytes before it, as the zip archive's comment.
+
+Any tool can still open the archive, and a file that was cut short or changed is told from a whole
+one before a byte of it is interpreted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from typing import IO
+
+from rher_pl.errors import ConfigError
+
+SEAL = b"rher_pl sha256 "
+SEAL_SIZE = len(SEAL) + 64
+COMMENT_LENGTH = 2  # bytes, the last field of a zip archive without a comment
+
+
+def seal(file: IO[bytes]) -> None:
+    """Make the digest of a zip archive without a comment its comment."""
+    end = file.seek(-COMMENT_LENGTH, os.SEEK_END)
+    digest = _digest(file, end)
+    file.seek(end)
+    file.write(struct.pack("<H", SEAL_SIZE) + SEAL + digest)
+
+
+def check_seal(file: IO[bytes]) -> None:
+    """Raise :class:`ConfigError` unless the file carries the seal of its own content."""
+    size = file.seek(0, os.SEEK_END)
+    end = size - SEAL_SIZE - COMMENT_LENGTH
+    file.seek(max(end + COMMENT_LENGTH, 0))
+    found = file.read()
+    if end <= 0 or not found.startswith(SEAL):
+        raise ConfigError("is damaged, or was not written by this version of rher_pl")
+    if _digest(file, end) != found.removeprefix(SEAL):
+        raise ConfigError("is damaged (its checksum does not match)")
+
+
+def _digest(file: IO[bytes], size: int) -> bytes:
+    """SHA-256 in hexadecimal of the first ``size`` bytes."""
+    digest, left = hashlib.sha256(), size
+    file.seek(0)
+    while left:
+        chunk = file.read(min(left, 1 << 20))
+        if not chunk:
+            raise OSError("the file became shorter while it was read")
+        digest.update(chunk)
+        left -= len(chunk)
+    return digest.hexdigest().encode()

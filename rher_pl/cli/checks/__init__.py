@@ -1,0 +1,1 @@
+"""Checks before a run: of options, of its checkpoint, and of the machine."""

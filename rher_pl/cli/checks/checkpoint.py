@@ -1,0 +1,107 @@
+"""Whether a checkpoint can be continued or evaluated under the options that were given.
+
+Each check raises :class:`ConfigError` with one line that says what to write instead.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from rher_pl.checkpoints.file import versions
+from rher_pl.checkpoints.info import CheckpointInfo
+from rher_pl.checkpoints.layout import FORMAT
+from rher_pl.choices import LINKED, RelayMode
+from rher_pl.errors import ConfigError, require
+from rher_pl.tasks import Task
+
+DATA_OPTIONS = ("reached_distance", "reward_radius")
+"""Of a relay: what options of the data module set, which may change from run to run."""
+
+
+def check_task(info: CheckpointInfo, task: Task) -> None:
+    """A checkpoint continues or is evaluated on its own task only, as it was then.
+
+    Args:
+        info: of the checkpoint.
+        task: that the config says.
+    """
+    entry = info.entry
+    require(
+        entry.task == task.name,
+        f"checkpoint {info.path} is of task {entry.task}, but the config says {task.name}: "
+        f"use a config with data.task {entry.task}, or another checkpoint",
+    )
+    none = info.options.get("data.relay") == RelayMode.none.value
+    relay = (task.relay.only_last() if none else task.relay).to_dict()
+    for what, before, now in (
+        ("relay", _without_options(entry.relay), _without_options(relay)),
+        ("layout of observations", entry.layout, task.layout.to_list()),
+        ("number of actions", entry.action_size, task.action_size),
+    ):
+        require(
+            before == now,
+            f"checkpoint {info.path} has another {what} than {task.name} has here: "
+            "use the version of rher_pl, or of the task, that wrote it",
+        )
+
+
+def _without_options(relay: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in relay.items() if name not in DATA_OPTIONS}
+
+
+def check_can_continue(info: CheckpointInfo) -> None:
+    """Training goes on only from a whole state of this version."""
+    require(
+        info.format == FORMAT,
+        f"checkpoint {info.path} is of rher_pl {info.versions.get('rher_pl', '0.1')} and can be "
+        "evaluated and exported, not continued, as episodes are seeded otherwise since 0.2: "
+        "leave out --ckpt_path to begin a new run",
+    )
+    require(
+        info.has_training_state,
+        f"checkpoint {info.path} holds no replay or optimizers and can be evaluated, not "
+        "continued: give --ckpt_path the last.ckpt of a run",
+    )
+
+
+def check_shapes(
+    info: CheckpointInfo, shapes: Mapping[str, torch.Size], model: Mapping[str, Any]
+) -> None:
+    """The networks that the config describes must be those of the checkpoint.
+
+    Args:
+        info: of the checkpoint.
+        shapes: of the new module's tensors, by name.
+        model: the new module's options.
+    """
+    if shapes == info.shapes:
+        return
+    require(
+        not info.shapes.items() < shapes.items(),
+        f"checkpoint {info.path} holds the policy alone: "
+        f"use python -m rher_pl.evaluate --ckpt {info.path}",
+    )
+    before = info.options
+    now = {LINKED.get(f"model.{key}", f"model.{key}"): value for key, value in model.items()}
+    changed = [key for key in now if before.get(key, now[key]) != now[key]]
+    wanted = ", ".join(f"--{key} {before[key]}" for key in changed)
+    raise ConfigError(
+        f"checkpoint {info.path} holds networks of other sizes: "
+        + (f"use {wanted}" if wanted else "another version of rher_pl wrote it")
+    )
+
+
+def warn_of_versions(info: CheckpointInfo) -> None:
+    """Say which packages are others than those that wrote the checkpoint."""
+    here = versions()
+    other = {name: was for name, was in info.versions.items() if here.get(name, was) != was}
+    if other:
+        pairs = ", ".join(f"{name} {was} (here {here[name]})" for name, was in other.items())
+        print(
+            f"warning: checkpoint {info.path} was made with {pairs}: results may differ",
+            file=sys.stderr,
+        )

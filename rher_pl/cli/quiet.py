@@ -1,0 +1,30 @@
+"""Messages of libraries that a user can do nothing about."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+
+from farama_notifications import notifications
+
+NOISE = (
+    (r".*does not have many workers.*", UserWarning),  # one batch of seeds needs no workers
+    (r".*isinstance\(treespec, LeafSpec\).*", Warning),  # Lightning's use of a torch internal
+    (r".*Checkpoint directory .* exists and is not empty.*", UserWarning),  # as when resuming
+    (r".*The dirpath has changed from.*", UserWarning),  # evaluating needs no folder
+)
+
+
+def quiet() -> None:
+    """Silence them; all other messages stay."""
+    for message, category in NOISE:
+        warnings.filterwarnings("ignore", message=message, category=category)
+    # Hardware and seed lines, tips for other products: our own lines say what matters.
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Printed when gymnasium-robotics is imported, about hand environments that are not used here.
+    notifications.setdefault("gymnasium_robotics", {}).clear()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # read when mlflow is imported,
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # and where it is already

@@ -1,0 +1,77 @@
+"""Build and run what a training command asks for."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from rher_pl.callbacks.checkpoint import Checkpoints
+from rher_pl.callbacks.description import RunDescription
+from rher_pl.callbacks.garbage import GarbageCollection
+from rher_pl.callbacks.guard import FiniteGuard
+from rher_pl.callbacks.progress import ProgressLine
+from rher_pl.callbacks.recording import RecordConfig
+from rher_pl.callbacks.stopping import signals_stop
+from rher_pl.callbacks.summary import Summary
+from rher_pl.callbacks.trained_model import ModelRecorder
+from rher_pl.callbacks.warm_up import WarmUp
+from rher_pl.cli import exit_status
+from rher_pl.cli.fit_cli import FitCLI, cannot_begin, one_line
+from rher_pl.cli.fit_parser import FitParser
+from rher_pl.cli.quiet import quiet
+from rher_pl.errors import Stopped
+from rher_pl.learner.precision import default_precision
+from rher_pl.training.datamodule import RelayDataModule
+from rher_pl.training.module import RHERModule
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; ``arguments`` begin with the subcommand.
+
+    Raises:
+        ConfigError: before training, for anything that the user can fix.
+        TrainingError: for a fault during training.
+    """
+    quiet()
+    try:
+        with signals_stop(), one_line(cannot_begin):
+            make_cli(arguments)
+    except Stopped as stopped:
+        name = signal.Signals(stopped.number).name
+        hint = "; --ckpt_path last continues" if arguments[0] == "fit" else ""
+        print(f"stopped by {name}{hint}", file=sys.stderr)
+        return exit_status.SIGNAL + stopped.number
+    return exit_status.SUCCESS
+
+
+def make_cli(arguments: list[str]) -> FitCLI:
+    """Parse, build and run."""
+    return FitCLI(
+        RHERModule,
+        RelayDataModule,
+        save_config_callback=RecordConfig,
+        save_config_kwargs={"save_to_log_dir": False},
+        parser_class=FitParser,
+        trainer_defaults={
+            "accelerator": "cpu",
+            "devices": 1,
+            "precision": default_precision(),
+            "logger": False,
+            "num_sanity_val_steps": 0,
+            "enable_model_summary": False,
+            "enable_progress_bar": False,
+            "callbacks": [
+                GarbageCollection(),
+                FiniteGuard(),
+                WarmUp(),
+                ProgressLine(),
+                Summary(),
+                RunDescription(),
+                Checkpoints(),
+                ModelRecorder(),
+            ],
+        },
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,
+        args=arguments,
+    )
