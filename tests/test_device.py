@@ -11,17 +11,19 @@ import torch
 from tensordict import TensorDict
 from trained import quiet_trainer
 
+from rher_pl.choices import Mixing
+from rher_pl.learner.td3 import TD3
 from rher_pl.replay.relabel import relabel
 from rher_pl.replay.storage import EpisodeStorage
+from rher_pl.training.batches import encode, rounds
 from rher_pl.training.datamodule import RelayDataModule
-from rher_pl.training.loader import RelayLoader
 from rher_pl.training.module import RHERModule
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def test_buffers_and_batches_are_where_the_networks_are(tmp_path):
-    module = RHERModule("PointPush-v0", hidden_size=16, hidden_layers=1)
+def test_buffers_and_batches_are_where_the_networks_are(tmp_path, monkeypatch):
+    module = RHERModule("PointPush-v0", hidden_size=16, hidden_layers=1, engine="eager")
     data = RelayDataModule(
         "PointPush-v0",
         num_envs=2,
@@ -41,16 +43,21 @@ def test_buffers_and_batches_are_where_the_networks_are(tmp_path):
         devices=1,
         num_sanity_val_steps=0,
     )
+    seen: dict[str, set[torch.device]] = {}
+    original = TD3.learn
+
+    def learn(self: TD3, batches: dict) -> dict:
+        loader = data.loader
+        assert loader is not None and loader.storage is not None
+        seen["storage"] = {loader.storage.episode(0)["observation"].device}
+        seen["samples"] = {v.device for v in loader.sample()[0].values(True, True)}
+        seen["batches"] = {value.device for value in batches.values()}
+        return original(self, batches)
+
+    monkeypatch.setattr(TD3, "learn", learn)
     trainer.fit(module, data)
     device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
-    loader = data.loader
-    assert isinstance(loader, RelayLoader) and loader.storage is not None
-    assert module.device == device
-    assert loader.storage.episode(0)["observation"].device == device
-    assert loader.rule.reward_radius == 0.6 and loader.collector.behavior_policy.fading_guide
-    samples = loader.sample(1)
-    assert {value.device for value in samples.values(True, True)} == {device}
-    assert module.encode(samples)["inputs"].device == device
+    assert seen == {name: {device} for name in ("storage", "samples", "batches")}
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     content = torch.load(tmp_path / "last.ckpt", weights_only=True, map_location="cpu")
     state = content["rher_pl"]["rng_state"]
@@ -74,6 +81,8 @@ def made_episodes(count: int, device: str, length: int = 50) -> TensorDict:
             "achieved_goals": torch.rand(count, length + 1, 2, 3, device=device),
             "desired_goals": torch.rand(count, 1, 3, device=device),
             "action": torch.rand(count, length, 4, device=device),
+            "length": torch.full((count, 1), length, device=device),
+            "ending": torch.ones(count, 1, dtype=torch.uint8, device=device),
         },
         batch_size=[count],
     )
@@ -88,17 +97,13 @@ def gathered(episodes: TensorDict, samples: int) -> TensorDict:
     return storage.get(index)
 
 
-def iterate(device: str) -> TensorDict:
-    """What one iteration does with tensors, without drawing indices; returns the samples."""
+def iterate(device: str) -> dict[str, torch.Tensor]:
+    """What one iteration does with tensors, without drawing indices; returns the batches."""
     module = made_module(device)
-    episodes = made_episodes(2, device)
-    module.policy.encoder.update(episodes)
-    subtask = torch.zeros(8, dtype=torch.int64, device=device)
-    samples = relabel(module.relay, gathered(episodes, 8), subtask)
-    encoded = module.encode(samples.unsqueeze(0))[0]
-    for number in (1, 2):  # without the actor, and with it
-        module.td3.update(encoded, number, lambda gradients: None, lambda gradients: None)
-    return encoded
+    samples = relabel(module.relay, gathered(made_episodes(2, device), 8), 0)
+    parts = [encode(module.encoder, samples.unsqueeze(0), 0)]
+    (batches,) = rounds(parts, Mixing.joint, 0.1, module.td3.sizes)
+    return batches
 
 
 @pytest.mark.parametrize("device", [DEVICE, "meta"])

@@ -11,6 +11,7 @@ from trained import quiet_trainer
 
 from rher_pl.collect.threads import one_torch_thread
 from rher_pl.envs.point_push import PointPushEnv
+from rher_pl.learner.td3 import TD3
 from rher_pl.training.datamodule import RelayDataModule
 from rher_pl.training.module import RHERModule
 
@@ -48,7 +49,7 @@ def test_states_are_stepped_without_helpers_and_pipelined_updates_leave_a_core(
         monkeypatch.setattr(owner, method, watched)
 
     watch(PointPushEnv, "_step", "step")  # while collecting as well as in evaluations
-    watch(RHERModule, "update", "update")
+    watch(TD3, "update", "update")
     data = RelayDataModule(
         "PointPush-v0",
         num_envs=2,
@@ -62,6 +63,6 @@ def test_states_are_stepped_without_helpers_and_pipelined_updates_leave_a_core(
     trainer = quiet_trainer(
         max_epochs=1,
     )
-    trainer.fit(RHERModule("PointPush-v0", hidden_size=16), data)
+    trainer.fit(RHERModule("PointPush-v0", hidden_size=16, engine="eager"), data)
     assert seen == {"step": {1}, "update": {of_updates}}
     assert torch.get_num_threads() == 3, "as before the run"

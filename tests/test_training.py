@@ -2,61 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+import threading
 
-import lightning.pytorch as pl
 import pytest
 import torch
-from tensordict import TensorDict
-from trained import quiet_trainer
+from trained import made_run, quiet_trainer, train
 
-from rher_pl.training.datamodule import RelayDataModule
 from rher_pl.training.loader import RelayLoader
 from rher_pl.training.module import RHERModule
-
-
-def train(
-    epochs: int,
-    ckpt_path: Path | None = None,
-    save: Path | None = None,
-    model: dict | None = None,
-    precision: Any = "32-true",
-    **data,
-) -> RHERModule:
-    """A short single-threaded run on PointPush with options of the data module and, by ``model``,
-    of the learner; returns the trained module."""
-    torch.set_num_threads(1)
-    pl.seed_everything(0)
-    learner = {
-        "gamma": 0.9,
-        "tau": 0.02,
-        "learning_rate": 2e-3,
-        "policy_delay": 1,
-        "action_l2": 0.1,
-        "hidden_size": 64,
-        "hidden_layers": 2,
-        "average_rate": 0.02,
-    }
-    module = RHERModule("PointPush-v0", **(learner | (model or {})))
-    settings = {
-        "num_envs": 10,
-        "batch_size": 64,
-        "updates_per_episode": 40,
-        "guide_share": 0.5,
-        "eval_every_env_steps": 1_500,
-        "replay_capacity": 100_000,
-    }
-    datamodule = RelayDataModule("PointPush-v0", **(settings | data))
-    trainer = quiet_trainer(
-        max_epochs=epochs,
-        num_sanity_val_steps=0,
-        precision=precision,
-    )
-    trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
-    if save is not None:
-        trainer.save_checkpoint(save)
-    return module
 
 
 def success(module: RHERModule) -> float:
@@ -76,7 +29,6 @@ def test_rher_learns(learned):
 
 
 def test_without_relabelling_it_learns_far_less(learned):
-    """Seeds 0 to 4, each rounded in two ways: 0.00 to 0.26 without, 0.43 to 0.70 with it."""
     assert success(train(epochs=2, relabel_ratio=0.0)) < 0.5 * success(learned)
 
 
@@ -85,7 +37,7 @@ def equal(left: RHERModule, right: RHERModule) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-SMALL = {"updates_per_episode": 4, "batch_size": 32}
+SMALL = {"updates_per_episode": 4, "batch_size": 32, "eval_episodes": 20}
 
 
 @pytest.fixture(
@@ -119,7 +71,7 @@ def test_resuming_gives_the_weights_of_never_stopping(tmp_path, small, reference
         reference.updates,
         reference.episodes,
     )
-    assert resumed.progress.success == reference.progress.success
+    assert resumed.success.recent == reference.success.recent
 
 
 def test_pipelined_episodes_are_one_iteration_behind_and_no_more(monkeypatch):
@@ -128,9 +80,9 @@ def test_pipelined_episodes_are_one_iteration_behind_and_no_more(monkeypatch):
     original = RelayLoader.sample
     for pipelined, actions in collected.items():
 
-        def sample(self: RelayLoader, updates: int, actions=actions) -> TensorDict:
+        def sample(self: RelayLoader, actions=actions) -> list:
             actions.append(self.storage.episode(len(self.storage) - 1)["action"].clone())
-            return original(self, updates)
+            return original(self)
 
         monkeypatch.setattr(RelayLoader, "sample", sample)
         train(epochs=1, pipelined=pipelined, **SMALL)
@@ -142,4 +94,71 @@ def test_pipelined_episodes_are_one_iteration_behind_and_no_more(monkeypatch):
 def test_a_checkpoint_holds_tensors_and_plain_types_only(tmp_path, small):
     train(epochs=1, save=tmp_path / "plain.ckpt", **small)
     content = torch.load(tmp_path / "plain.ckpt", weights_only=True)
-    assert content["rher_pl"]["task"] == "PointPush-v0"
+    entry = content["rher_pl"]
+    assert entry["task"] == "PointPush-v0"
+    assert entry["relay"]["objects"] == ["push"]
+    assert entry["layout"][:2] == ["gripper x", "gripper y"]
+
+
+# --- any order of what a trainer does ----------------------------------------------------------
+
+ORDERS = (
+    ("validate", "fit"),
+    ("fit", "validate", "fit"),
+    ("fit", "test", "fit", "validate"),
+)
+
+
+@pytest.mark.parametrize("order", ORDERS, ids="-".join)
+@pytest.mark.parametrize("pipelined", [False, True], ids=["in turn", "pipelined"])
+def test_a_trainer_may_do_things_in_any_order(order, pipelined):
+    threads = threading.active_count()
+    module, datamodule = made_run(**SMALL, pipelined=pipelined, num_threads=2)
+    trainer = quiet_trainer(max_epochs=1, num_sanity_val_steps=0)
+    for step in order:
+        before = module.episodes
+        if step == "fit" and before:
+            trainer.fit_loop.max_epochs += 1
+        getattr(trainer, step)(module, datamodule)
+        assert module.episodes == before + 60 * (step == "fit")
+        assert module.metrics_eval
+        assert threading.active_count() == threads, "closed means closed"
+
+
+def test_a_second_fit_goes_on_with_the_episodes_of_the_first():
+    module, datamodule = made_run(**SMALL)
+    trainer = quiet_trainer(max_epochs=1, num_sanity_val_steps=0)
+    trainer.fit(module, datamodule)
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(module, datamodule)
+    assert equal(module, train(epochs=2, **SMALL))
+
+
+def test_lightnings_sanity_check_counts_for_nothing():
+    module, datamodule = made_run(**SMALL)
+    quiet_trainer(max_epochs=1, num_sanity_val_steps=2).fit(module, datamodule)
+    assert [len(values) for values in module.success.recent] == [1, 1]
+
+
+# --- settings are live -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["eager", "auto"])
+def test_a_setting_that_is_changed_between_iterations_takes_effect(engine):
+    """Targets lie within [-1 / (1 - gamma), 0], and so does Q, which had been -10 at most."""
+
+    class Schedule(RHERModule):
+        def on_train_batch_start(self, batch, batch_idx):
+            self.td3.gamma = 0.0
+
+    module, datamodule = made_run(updates_per_episode=20, batch_size=32, eval_episodes=20)
+    scheduled = (
+        Schedule("PointPush-v0", **{**module.hparams, "engine": engine, "task": None} | {})
+        if False
+        else Schedule(**{**module.hparams, "engine": engine})
+    )
+    quiet_trainer(max_epochs=1, num_sanity_val_steps=0).fit(scheduled, datamodule)
+    module, datamodule = made_run(updates_per_episode=20, batch_size=32, eval_episodes=20)
+    quiet_trainer(max_epochs=1, num_sanity_val_steps=0).fit(module, datamodule)
+    assert scheduled.metrics["train/q/push"] > -1.2
+    assert module.metrics["train/q/push"] < -2.0

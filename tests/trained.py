@@ -1,4 +1,4 @@
-"""A checkpoint of a tiny run, shared by the tests of what is done with trained policies."""
+"""Short runs on PointPush that several test files share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from rher_pl.checkpoints.file import SealedCheckpointIO
+from rher_pl.checkpoints.trainer_io import SealedCheckpointIO
 from rher_pl.training.datamodule import RelayDataModule
 from rher_pl.training.module import RHERModule
 
@@ -43,3 +43,51 @@ def tiny_checkpoint(folder: Path) -> Path:
     path = folder / "tiny.ckpt"
     trainer.save_checkpoint(path)
     return path
+
+
+def train(
+    epochs: int,
+    ckpt_path: Path | None = None,
+    save: Path | None = None,
+    model: dict[str, Any] | None = None,
+    precision: Any = "32-true",
+    **data: Any,
+) -> RHERModule:
+    """A short single-threaded run with options of the data module and, by ``model``, of the
+    learner; returns the trained module."""
+    module, datamodule = made_run(model, **data)
+    trainer = quiet_trainer(max_epochs=epochs, num_sanity_val_steps=0, precision=precision)
+    trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
+    if save is not None:
+        trainer.save_checkpoint(save)
+    return module
+
+
+def made_run(
+    model: dict[str, Any] | None = None, **data: Any
+) -> tuple[RHERModule, RelayDataModule]:
+    """Module and data module of such a run, from the same seed each time."""
+    torch.set_num_threads(1)
+    pl.seed_everything(0)
+    learner: dict[str, Any] = {
+        "gamma": 0.9,
+        "tau": 0.02,
+        "learning_rate": 2e-3,
+        "policy_delay": 1,
+        "action_l2": 0.1,
+        "hidden_size": 64,
+        "hidden_layers": 2,
+        "average_rate": 0.02,
+    }
+    settings: dict[str, Any] = {
+        "num_envs": 10,
+        "batch_size": 64,
+        "updates_per_episode": 40,
+        "guide_share": 0.5,
+        "eval_every_env_steps": 1_500,
+        "replay_capacity": 100_000,
+    }
+    return (
+        RHERModule("PointPush-v0", **(learner | (model or {}))),
+        RelayDataModule("PointPush-v0", **(settings | data)),
+    )

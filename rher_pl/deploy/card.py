@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rher_pl.evaluation.report import Row, interval_text
+from rher_pl.evaluation.report import Row, report_markdown, share_text
 
 USE = """\
 ```python
 import gymnasium as gym, gymnasium_robotics
-from rher_pl.deploy.trained import load_policy
+from rher_pl import load_policy
 
 policy, env = load_policy("{name}"), gym.make("{task}")
 observation, _ = env.reset(seed=0)
@@ -46,13 +46,10 @@ def make_card(
         f"({counters['episodes']:,} episodes, {counters['updates']:,} updates).",
         "",
         f"Success over {fresh['episodes']} episodes that did not start solved: "
-        f"**{_share(fresh)}**; over all {every['episodes']}: {_share(every)}. "
-        f"Noise-free, {episodes}; intervals are 95% (Wilson).",
+        f"**{share_text(fresh)}**; over all {every['episodes']}: {share_text(every)}. "
+        f"Noise-free, {episodes}. Each subtask is judged by its own policy:",
         "",
-        "| subtask, under its own policy | solved | success | mean steps to success |",
-        "|---|---|---|---|",
-        *[_table_row(subtask, groups["all"]) for subtask, groups in subtasks.items()],
-        "",
+        report_markdown(subtasks),
         "Inputs are `observation`, `achieved_goal` and `desired_goal` as Gymnasium gives them, the "
         "output is an action in [-1, 1]. It knows this task only, in simulation.",
         "",
@@ -60,17 +57,3 @@ def make_card(
     ]
     text = "\n".join(lines) + "\n"
     return text + "\n" + USE.format(name=name, task=task) if name else text
-
-
-def _share(figures: Row) -> str:
-    if not figures["episodes"]:
-        return "-"
-    return f"{figures['success']:.3f} {interval_text(figures)}"
-
-
-def _table_row(subtask: str, figures: Row) -> str:
-    steps = figures["mean_steps_to_success"]
-    solved = f"{figures['solved']} of {figures['episodes']}"
-    return (
-        f"| {subtask} | {solved} | {_share(figures)} | {'-' if steps is None else f'{steps:.1f}'} |"
-    )

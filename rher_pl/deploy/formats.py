@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rher_pl.deploy.parity import stratified_states
 from rher_pl.deploy.portable import INPUTS, PortablePolicy
 from rher_pl.errors import ConfigError
 
@@ -37,35 +38,13 @@ class Format:
     read: Callable[[Path], Actions]
 
 
-def example_inputs(policy: PortablePolicy, count: int, seed: int = 0) -> tuple[Tensor, ...]:
-    """States around those that the normaliser has seen, objects and goals within a few decimetres.
-
-    Returns:
-        Observation, achieved goal and desired goal, [count, ...] float32.
-    """
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(size: int) -> Tensor:
-        return torch.randn(count, size, generator=generator)
-
-    observation_size, achieved_size, desired_size = policy.sizes.values()
-    encoder = policy.policy.encoder
-    statistics, seen = encoder.observations, encoder.columns.observed[-1]
-    observation = 0.1 * normal(observation_size)
-    observation[:, seen] = statistics.shift + normal(len(seen)) / statistics.scale
-    gripper = observation[:, :3]
-    achieved = gripper.repeat(1, achieved_size // 3) + 0.1 * normal(achieved_size)
-    desired = gripper.repeat(1, desired_size // 3) + 0.1 * normal(desired_size)
-    return observation, achieved, desired
-
-
 def _dynamic_shapes() -> dict[str, dict[int, Any]]:
     batch = torch.export.Dim("batch", min=1)
     return {name: {0: batch} for name in INPUTS}
 
 
 def write_torch_export(policy: PortablePolicy, path: Path) -> None:
-    inputs = example_inputs(policy, 2)
+    inputs = stratified_states(policy, 2)
     with _quiet():
         program = torch.export.export(policy, inputs, dynamic_shapes=_dynamic_shapes())
         torch.export.save(program, path)
@@ -78,7 +57,7 @@ def read_torch_export(path: Path) -> Actions:
 
 def write_torchscript(policy: PortablePolicy, path: Path) -> None:
     with _quiet():
-        torch.jit.trace(policy, example_inputs(policy, 2), check_trace=False).save(str(path))
+        torch.jit.trace(policy, stratified_states(policy, 2), check_trace=False).save(str(path))
 
 
 def read_torchscript(path: Path) -> Actions:
@@ -92,7 +71,7 @@ def write_onnx(policy: PortablePolicy, path: Path) -> None:
     with _quiet():
         program = torch.onnx.export(
             policy,
-            example_inputs(policy, 2),
+            stratified_states(policy, 2),
             input_names=list(INPUTS),
             output_names=["action"],
             dynamic_shapes=_dynamic_shapes(),

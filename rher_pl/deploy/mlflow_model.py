@@ -16,7 +16,7 @@ import torch
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from rher_pl.deploy.formats import example_inputs
+from rher_pl.deploy.parity import stratified_states
 from rher_pl.deploy.portable import INPUTS, PortablePolicy, save_portable
 
 HERE = Path(__file__).parent
@@ -34,7 +34,7 @@ def save_mlflow_model(policy: PortablePolicy, folder: Path, card: str) -> None:
     card is left out.
     """
     example = {
-        name: value.double().numpy() for name, value in zip(INPUTS, example_inputs(policy, 2))
+        name: value.double().numpy() for name, value in zip(INPUTS, stratified_states(policy, 2))
     }
     with tempfile.TemporaryDirectory() as scratch, _without_type_hints():
         tensors = Path(scratch) / "policy.pt"

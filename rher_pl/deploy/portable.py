@@ -1,7 +1,7 @@
 """A trained policy as one plain torch module on Gymnasium's observations.
 
-It is the live policy's own code: this file, ``relay/`` and ``networks/`` need nothing but torch, and
-travel with an exported model. Hence the relative imports.
+It is the live policy's own code: this file, ``relay/`` and ``networks/`` need nothing but torch,
+and travel with an exported model. Hence the relative imports.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.policy import RelayPolicy
-from ..relay import Layout
 
 INPUTS = ("observation", "achieved_goal", "desired_goal")
 """Names of the inputs, in order: the keys of a Gymnasium goal environment."""
@@ -23,15 +22,23 @@ class PortablePolicy(nn.Module):
 
     Args:
         policy: the live policy; its networks are used, not copied.
-        gripper_in_observation: ``achieved_goal`` holds the objects only, and the gripper's position
-            is read from the observation, as in Gymnasium's Fetch. Else it holds all points.
+
+    Attributes:
+        gripper_columns: of the observation; where it holds the gripper's whole position, that is
+            read from there, and ``achieved_goal`` holds the objects only, as in Gymnasium's Fetch.
+            Else ``achieved_goal`` holds all points, gripper first.
     """
 
-    def __init__(self, policy: RelayPolicy, gripper_in_observation: bool) -> None:
+    def __init__(self, policy: RelayPolicy) -> None:
         super().__init__()
         self.policy = policy
-        self.gripper_in_observation = gripper_in_observation and policy.relay.reach
-        self._gripper = _gripper_columns(policy.encoder.layout) if policy.relay.reach else []
+        layout = policy.encoder.layout
+        self.gripper_columns = [c for c in layout.columns_of("gripper") if layout.axis(c)]
+
+    @property
+    def gripper_in_observation(self) -> bool:
+        """Whether the gripper's position is read from the observation."""
+        return self.policy.relay.reach and len(self.gripper_columns) == 3
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -47,7 +54,7 @@ class PortablePolicy(nn.Module):
         return self.policy.actor.action_size
 
     def forward(self, observation: Tensor, achieved_goal: Tensor, desired_goal: Tensor) -> Tensor:
-        """Noise-free actions; lengths of the inputs are in :attr:`sizes`.
+        """Noise-free actions; lengths of the inputs are in :attr:`sizes`, float64 will do.
 
         Args:
             observation: [*, O].
@@ -64,7 +71,9 @@ class PortablePolicy(nn.Module):
     def points(self, observation: Tensor, achieved_goal: Tensor) -> Tensor:
         """Positions of all points, gripper first, [*, P, 3] (metres)."""
         if self.gripper_in_observation:
-            achieved_goal = torch.cat([observation[..., self._gripper], achieved_goal], dim=-1)
+            achieved_goal = torch.cat(
+                [observation[..., self.gripper_columns], achieved_goal], dim=-1
+            )
         return achieved_goal.unflatten(-1, (self.policy.relay.num_points, 3))
 
     def __repr__(self) -> str:
@@ -72,18 +81,10 @@ class PortablePolicy(nn.Module):
         return f"PortablePolicy({names}; {', '.join(f'{k} {v}' for k, v in self.sizes.items())})"
 
 
-def _gripper_columns(layout: Layout) -> list[int]:
-    return [c for c in layout.columns_of("gripper") if layout.axis(c)]
-
-
 def save_portable(policy: PortablePolicy, path: Any) -> None:
     """Write a policy to a file of tensors and plain types."""
-    content = {
-        "settings": policy.policy.to_dict(),
-        "gripper_in_observation": policy.gripper_in_observation,
-        "tensors": policy.policy.state_dict(),
-    }
-    torch.save(content, path)
+    live = policy.policy
+    torch.save({"settings": live.to_dict(), "tensors": live.state_dict()}, path)
 
 
 def load_portable(path: Any) -> PortablePolicy:
@@ -91,4 +92,4 @@ def load_portable(path: Any) -> PortablePolicy:
     content = torch.load(path, map_location="cpu", weights_only=True)
     policy = RelayPolicy.from_dict(content["settings"])
     policy.load_state_dict(content["tensors"])
-    return PortablePolicy(policy, content["gripper_in_observation"]).eval().requires_grad_(False)
+    return PortablePolicy(policy).eval().requires_grad_(False)

@@ -10,27 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rher_pl.checkpoints.file import read_checkpoint_file
+from rher_pl.checkpoints.policy import StoredPolicy, read_policy
 from rher_pl.deploy.portable import INPUTS, PortablePolicy
 from rher_pl.deploy.pretrained import known_policies, policy_file
 from rher_pl.errors import ConfigError, require
+from rher_pl.networks.actor_critic import Actor, NetworkSizes
+from rher_pl.networks.encoder import InputEncoder
 from rher_pl.networks.policy import RelayPolicy
-from rher_pl.relay import Relay
+from rher_pl.relay import Layout, Relay
 from rher_pl.tasks import Task, get_task
-from rher_pl.training.module import RHERModule
 
-EXPLORATION = (
-    "guide_share",
-    "random_share",
-    "exploration_noise",
-    "reached_distance",
-    "fading_guide",
-)
-"""Settings of the behavior policy that a trained policy remembers."""
-POLICY_PARTS = {"policy.encoder.": "encoder.", "averaged_actor.": "actor."}
-"""Which tensors of a checkpoint make up the evaluated policy, by prefix there and here."""
+SEEN = ("relative_goals", "absolute_positions", "roles", "stay")
+"""Options of the model that say what the networks see."""
 
 
 @dataclass(frozen=True)
@@ -38,25 +31,21 @@ class TrainedPolicy:
     """A policy that was trained, in float32, and where it comes from.
 
     Args:
-        task: what it was trained on.
         policy: the live policy, for any subtask.
-        portable: its last subtask as a plain module.
-        content: what was read, in the layout of a checkpoint.
+        portable: the whole task as a plain module on Gymnasium's observations.
+        stored: what the checkpoint says of it.
         source: file or name, for messages.
     """
 
-    task: Task
     policy: RelayPolicy
     portable: PortablePolicy
-    content: Mapping[str, Any]
+    stored: StoredPolicy
     source: str
 
-    @classmethod
-    def of(cls, policy: RelayPolicy, content: Mapping[str, Any], source: str) -> TrainedPolicy:
-        """Wrap a live policy; ``content`` has at least ``rher_pl``, as in a checkpoint."""
-        task = get_task(content["rher_pl"]["task"])
-        portable = PortablePolicy(policy, task.gymnasium_id is not None)
-        return cls(task, policy, portable, content, source)
+    @property
+    def task(self) -> Task:
+        """The registered task that it was trained on; a ConfigError if there is none."""
+        return get_task(self.stored.entry.task)
 
     @property
     def relay(self) -> Relay:
@@ -65,15 +54,7 @@ class TrainedPolicy:
     @property
     def counters(self) -> dict[str, int]:
         """``env_steps``, ``episodes`` and ``updates`` that it was trained for."""
-        return {
-            name: self.content["rher_pl"][name] for name in ("env_steps", "episodes", "updates")
-        }
-
-    @property
-    def exploration(self) -> dict[str, Any]:
-        """The settings named in ``EXPLORATION`` that it was trained with."""
-        data = self.content.get("datamodule_hyper_parameters", {})
-        return {name: data[name] for name in EXPLORATION if name in data}
+        return self.stored.entry.counters
 
     @torch.no_grad()
     def __call__(self, observation: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
@@ -81,11 +62,16 @@ class TrainedPolicy:
         values = [torch.as_tensor(observation[key], dtype=torch.float32) for key in INPUTS]
         return self.portable(*values).numpy()
 
+    def __repr__(self) -> str:
+        entry = self.stored.entry
+        return f"TrainedPolicy({self.source}: {entry.task}, {entry.env_steps:,} env steps)"
+
 
 def load_policy(name: str | Path) -> TrainedPolicy:
     """Load a policy from a checkpoint, or one that comes with the package by its name.
 
-    Neither replay content nor optimizers are read, and no code from the file is run.
+    Neither replay content nor optimizers are read, no code from the file is run, and its task need
+    not be registered here.
 
     Args:
         name: path of a checkpoint, or for example ``"push"``.
@@ -93,76 +79,47 @@ def load_policy(name: str | Path) -> TrainedPolicy:
     Raises:
         ConfigError: if there is no such file or policy, or if it is damaged.
     """
-    path = Path(name)
-    if not path.is_file():
+    path, source = Path(name), f"checkpoint {name!s:.200}"
+    if not is_file(path):
+        known = known_policies()
         require(
-            str(name) in known_policies(),
-            f"no checkpoint {name}: give a .ckpt file, or one of the policies that come with "
-            f"the package: {', '.join(known_policies()) or 'none'}",
+            str(name) in known,
+            f"no {source}: give a .ckpt file, or one of the policies that come with the package: "
+            f"{', '.join(known) or 'none'}",
         )
-        path = policy_file(str(name))
-    content = read_content(path)
-    with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to move
-        module = build_module(content, path)
-    policy = module.evaluated_policy
+        path, source = policy_file(str(name)), str(name)
+    stored = read_policy(read_checkpoint_file(path), source)
+    policy = build_policy(stored).eval().requires_grad_(False)
+    return TrainedPolicy(policy, PortablePolicy(policy), stored, str(name))
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; not, for a name that no file can have."""
     try:
-        policy.load_state_dict(policy_tensors(content["state_dict"]))
-    except (KeyError, RuntimeError) as error:
-        raise ConfigError(
-            f"{path} holds other networks: another version of rher_pl wrote it"
-        ) from error
-    return TrainedPolicy.of(policy.eval().requires_grad_(False), content, str(name))
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
-def build_module(content: Mapping[str, Any], path: Path) -> RHERModule:
-    """A module of the sizes that a checkpoint was made with, untrained."""
-    options = dict(content["hyper_parameters"])
-    # Lightning adds the import path of a factory; what a file names is never called.
-    options = {name: value for name, value in options.items() if not name.startswith("_")}
-    options["compiled"] = False  # nothing is updated here, and there may be no compiler
-    try:
-        return RHERModule(**options)
-    except TypeError as error:
-        raise ConfigError(
-            f"{path} has other options: another version of rher_pl wrote it"
-        ) from error
-
-
-def policy_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The evaluated policy's own tensors among those of a checkpoint, by their name in it."""
-    return {
-        ours + name.removeprefix(theirs): value
-        for name, value in state.items()
-        for theirs, ours in POLICY_PARTS.items()
-        if name.startswith(theirs)
-    }
-
-
-def read_content(path: Path) -> dict[str, Any]:
-    """Everything in a checkpoint, on the CPU.
+def build_policy(stored: StoredPolicy) -> RelayPolicy:
+    """The policy that a checkpoint holds.
 
     Raises:
-        ConfigError: if the file is damaged, or if another program wrote it.
+        ConfigError: if its relay, layout, options and weights do not fit together.
     """
-    require(path.is_file(), f"no checkpoint {path}: give the path of a .ckpt file")
-    content = read_checkpoint_file(path)
-    ours = content.get("rher_pl") if isinstance(content, dict) else None
-    require(
-        isinstance(ours, dict) and {"hyper_parameters", "state_dict"} <= content.keys(),
-        f"{path} was not written by rher_pl: give one of its .ckpt files",
-    )
-    return content
-
-
-def policy_content(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A checkpoint cut down to what the policy needs, in the same layout."""
-    data = dict(content.get("datamodule_hyper_parameters", {}))
-    ours = {key: value for key, value in content["rher_pl"].items() if key != "rng_state"}
-    kept = tuple(POLICY_PARTS)
-    state = {k: v.clone() for k, v in content["state_dict"].items() if k.startswith(kept)}
-    return {
-        "rher_pl": ours,
-        "hyper_parameters": {k: v for k, v in content["hyper_parameters"].items() if k[0] != "_"},
-        "datamodule_hyper_parameters": {k: data[k] for k in EXPLORATION if k in data},
-        "state_dict": state,
-    }
+    entry, options = stored.entry, stored.options
+    try:
+        relay, layout = Relay.from_dict(entry.relay), Layout(tuple(entry.layout))
+        encoder = InputEncoder(relay, layout, **{k: options[k] for k in SEEN if k in options})
+        sizes = NetworkSizes(
+            encoder.size, entry.action_size, options["hidden_size"], options["hidden_layers"]
+        )
+        with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to move
+            policy = RelayPolicy(encoder, Actor(sizes))
+        policy.load_state_dict(stored.tensors)
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{stored.source} holds a policy whose parts do not fit together "
+            f"({' '.join(str(error).split())[:120]}): another version of rher_pl wrote it"
+        ) from error
+    return policy

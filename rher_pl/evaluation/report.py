@@ -1,4 +1,4 @@
-"""What an evaluation says, as plain values for JSON and as a table."""
+"""What an evaluation says: plain values for JSON, and the one table that all commands show."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from scipy.stats import binomtest
 from tensordict import TensorDictBase
 
 Row = dict[str, Any]
+
+HEADINGS = ["subtask", "solved", "success", "interval", "mean steps", "began solved, stayed"]
+LEGEND = (
+    "Episodes that began solved are counted apart. An interval is 95% (Wilson); steps are env "
+    "steps to the first state from which it stays solved."
+)
 
 
 def wilson_interval(solved: int, episodes: int) -> tuple[float, float]:
@@ -50,22 +56,39 @@ def _figures(episodes: TensorDictBase) -> Row:
 
 
 def report_table(subtasks: Mapping[str, Row], title: str) -> Table:
-    """The figures that :func:`report` gave, a row for each subtask."""
-    table = Table(title=title, caption="an interval is 95% (Wilson); steps are env steps")
-    table.add_column("subtask")
-    for heading in ("solved", "success", "interval", "mean steps", "began solved, stayed"):
-        table.add_column(heading, justify="right")
+    """The figures that :func:`report` gave, a row for each subtask, the task itself last."""
+    table = Table(title=title, caption=LEGEND)
+    for column, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="right" if column else "left")
     for name, groups in subtasks.items():
-        fresh, easy = groups["not_solved_at_reset"], groups["solved_at_reset"]
-        table.add_row(
-            name,
-            f"{fresh['solved']} of {fresh['episodes']}",
-            _number(fresh["success"], ".3f"),
-            interval_text(fresh),
-            _number(fresh["mean_steps_to_success"], ".1f"),
-            f"{easy['solved']} of {easy['episodes']}",
-        )
+        table.add_row(*_cells(name, groups))
     return table
+
+
+def report_markdown(subtasks: Mapping[str, Row]) -> str:
+    """The same table in Markdown."""
+    rows = [HEADINGS, ["---"] * len(HEADINGS)]
+    rows += [_cells(name, groups) for name, groups in subtasks.items()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + f"\n\n{LEGEND}\n"
+
+
+def _cells(name: str, groups: Row) -> list[str]:
+    fresh, easy = groups["not_solved_at_reset"], groups["solved_at_reset"]
+    return [
+        name,
+        f"{fresh['solved']} of {fresh['episodes']}",
+        _number(fresh["success"], ".3f"),
+        interval_text(fresh),
+        _number(fresh["mean_steps_to_success"], ".1f"),
+        f"{easy['solved']} of {easy['episodes']}",
+    ]
+
+
+def share_text(figures: Row) -> str:
+    """Success with its interval, such as ``0.950 [0.888, 0.978]``; a dash for no episodes."""
+    if not figures["episodes"]:
+        return "-"
+    return f"{figures['success']:.3f} {interval_text(figures)}"
 
 
 def interval_text(figures: Row) -> str:

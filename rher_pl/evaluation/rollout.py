@@ -18,16 +18,39 @@ QFunction = Callable[[Tensor, Tensor], Tensor]
 """Network inputs [N, I] and actions [N, A] to Q values [N]."""
 
 
+class EvaluationBatch:
+    """What an evaluation is given: where to play, and the seeds of the episodes.
+
+    No dataclass: Lightning would copy one.
+
+    Args:
+        env: batched environment.
+        seeds: one for each episode.
+    """
+
+    def __init__(self, env: EnvBase, seeds: Sequence[int]) -> None:
+        self.env, self.seeds = env, seeds
+
+
 @torch.no_grad()
 def evaluate(
     env: EnvBase,
     policy: RelayPolicy,
     seeds: Sequence[int],
-    subtask: int,
+    subtask: int | None,
     gamma: float,
     q_function: QFunction,
 ) -> TensorDict:
-    """Run one noise-free episode per seed under one subtask's own policy.
+    """Run one noise-free episode per seed.
+
+    Args:
+        env: batched environment.
+        policy: acts.
+        seeds: of the episodes.
+        subtask: acted by and judged; None is the whole task, where each state is served by the
+            subtask of its first object that is not home.
+        gamma: discount of the return.
+        q_function: a critic.
 
     Returns:
         TensorDict [len(seeds)], one row per episode:
@@ -53,38 +76,43 @@ def _rollout(
     env: EnvBase,
     policy: RelayPolicy,
     seeds: Sequence[int],
-    subtask: int,
+    subtask: int | None,
     gamma: float,
     q_function: QFunction,
 ) -> TensorDict:
     env.set_seeds(seeds)
     state = env.reset()
     device = policy.encoder.goals.shift.device  # of the networks; the environment is on the CPU
-    index = torch.full((env.num_envs,), subtask, device=device)
-    inputs = policy.inputs(*_tensors(state, device), index)
+    inputs = _inputs(policy, state, subtask, device)
     action = policy.actor(inputs)
     q = q_function(inputs, action).cpu()
     states = [state]
     for step in range(env.max_episode_steps):
         if step > 0:
-            action = policy(*_tensors(state, device), index)
+            action = policy.actor(_inputs(policy, state, subtask, device))
         state["action"] = action.cpu()
         state = env.step(state)["next"]
         states.append(state)
     visited: TensorDict = torch.stack([s.select(*STATE_KEYS, strict=False) for s in states], dim=1)
     check_states(visited, env)
     check_finite(visited)
-    achieved, desired = visited["achieved_goals"], visited["desired_goals"]  # [N, T+1, P, 3]
-    solved = policy.relay.solved(achieved, desired)[..., subtask]
-    return _summarise(solved, achieved, q, gamma, contact_distance(policy.relay))
+    achieved, desired = (visited[key].float() for key in STATE_KEYS[1:])  # [N, T+1, P, 3]
+    judged = policy.relay.last if subtask is None else subtask
+    goals = policy.relay.goals(achieved, desired, judged)
+    solved = policy.relay.met(goals, achieved, judged)
+    return _summarise(solved, achieved, q, gamma, policy.relay)
 
 
-def _tensors(state: TensorDictBase, device: torch.device) -> list[Tensor]:
-    return [state[key].to(device) for key in STATE_KEYS]
+def _inputs(
+    policy: RelayPolicy, state: TensorDictBase, subtask: int | None, device: torch.device
+) -> Tensor:
+    observation, achieved, desired = (state[key].float().to(device) for key in STATE_KEYS)
+    acting = policy.relay.serving(achieved, desired) if subtask is None else subtask
+    return policy.inputs(observation, achieved, desired, acting)
 
 
 def _summarise(
-    solved: Tensor, achieved: Tensor, q: Tensor, gamma: float, contact: float
+    solved: Tensor, achieved: Tensor, q: Tensor, gamma: float, relay: Relay
 ) -> TensorDict:
     """Per-episode figures from solved [N, T+1] and achieved [N, T+1, P, 3]."""
     steps = solved.shape[1] - 1
@@ -96,7 +124,7 @@ def _summarise(
         {
             "success": solved[:, -1],
             "solved_at_reset": solved[:, 0],
-            "contact": objects_moved(achieved, contact),
+            "contact": objects_moved(achieved, relay),
             "steps_to_success": torch.where(stays > 0, steps + 1 - stays, -1),
             "q": q,
             "monte_carlo_return": (reward * discount).sum(1) + tail,
@@ -105,16 +133,16 @@ def _summarise(
     )
 
 
-def objects_moved(achieved: Tensor, distance: float) -> Tensor:
-    """In which episodes any object was ever further than ``distance`` from its start, [N].
+def objects_moved(achieved: Tensor, relay: Relay) -> Tensor:
+    """In which episodes any object was touched: moved by more than :func:`contact_distance`, [N].
 
     Args:
-        achieved: [N, T+1, P, 3], gripper first, then the objects.
-        distance: metres.
+        achieved: positions of the points, [N, T+1, P, 3] (metres).
+        relay: tells whether the first point is the gripper.
     """
-    objects = achieved[:, :, 1:]
+    objects = achieved[:, :, int(relay.reach) :]
     moved = torch.linalg.vector_norm(objects - objects[:, :1], dim=-1)
-    return (moved > distance).any(-1).any(-1)
+    return (moved > contact_distance(relay)).any(-1).any(-1)
 
 
 def contact_distance(relay: Relay) -> float:

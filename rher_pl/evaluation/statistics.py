@@ -9,7 +9,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from rher_pl.collect.behavior import Chooser
-from rher_pl.evaluation.rollout import contact_distance, objects_moved
+from rher_pl.evaluation.rollout import objects_moved
 from rher_pl.relay import Relay
 
 Metrics = dict[str, Tensor]
@@ -29,8 +29,8 @@ def episode_statistics(episodes: TensorDictBase, relay: Relay) -> Metrics:
         for index, name in enumerate(relay.names):
             if (there := following == index).any():
                 metrics[f"{share}/{name}"] = chosen[there].mean()
-    if relay.num_points > 1:
-        touched = objects_moved(episodes["achieved_goals"], contact_distance(relay))
+    if relay.reach:
+        touched = objects_moved(episodes["achieved_goals"], relay)
         metrics["relay/contact_rate"] = touched.float().mean()
     return metrics
 
@@ -45,22 +45,26 @@ def sample_statistics(pools: Sequence[TensorDictBase], relay: Relay) -> Metrics:
     return metrics
 
 
-def update_statistics(updates: list[Metrics], sizes: Sequence[int], relay: Relay) -> Metrics:
-    """Of U updates: mean losses, and mean Q over the samples of each subtask.
+def update_statistics(rounds: list[Metrics], sizes: Sequence[int], relay: Relay) -> Metrics:
+    """Of the updates of an iteration: mean losses, and mean Q over the samples of each subtask.
 
     Args:
-        updates: what they returned, one or some at a time: losses, and ``q`` [E, ... B].
+        rounds: what ``TD3.learn`` returned: of all subtasks at once, or of one after the other.
         sizes: samples of each subtask in a batch.
         relay: gives the names.
     """
     metrics: Metrics = {}
     for name in ("critic_loss", "actor_loss"):
-        values = [update[name].flatten() for update in updates if name in update]
+        values = [done[name].flatten() for done in rounds if name in done]
         if values:
             metrics[f"train/{name}"] = torch.cat(values).mean()
-    q = torch.cat([update["q"] for update in updates], dim=1).mean(0)  # [U B]
-    for name, values in zip(relay.names, q.view(-1, sum(sizes)).split(list(sizes), dim=1)):
-        metrics[f"train/q/{name}"] = values.mean()
+    joint = len(rounds) == 1
+    parts: list[Tensor] = []
+    for index, done in enumerate(rounds):
+        own = list(sizes) if joint else [sizes[index]]
+        parts += done["q"].mean(0).view(-1, sum(own)).split(own, dim=1)  # [U, B_s] each
+    for name, q in zip(relay.names, parts, strict=True):
+        metrics[f"train/q/{name}"] = q.mean()
     return metrics
 
 

@@ -1,38 +1,69 @@
-"""From environment to mixed batches: the endless, stateful loader of a run."""
+"""From environment to samples, as a LightningDataModule."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import fields
-from typing import Any
+from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
-from torch.utils.data import DataLoader
 from torchrl.envs import EnvBase
 
 from rher_pl.choices import Hindsight, RelayMode, plain
 from rher_pl.collect.behavior import BehaviorPolicy, Exploration
 from rher_pl.collect.collector import EpisodeCollector, PipelinedCollector
+from rher_pl.collect.progress import MovingSuccess
 from rher_pl.errors import require
-from rher_pl.limits import MAX_ENVS, MAX_EVAL_EPISODES, require_memory
+from rher_pl.limits import (
+    ABOVE_ZERO_SHARE,
+    COUNT,
+    NOT_NEGATIVE,
+    SHARE,
+    Range,
+    check_ranges,
+    require_memory,
+)
+from rher_pl.networks.policy import RelayPolicy
 from rher_pl.replay.sampling import SamplingRule
 from rher_pl.tasks import get_task, make_env, task_relay
-from rher_pl.training.loader import RelayLoader
-from rher_pl.training.module import RHERModule
+from rher_pl.training.loader import EvaluationLoader, LoaderSettings, RelayLoader
+from rher_pl.training.settings import settings_of
 
 EVALUATION_SEED = 1_000_000
-"""Evaluation episodes use this seed and those after it; training seeds stay far below."""
-
+"""Evaluation episodes use this seed and those after it; training never does."""
 SAMPLING_SEED = 2_000_000
-"""Added to the seed for sampling, so that it differs from exploration's."""
+"""Added to the seed for sampling, so that it differs from that of the weights."""
+
+MANY_ENVS = Range(1, 10_000)
+RANGES = {
+    "seed": NOT_NEGATIVE,
+    "num_envs": MANY_ENVS,
+    "eval_envs": MANY_ENVS,
+    "num_threads": COUNT,
+    "eval_episodes": Range(1, 1_000_000),
+    "eval_every_env_steps": COUNT,
+    "updates_per_episode": NOT_NEGATIVE,
+    "random_episodes": NOT_NEGATIVE,
+    "exploration_noise": NOT_NEGATIVE,
+    "reached_distance": NOT_NEGATIVE,
+    "relabel_ratio": SHARE,
+    "inert_ratio": SHARE,
+    "prioritize_motion": SHARE,
+    "guide_share": SHARE,
+    "random_share": SHARE,
+    "reward_radius": ABOVE_ZERO_SHARE,
+}
 
 
-_EXPLORATION = [field.name for field in fields(Exploration)]
+class Acts(Protocol):
+    """What the data module asks of the module it works for."""
+
+    policy: RelayPolicy
+    success: MovingSuccess
 
 
 class RelayDataModule(pl.LightningDataModule):
-    """Wires environment, collector, storage and buffers.
+    """Wires environment, collector, storage and sampling.
 
     Args:
         task: registered task name.
@@ -50,12 +81,12 @@ class RelayDataModule(pl.LightningDataModule):
             the others are drawn again. 1 is plain HER.
         prioritize_motion: share of samples from episodes drawn in proportion to how far objects
             moved in them (arXiv 1810.01363), in [0, 1]; the others are drawn uniformly.
-        reward_radius: share of a subtask's epsilon within which learning counts a goal as met, in
+        reward_radius: share of epsilon within which learning counts the active goal as met, in
             (0, 1]. Below 1 the policy learns to come closer than it must, which leaves room for
             error. Evaluation, relay and exploration go by the whole epsilon; 1 is plain HER.
-        guide_share: probability that the guide acts while its subtask is unsolved.
-        fading_guide: multiply the guide's share by the learner's failure rate in the last
-            evaluations, so that a learner that can do without its guide collects for itself.
+        guide_share: probability that the guide acts while the object is not reached.
+        fading_guide: multiply the guide's share by the failure rate, in the last evaluations, of
+            the subtask that brings the object.
         random_share: probability of a uniform random action.
         exploration_noise: standard deviation of the Gaussian action noise.
         reached_distance: gripper to object, in metres, up to which the guide acts; None is the
@@ -98,74 +129,51 @@ class RelayDataModule(pl.LightningDataModule):
         super().__init__()
         self.save_hyperparameters()
         self.hparams.update(plain(self.hparams))
-        for name in ("num_envs", "num_threads", "eval_episodes", "eval_envs"):
-            value = self.hparams[name]
-            require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
-        for name in ("num_envs", "eval_envs"):
-            count = self.hparams[name]
-            require(count <= MAX_ENVS, f"{name} must be at most {MAX_ENVS}, got {count}")
-        require(
-            eval_episodes <= MAX_EVAL_EPISODES,
-            f"eval_episodes must be at most {MAX_EVAL_EPISODES}, got {eval_episodes}",
-        )
-        require(
-            eval_every_env_steps >= 1,
-            f"eval_every_env_steps must be at least 1, got {eval_every_env_steps}",
-        )
-        for name in ("exploration_noise", "reached_distance"):
-            noise = self.hparams[name]
-            require(
-                noise is None or 0.0 <= noise < math.inf, f"{name} must be at least 0, got {noise}"
-            )
-        require(
-            updates_per_episode >= 0,
-            f"updates_per_episode must be at least 0, got {updates_per_episode}",
-        )
-        shares = ("relabel_ratio", "inert_ratio", "prioritize_motion", "guide_share")
-        for name in (*shares, "random_share"):
-            value = self.hparams[name]
-            require(0.0 <= value <= 1.0, f"{name} must be in [0, 1], got {value}")
-        require(0.0 < reward_radius <= 1.0, f"reward_radius must be in (0, 1], got {reward_radius}")
+        check_ranges(self.hparams, RANGES)
         require(
             guide_share + random_share <= 1.0,
             "guide_share and random_share must add up to at most 1, "
             f"got {guide_share} + {random_share}",
         )
+        self.exploration = settings_of(Exploration, self.hparams)
+        self.rule = settings_of(SamplingRule, self.hparams, hindsight=Hindsight(hindsight))
+        self.task = get_task(task)
         self.relay = task_relay(task, RelayMode(relay))
-        sizes = batch_size if isinstance(batch_size, list) else [batch_size]
-        require(
-            relay == RelayMode.full or len(sizes) == 1,
-            f"batch_size has {len(sizes)} numbers, but relay none trains the last subtask alone: "
-            f"write one, as --data.batch_size {sum(sizes)} for as many samples in all",
-        )
-        self.batch_sizes = sizes * self.relay.num_subtasks if len(sizes) == 1 else sizes
-        require(
-            len(self.batch_sizes) == self.relay.num_subtasks and min(self.batch_sizes) >= 1,
-            f"batch_size must be one number of at least 1, or {self.relay.num_subtasks} of them "
-            f"(one per subtask of {task}), got {batch_size}",
-        )
+        self.batch_sizes = split_batch(batch_size, self.relay.num_subtasks, RelayMode(relay), task)
+        self.env: EnvBase | None = None
+        self.eval_env: EnvBase | None = None
         self.loader: RelayLoader | None = None
+        self._state: dict[str, Any] = {}
         self._torch_threads: int | None = None
 
+    # --- set up and taken down -----------------------------------------------------------------
+
     def setup(self, stage: str) -> None:
-        hp, task = self.hparams, get_task(self.hparams["task"])
+        hp = self.hparams
         if stage == "fit" and hp["pipelined"]:
             self._leave_a_core_to_the_collector()
-        if self.loader is not None or hasattr(self, "eval_env"):
-            return
-        eval_envs = min(hp["eval_envs"], hp["eval_episodes"])
         threads = hp["num_threads"] or self._torch_threads or torch.get_num_threads()
-        self.eval_env = make_env(task, eval_envs, EVALUATION_SEED, threads)
-        if stage == "fit":
-            self.env = make_env(task, hp["num_envs"], hp["seed"], threads)
-            length = self.env.max_episode_steps
-            require(
-                hp["replay_capacity"] >= length,
-                f"replay_capacity must hold at least one episode of {length} env steps, "
-                f"got {hp['replay_capacity']}",
-            )
-            self._check_memory(length)
+        if self.eval_env is None:
+            count = min(hp["eval_envs"], hp["eval_episodes"])
+            self.eval_env = make_env(self.task, count, EVALUATION_SEED, threads)
+        if stage == "fit" and self.loader is None:
+            self.env = make_env(self.task, hp["num_envs"], hp["seed"], threads)
+            self._check_memory(self.env)
             self.loader = self._make_loader(self.env)
+            if self._state:
+                self.loader.load_state_dict(self._state)
+
+    def teardown(self, stage: str) -> None:
+        """Close environments and threads; a later fit goes on with the same episodes."""
+        if self._torch_threads is not None:
+            torch.set_num_threads(self._torch_threads)
+            self._torch_threads = None
+        if self.loader is not None:
+            self._state = self.loader.state_dict()
+            self.loader.close()
+        if self.eval_env is not None:
+            self.eval_env.close()
+        self.env = self.eval_env = self.loader = None
 
     def _leave_a_core_to_the_collector(self) -> None:
         """Until :meth:`teardown`, updates beside which episodes are collected do without one."""
@@ -173,53 +181,44 @@ class RelayDataModule(pl.LightningDataModule):
         self._torch_threads = self._torch_threads or torch.get_num_threads()
         torch.set_num_threads(max(1, self._torch_threads - 1))
 
-    def teardown(self, stage: str) -> None:
-        if self._torch_threads is not None:
-            torch.set_num_threads(self._torch_threads)
-            self._torch_threads = None
-
-    def _check_memory(self, length: int) -> None:
+    def _check_memory(self, env: EnvBase) -> None:
         """Replay and the mixed batches of one iteration must fit, bytes of float32."""
-        hp, spec = self.hparams, self.env.observation_spec
+        hp, length = self.hparams, env.max_episode_steps
+        require(
+            hp["replay_capacity"] >= length,
+            f"replay_capacity must hold at least one episode of {length} env steps, "
+            f"got {hp['replay_capacity']}",
+        )
+        spec = env.observation_spec
         state = sum(spec[key].shape[1:].numel() for key in ("observation", "achieved_goals"))
         require_memory(4.0 * hp["replay_capacity"] * state, "replay_capacity")
         samples = hp["updates_per_episode"] * hp["num_envs"] * sum(self.batch_sizes)
         require_memory(4.0 * samples * 4 * state, "updates_per_episode, num_envs and batch_size")
 
     def _make_loader(self, env: EnvBase) -> RelayLoader:
-        hp, module = self.hparams, self.trainer.lightning_module  # type: ignore[union-attr]
+        hp, steps = self.hparams, env.max_episode_steps
+        module: Acts = self.trainer.lightning_module  # type: ignore[union-attr,assignment]
         device = self.trainer.strategy.root_device  # type: ignore[union-attr]
-        assert isinstance(module, RHERModule)
-        behavior_policy = BehaviorPolicy(
-            module.policy,
-            module.progress,
-            Exploration(**{field: hp[field] for field in _EXPLORATION}),
-            torch.Generator().manual_seed(hp["seed"]),
-        )
+        behavior = BehaviorPolicy(module.policy, module.success, self.exploration, steps)
         make_collector = PipelinedCollector if hp["pipelined"] else EpisodeCollector
         return RelayLoader(
-            make_collector(env, behavior_policy, hp["random_episodes"]),
-            module.relay,
-            self.batch_sizes,
-            capacity=hp["replay_capacity"] // env.max_episode_steps,
-            rule=SamplingRule(
-                hp["relabel_ratio"],
-                Hindsight(hp["hindsight"]),
-                hp["inert_ratio"],
-                hp["prioritize_motion"],
-                hp["reward_radius"],
+            make_collector(env, behavior, hp["seed"], hp["random_episodes"]),
+            self.relay,
+            self.rule,
+            LoaderSettings(
+                self.batch_sizes,
+                capacity=hp["replay_capacity"] // steps,
+                updates=hp["updates_per_episode"] * hp["num_envs"],
+                iterations=max(1, round(hp["eval_every_env_steps"] / (hp["num_envs"] * steps))),
             ),
-            updates=hp["updates_per_episode"] * hp["num_envs"],
-            iterations=max(
-                1, round(hp["eval_every_env_steps"] / (hp["num_envs"] * env.max_episode_steps))
-            ),
-            # Apart from exploration's, which may run beside it.
-            generator=torch.Generator(device).manual_seed(SAMPLING_SEED + hp["seed"]),
+            torch.Generator(device).manual_seed(SAMPLING_SEED + hp["seed"]),
         )
 
+    # --- what the trainer asks for -------------------------------------------------------------
+
     def state_dict(self) -> dict[str, Any]:
-        """Replay content, counters and all randomness outside the module."""
-        return {} if self.loader is None else self.loader.state_dict()
+        """Episodes, counters and all randomness outside the module."""
+        return self._state if self.loader is None else self.loader.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if self.loader is not None:  # evaluation needs neither replay nor exploration
@@ -229,10 +228,33 @@ class RelayDataModule(pl.LightningDataModule):
         assert self.loader is not None, "setup('fit') comes first"
         return self.loader
 
-    def val_dataloader(self) -> DataLoader:
-        """One batch: the seeds of all evaluation episodes."""
+    def val_dataloader(self) -> EvaluationLoader:
+        assert self.eval_env is not None, "setup() comes first"
         episodes = self.hparams["eval_episodes"]
         seeds = range(EVALUATION_SEED, EVALUATION_SEED + episodes)
-        return DataLoader(seeds, batch_size=episodes)  # type: ignore[arg-type]
+        return EvaluationLoader(self.eval_env, seeds)
 
     test_dataloader = val_dataloader
+
+
+def split_batch(
+    batch_size: int | list[int], subtasks: int, mode: RelayMode, task: str
+) -> tuple[int, ...]:
+    """Samples of each subtask in a mixed batch.
+
+    Raises:
+        ConfigError: for a size below 1, or another number of sizes than subtasks.
+    """
+    sizes = batch_size if isinstance(batch_size, list) else [batch_size]
+    require(
+        mode == RelayMode.full or len(sizes) == 1,
+        f"batch_size has {len(sizes)} numbers, but relay none trains the last subtask alone: "
+        f"write one, as --data.batch_size {sum(sizes)} for as many samples in all",
+    )
+    each = sizes * subtasks if len(sizes) == 1 else sizes
+    require(
+        len(each) == subtasks and min(each) >= 1 and max(each) < math.inf,
+        f"batch_size must be one number of at least 1, or {subtasks} of them "
+        f"(one per subtask of {task}), got {batch_size!s:.60}",
+    )
+    return tuple(each)

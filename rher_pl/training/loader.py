@@ -1,62 +1,88 @@
-"""The endless, stateful loader of a run: episodes in, mixed batches out."""
+"""The endless, stateful loader of a run: episodes in, samples of each subtask out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torchrl.data import TensorDictReplayBuffer
+from torchrl.envs import EnvBase
 
-from rher_pl.collect.collector import COMMENTARY, EpisodeCollector
+from rher_pl.collect.collector import EpisodeCollector
+from rher_pl.envs.episodes import empty_episode
+from rher_pl.evaluation.rollout import EvaluationBatch
 from rher_pl.relay import Relay
 from rher_pl.replay.sampling import SamplingRule, make_replay_buffers
 from rher_pl.replay.storage import EpisodeStorage
 
 
+class EvaluationLoader:
+    """One batch: where to play, and the seeds of all evaluation episodes."""
+
+    def __init__(self, env: EnvBase, seeds: Sequence[int]) -> None:
+        self.batch = EvaluationBatch(env, seeds)
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[EvaluationBatch]:
+        yield self.batch
+
+
+@dataclass(frozen=True)
+class LoaderSettings:
+    """Sizes of an iteration.
+
+    Args:
+        batch_sizes: samples from each subtask's pool in a mixed batch.
+        capacity: episodes kept.
+        updates: U, updates in an iteration.
+        iterations: iterations in an epoch.
+    """
+
+    batch_sizes: tuple[int, ...]
+    capacity: int
+    updates: int
+    iterations: int
+
+
 class RelayLoader:
-    """Each item is one iteration: N new episodes, and U mixed batches drawn after storing them.
+    """Each item is one iteration: N new episodes, and samples for U mixed batches drawn after
+    storing them, for each subtask [U, B_s].
 
     It never ends; its length is the number of iterations in an epoch, at which Lightning stops
     to evaluate.
 
     Args:
         collector: source of episodes.
-        relay: the module's relay.
-        batch_sizes: samples from each subtask's pool in a mixed batch.
-        capacity: episodes kept.
+        relay: the chain.
         rule: what is sampled.
-        updates: U, updates in an iteration.
-        iterations: iterations in an epoch.
-        generator: randomness of sampling; storage and batches are on its device.
+        settings: sizes.
+        generator: randomness of sampling; storage and samples are on its device.
     """
 
     def __init__(
         self,
         collector: EpisodeCollector,
         relay: Relay,
-        batch_sizes: list[int],
-        capacity: int,
         rule: SamplingRule,
-        updates: int,
-        iterations: int,
+        settings: LoaderSettings,
         generator: torch.Generator,
     ) -> None:
         self.collector = collector
         self.relay = relay
-        self.batch_sizes = batch_sizes
-        self.capacity = capacity
         self.rule = rule
-        self.updates = updates
-        self.iterations = iterations
+        self.settings = settings
         self.generator = generator
         self.episodes = 0
         self.storage: EpisodeStorage | None = None
         self.buffers: list[TensorDictReplayBuffer] = []
 
     def __len__(self) -> int:
-        return self.iterations
+        return self.settings.iterations
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return self
@@ -64,32 +90,34 @@ class RelayLoader:
     def __next__(self) -> dict[str, Any]:
         episodes = self.collector.collect()
         self._store(episodes)
-        warm = self.episodes >= self.collector.random_episodes and self.updates > 0
-        return {"episodes": episodes, "pools": self.sample(self.updates) if warm else None}
+        warm = self.episodes >= self.collector.random_episodes and self.settings.updates > 0
+        return {"episodes": episodes, "pools": self.sample() if warm else None}
 
-    def _store(self, episodes: TensorDict) -> None:
-        storage = (
-            self.storage
-            if self.storage is not None
-            else self._allocate(episodes.exclude(*COMMENTARY)[0])
-        )
-        storage.extend(episodes.to(self.generator.device))
+    def sample(self) -> list[TensorDict]:
+        """Of each subtask its part [U, B_s] of the mixed batches."""
+        updates = self.settings.updates
+        return [
+            buffer.sample(updates * size).view(updates, size)
+            for buffer, size in zip(self.buffers, self.settings.batch_sizes, strict=True)
+        ]
+
+    def _store(self, episodes: TensorDictBase) -> None:
+        storage = self._allocate() if self.storage is None else self.storage
+        storage.extend(episodes)
         self.episodes += len(episodes)
 
-    def _allocate(self, episode: TensorDictBase) -> EpisodeStorage:
-        """Make storage and buffers for episodes shaped like ``episode``."""
-        self.storage = EpisodeStorage(
-            self.capacity, episode.to(self.generator.device), self.relay.epsilon
-        )
+    def _allocate(self) -> EpisodeStorage:
+        """Make storage and buffers for episodes of the collector's environment."""
+        episode = empty_episode(self.collector.env).to(self.generator.device)
+        self.storage = EpisodeStorage(self.settings.capacity, episode, self.relay.epsilon)
         self.buffers = make_replay_buffers(self.storage, self.relay, self.rule, self.generator)
         return self.storage
 
     def state_dict(self) -> dict[str, Any]:
         """Exact at the end of an iteration."""
-        storage = None if self.storage is None else self.storage.state_dict()
         return {
             "collector": self.collector.state_dict(),
-            "storage": storage,
+            "storage": None if self.storage is None else self.storage.state_dict(),
             "episodes": self.episodes,
             "sampling": self.generator.get_state(),
         }
@@ -99,14 +127,8 @@ class RelayLoader:
         self.episodes = state["episodes"]
         self.generator.set_state(state["sampling"].cpu())
         if state["storage"] is not None:
-            stored = state["storage"]["episodes"]
-            episode = {key: value[0] for key, value in stored.items()}
-            storage = self._allocate(TensorDict(episode, batch_size=[]))
-            storage.load_state_dict(state["storage"])
+            self._allocate().load_state_dict(state["storage"])
 
-    def sample(self, updates: int) -> list[TensorDict]:
-        """Of each subtask its part [updates, B_s] of the mixed batches."""
-        return [
-            buffer.sample(updates * size).view(updates, size)
-            for buffer, size in zip(self.buffers, self.batch_sizes, strict=True)
-        ]
+    def close(self) -> None:
+        """Close collector and environment."""
+        self.collector.close()

@@ -1,0 +1,40 @@
+"""How well a trained policy does: episodes of every subtask, as plain figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from rher_pl.deploy.trained import TrainedPolicy
+from rher_pl.evaluation.report import report
+from rher_pl.evaluation.rollout import evaluate
+from rher_pl.tasks import make_env
+
+ENVS = 25
+"""Episodes played side by side."""
+
+
+def measure(trained: TrainedPolicy, episodes: int, seed: int, threads: int = 1) -> dict[str, Any]:
+    """Play episodes of every subtask under its own policy, of the last one as the whole task."""
+    env = make_env(trained.task, min(ENVS, episodes), seed, threads)
+    seeds = range(seed, seed + episodes)
+    last = trained.relay.last
+    results = {
+        name: evaluate(env, trained.policy, seeds, None if subtask == last else subtask, 0.0, _no_q)
+        for subtask, name in enumerate(trained.relay.names)
+    }
+    env.close()
+    return {
+        "task": trained.task.name,
+        "policy": trained.source,
+        "episodes": episodes,
+        "first_seed": seed,
+        **trained.counters,
+        "subtasks": report(results),
+    }
+
+
+def _no_q(inputs: Tensor, action: Tensor) -> Tensor:
+    """The critic stays with the checkpoint."""
+    return inputs[:, 0] * float("nan")

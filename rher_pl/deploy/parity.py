@@ -1,0 +1,94 @@
+"""Whether a form of a policy acts as the live one does, in states of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rher_pl.deploy.portable import PortablePolicy
+from rher_pl.errors import TrainingError
+from rher_pl.relay import Relay
+
+CHECKED_STATES = 1000
+TOLERANCE = 1e-5
+"""Largest difference of an action number from the live policy's."""
+SPREAD = 0.1
+"""Metres by which gripper, objects and goals are apart, as on a table."""
+
+
+def stratified_states(policy: PortablePolicy, count: int, seed: int = 0) -> tuple[Tensor, ...]:
+    """States of every kind, in turn: none solved, each object being served, all solved.
+
+    Random states would hardly ever have an object home. Numbers that are no positions lie around
+    what the normaliser has seen.
+
+    Returns:
+        Observation, achieved goal and desired goal as the policy takes them, [count, ...] float32.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    relay, encoder = policy.policy.relay, policy.policy.encoder
+    observation = SPREAD * normal(count, len(encoder.layout))
+    statistics, seen = encoder.observations, encoder.columns.observed[-1]
+    observation[:, seen] = statistics.shift + normal(count, len(seen)) / statistics.scale
+    achieved, desired = _positions(relay, count, normal)
+    middle = _middle(encoder.observations.shift, observation, policy)
+    achieved, desired = achieved + middle, desired + middle
+    if policy.gripper_in_observation:
+        observation[:, policy.gripper_columns] = achieved[:, 0]
+    points = achieved[:, int(policy.gripper_in_observation) :]
+    return observation, points.flatten(1), desired.flatten(1)
+
+
+def _positions(relay: Relay, count: int, normal: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
+    """Positions [count, P, 3] and goals [count, N, 3] around 0; in row r the first r objects of the
+    chain are home, counted anew after the last.
+    """
+    achieved = SPREAD * normal(count, relay.num_points, 3)
+    desired = SPREAD * normal(count, relay.num_desired, 3)
+    home = torch.arange(count) % (relay.num_objects + 1)
+    near = 0.25 * relay.handover * relay.epsilon  # three coordinates of it are within the mark
+    for rank, index in enumerate(relay.working_order):
+        offset = near * normal(count, 3).clamp(-2.0, 2.0)
+        point = int(relay.reach) + index
+        is_home = (rank < home).unsqueeze(-1)
+        achieved[:, point] = torch.where(is_home, desired[:, index] + offset, achieved[:, point])
+    return achieved, desired
+
+
+def _middle(shift: Tensor, observation: Tensor, policy: PortablePolicy) -> Tensor:
+    """Where the gripper is on average, as far as the normaliser has seen it, [3]."""
+    if not policy.gripper_in_observation:
+        return torch.zeros(3)
+    return observation[:, policy.gripper_columns].mean(0)
+
+
+@torch.no_grad()
+def parity_gap(policy: PortablePolicy, act: Callable[..., Any]) -> float:
+    """Largest difference of an action number of ``act`` from the live policy's.
+
+    Args:
+        policy: holds the live policy.
+        act: observation, achieved goal and desired goal [B, ...] to actions [B, A].
+    """
+    inputs = stratified_states(policy, CHECKED_STATES)
+    desired = inputs[2].unflatten(-1, (-1, 3))
+    live = policy.policy.act(inputs[0], policy.points(inputs[0], inputs[1]), desired)
+    return float((torch.as_tensor(act(*inputs)) - live).abs().max())
+
+
+def require_parity(policy: PortablePolicy, act: Callable[..., Any], what: str) -> None:
+    """Refuse a form of a policy that acts otherwise.
+
+    Raises:
+        TrainingError: with the difference.
+    """
+    gap = parity_gap(policy, act)
+    if not gap <= TOLERANCE:  # a NaN is refused, too
+        raise TrainingError(f"{what} acts otherwise than the policy that was trained, by {gap:.2g}")
