@@ -11,9 +11,8 @@ from PIL import Image
 from tensordict import TensorDict
 
 from rher_pl.inspect import main
-from rher_pl.pictures.inspection import inspect_episode, stored_episode
-from rher_pl.relay.chain import Relay
-from rher_pl.relay.chains import object_relay
+from rher_pl.pictures.inspection import inspect_episode
+from rher_pl.relay import Relay
 from rher_pl.replay.sampling import SamplingRule
 from rher_pl.replay.storage import KEEP_GOAL
 
@@ -22,7 +21,7 @@ LENGTH = 12
 
 @pytest.fixture
 def relay() -> Relay:
-    return object_relay(["push"])
+    return Relay(("push",))
 
 
 @pytest.fixture
@@ -37,6 +36,8 @@ def episode() -> TensorDict:
             "achieved_goals": achieved,
             "desired_goals": torch.tensor([[1.2, 0.0, 0.0]]),
             "action": torch.zeros(LENGTH, 2),
+            "length": torch.tensor([LENGTH]),
+            "ending": torch.ones(1, dtype=torch.uint8),
         },
         batch_size=[],
     )
@@ -60,8 +61,30 @@ def test_rewards_and_goals_are_those_of_the_positions(
         else:
             assert one.reward[time] == one.original_reward[time] and not one.inert[time]
         assert (one.original_reward[time] == 0) == (torch.dist(original, following) <= 0.05)
-    if subtask == 1:  # nothing moves before t = 6: hindsight goals there are met already
-        assert one.inert[:4].sum() < LENGTH and one.original_reward.tolist()[-1] == 0
+    assert (one.original_reward[-1] == 0) == (subtask == 1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_inert_is_what_is_met_before_and_after_the_action(
+    relay: Relay, episode: TensorDict, seed: int
+) -> None:
+    """The object rests until t = 6: goals from there teach nothing. The gripper never rests."""
+    reach, push = (
+        inspect_episode(relay, episode, subtask, SamplingRule(1.0), seed) for subtask in (0, 1)
+    )
+    assert not reach.inert.any()
+    at = episode["achieved_goals"][:, 1, 0]
+    expected = [
+        bool(max(abs(at[later] - at[time]), abs(at[later] - at[time + 1])) <= 0.05)
+        for time, later in enumerate(push.later.tolist())
+    ]
+    assert push.inert.tolist() == expected
+    assert not push.inert[6:].any() and not push.inert.all()
+
+
+def test_goals_that_rest_are_inert(relay: Relay, episode: TensorDict) -> None:
+    found = [inspect_episode(relay, episode, 1, SamplingRule(1.0), seed).inert for seed in range(5)]
+    assert torch.stack(found)[:, :5].any(), "the control of the test above"
 
 
 def test_all_or_nothing_is_relabelled_at_the_ends(relay: Relay, episode: TensorDict) -> None:
@@ -69,16 +92,10 @@ def test_all_or_nothing_is_relabelled_at_the_ends(relay: Relay, episode: TensorD
     assert not inspect_episode(relay, episode, 1, SamplingRule(0.0), seed=0).relabeled.any()
 
 
-def test_episodes_are_counted_from_the_oldest() -> None:
-    def content(cursor: int) -> dict:
-        episodes = {"action": torch.arange(4.0).view(4, 1, 1)}
-        return {"RelayDataModule": {"storage": {"episodes": episodes, "cursor": cursor}}}
-
-    def which(cursor: int, number: int) -> float:
-        return float(stored_episode(content(cursor), number, "x")["action"])
-
-    assert [which(4, n) for n in (0, 3, -1, -4)] == [0, 3, 3, 0]  # not full yet
-    assert [which(1, n) for n in (0, 3, -1, -4)] == [1, 0, 0, 1]  # full: row 0 was rewritten
+def test_an_episode_is_as_long_as_it_was(relay: Relay, episode: TensorDict) -> None:
+    episode["length"] = torch.tensor([5])
+    one = inspect_episode(relay, episode, 1, SamplingRule(1.0), seed=0)
+    assert len(one.achieved) == 6 and len(one.reward) == 5 and int(one.later.max()) == 5
 
 
 def test_the_picture_is_drawn(

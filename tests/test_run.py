@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import gc
 import json
@@ -19,20 +20,23 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from rher_pl.callbacks.recording import mark_abandoned_runs
+import rher_pl.evaluate
 from rher_pl.callbacks.stopping import StopOnSignal
-from rher_pl.callbacks.summary import interval_cells
 from rher_pl.checkpoints.file import read_checkpoint_file, write_checkpoint
 from rher_pl.collect.collector import EpisodeCollector
-from rher_pl.deploy.formats import example_inputs
+from rher_pl.deploy.parity import stratified_states
 from rher_pl.deploy.portable import INPUTS
 from rher_pl.deploy.trained import load_policy
 from rher_pl.envs.point_push import PointPushEnv
+from rher_pl.errors import ConfigError
 from rher_pl.fit import main
+from rher_pl.learner.td3 import TD3
 from rher_pl.pictures.figures import PANELS
+from rher_pl.tracking.experiment import begin_run
 from rher_pl.tracking.mlflow_run import MLflowRun
-from rher_pl.tracking.run_lock import RUNNING, RunLock
-from rher_pl.tracking.store import absolute_uri
+from rher_pl.tracking.run_lock import RUNNING, RunLock, mark_abandoned_runs
+from rher_pl.tracking.runs import run_checkpoint
+from rher_pl.tracking.store import absolute_uri, default_store
 from rher_pl.training.module import RHERModule
 
 BEYOND_EVALUATION = ("optimizer_states", "RelayDataModule", "callbacks", "loops", "numerics")
@@ -75,7 +79,7 @@ def test_metrics_are_logged_against_env_steps(finished: tuple[MlflowClient, Run]
     client, run = finished
     assert run.info.status == "FINISHED"
     each_iteration = ["train/critic_loss", "relay/contact_rate", "relay/innr_share/push"]
-    each_iteration += ["relay/guide_share", "relay/guide_subtask", "relay/learner_subtask"]
+    each_iteration += ["relay/guide_share"]
     each_iteration += ["relay/random_share/reach", "perf/updates"]
     each_iteration += ["perf/seconds", "perf/env_steps_per_second", "perf/updates_per_second"]
     for metric in each_iteration:
@@ -85,6 +89,26 @@ def test_metrics_are_logged_against_env_steps(finished: tuple[MlflowClient, Run]
     each_evaluation += ["eval/contact_rate/reach", "eval/contact_rate/push"]
     for metric in each_evaluation:
         assert steps(client, run, metric) == EVALUATIONS, metric
+
+
+def test_every_metric_reaches_any_logger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    logger = ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "logs"]
+    videos = ["--video.every_evaluations", "1"]
+    assert main(["--config", write_config(tmp_path), *logger, *videos]) == 0
+    (file,) = Path("logs").rglob("metrics.csv")
+    with open(file) as lines:
+        rows = list(csv.DictReader(lines))
+    found: dict[str, dict[int, float]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if value and name != "step":
+                found.setdefault(name, {})[int(row["step"])] = float(value)
+    client, run = the_run()
+    assert found.keys() == run.data.metrics.keys()
+    for name, values in found.items():
+        history = client.get_metric_history(run.info.run_id, name)
+        assert values == {entry.step: pytest.approx(entry.value) for entry in history}, name
 
 
 def test_parameters_and_provenance(finished: tuple[MlflowClient, Run]) -> None:
@@ -134,7 +158,8 @@ def test_a_run_describes_its_result(finished: tuple[MlflowClient, Run]) -> None:
     success = run.data.metrics["eval/success_not_solved_at_reset"]
     assert note.startswith(f"**PointPush-v0: success {success:.3f}**, 95% interval [")
     assert f"finished after {ITERATIONS[-1]} env steps, 16 updates" in note
-    assert "- subtask reach, any start: success" in note and "checkpoints/" in note
+    assert "\n| reach | " in note and "\n- push: object touched in " in note
+    assert "checkpoints/" in note
     assert f"figures%2Foverview.png&run_uuid={run.info.run_id}" in note
     experiment = client.get_experiment(run.info.experiment_id)
     assert f"experiments/{experiment.experiment_id}/runs" in experiment.tags["mlflow.note.content"]
@@ -152,8 +177,32 @@ def test_a_checkpoint_is_evaluated_without_a_config(
     assert main([command, "--ckpt_path", str(last)]) == 0
     out = capsys.readouterr().out
     assert "PointPush-v0: success on 10 evaluation episodes" in out
-    assert "task, not solved at reset" in out
+    assert "│ push    │" in out and "began solved" in out
     the_run()  # evaluating begins no run
+
+
+def test_the_checkpoint_of_a_run_is_found_by_its_id(
+    folder: Path, finished: tuple[MlflowClient, Run], tmp_path: Path
+) -> None:
+    run_id = finished[1].info.run_id
+    best = Path("mlruns/checkpoints", run_id, "best.ckpt")
+    assert run_checkpoint(run_id[:6], "mlruns", None) == best
+    # Elsewhere it is among the artifacts that the store names.
+    found = run_checkpoint(run_id, str(tmp_path), default_store(folder / "mlruns"))
+    assert found.read_bytes() == best.read_bytes() and found.absolute() != best.absolute()
+    with pytest.raises(ConfigError, match="no run abc in"):
+        run_checkpoint("abc", str(tmp_path), default_store(folder / "mlruns"))
+
+
+def test_a_run_is_evaluated_by_its_id(
+    finished: tuple[MlflowClient, Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = finished[1].info.run_id
+    assert rher_pl.evaluate.main(["--run", run_id, "--episodes", "3", "--json", "-"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["policy"].endswith(f"{run_id}/best.ckpt")
+    assert list(figures["subtasks"]) == ["reach", "push"]
+    assert {"task", "episodes", "first_seed", "env_steps", "updates", "versions"} <= set(figures)
 
 
 def test_the_policy_is_logged_as_a_model(finished: tuple[MlflowClient, Run]) -> None:
@@ -164,7 +213,7 @@ def test_the_policy_is_logged_as_a_model(finished: tuple[MlflowClient, Run]) -> 
     assert output.step == ITERATIONS[-1]
     folder = client.get_logged_model(output.model_id).artifact_location
     model = mlflow.pyfunc.load_model(folder)
-    inputs = example_inputs(trained.portable, 5)
+    inputs = stratified_states(trained.portable, 5)
     actions = model.predict({k: v.double().numpy() for k, v in zip(INPUTS, inputs, strict=True)})
     assert torch.equal(torch.from_numpy(actions), trained.portable(*inputs))
     assert list(model.metadata.signature.inputs.input_names()) == list(INPUTS)
@@ -172,6 +221,24 @@ def test_the_policy_is_logged_as_a_model(finished: tuple[MlflowClient, Run]) -> 
     assert not [path for path in files if path.suffix in (".pkl", ".pickle")]
     card = next(path for path in files if path.name == "README.md").read_text()
     assert "# Policy for PointPush-v0" in card and f"{ITERATIONS[-1]:,} env steps" in card
+
+
+def test_a_model_that_acts_otherwise_is_not_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def wrong(target: str, path: Path) -> Any:
+        return lambda *inputs: torch.zeros(len(inputs[0]), 2)
+
+    monkeypatch.setattr("rher_pl.callbacks.trained_model.read_back", wrong)
+    assert main(["--config", write_config(tmp_path), "--trainer.max_epochs", "1"]) == 0
+    assert (
+        "the policy was not logged as a model: the model that MLflow would log acts otherwise"
+        in (capsys.readouterr().err)
+    )
+    _, run = the_run()
+    assert run.info.status == "FINISHED" and not run.outputs.model_outputs
 
 
 def test_a_checkpoint_of_other_networks_is_refused(
@@ -222,14 +289,14 @@ def test_nan_in_a_loss_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    original = RHERModule.update
+    original = TD3.learn
 
-    def diverge(self: RHERModule, sample: Any, **options: Any) -> dict[str, torch.Tensor]:
-        metrics = original(self, sample, **options)
+    def diverge(self: TD3, batches: Any) -> dict[str, torch.Tensor]:
+        metrics = original(self, batches)
         return metrics | {"critic_loss": metrics["critic_loss"] * torch.nan}
 
-    monkeypatch.setattr(RHERModule, "update", diverge)
-    assert main(["--config", write_config(tmp_path)]) == 1
+    monkeypatch.setattr(TD3, "learn", diverge)
+    assert main(["--config", write_config(tmp_path), "--model.engine", "eager"]) == 1
     assert_stopped_with_checkpoint("train/critic_loss", capsys)
 
 
@@ -271,11 +338,6 @@ def test_a_stopped_run_is_recorded_as_killed(
     assert steps(client, run, "train/critic_loss") == ITERATIONS[:2]
 
 
-def test_wilson_interval() -> None:
-    assert interval_cells(0, 0) == ("0", "0", "-", "-")
-    assert interval_cells(95, 100) == ("95", "100", "0.950", "[0.888, 0.978]")
-
-
 # --- a store or a disk that is away ---------------------------------------------------------------
 
 
@@ -311,7 +373,7 @@ def test_files_that_a_store_does_not_take_arrive_when_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run = MLflowRun.begin(
+    run = begin_run(
         "sqlite:///mlflow.db", tmp_path / "artifacts", "task", "name", None, tags={}, params={}
     )
     video, texts = tmp_path / "video.mp4", ("before", "meanwhile", "after")
@@ -348,7 +410,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(content, path)
 
-    monkeypatch.setattr("rher_pl.checkpoints.file.write_checkpoint", fills_up)
+    monkeypatch.setattr("rher_pl.checkpoints.trainer_io.write_checkpoint", fills_up)
     assert main(["--config", write_config(tmp_path)]) == 0
     assert "No space left on device" in capsys.readouterr().err
     assert content_of("last")[1]["rher_pl"]["env_steps"] == EVALUATIONS[0]
@@ -367,7 +429,9 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     Path("mlruns/checkpoints/other").mkdir()  # a run that was killed, in another store
     Path("mlruns/checkpoints/other/running.lock").write_text("RUNNING")
     assert main(["--config", "tiny.yaml", "--ckpt_path", "last"]) == 0
-    assert "damaged: looking further" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "is damaged" in err and "looking further" in err
+    assert "not bit for bit" not in err, "the same machine, with the same options"
     again = content_of("last")[1]
     for name, value in whole["state_dict"].items():
         assert torch.equal(again["state_dict"][name], value), name
@@ -447,14 +511,16 @@ def test_an_environment_that_fails_is_named_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    original = PointPushEnv._step
+    original, steps = PointPushEnv._advance, 0
 
-    def fails(self: PointPushEnv, tensordict: Any) -> Any:
-        if self.num_envs == 2 and int(self._steps[0]) == 7:
+    def fails(self: PointPushEnv, action: torch.Tensor) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
+        if steps == 7:
             raise ZeroDivisionError("in the simulator")
-        return original(self, tensordict)
+        return original(self, action)
 
-    monkeypatch.setattr(PointPushEnv, "_step", fails)
+    monkeypatch.setattr(PointPushEnv, "_advance", fails)
     assert main(["--config", write_config(tmp_path)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "collecting episodes failed: ZeroDivisionError: in the simulator" in line

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,19 +16,27 @@ import pytest
 import torch
 from cli_config import EVALUATIONS, write_config
 from mlflow.tracking import MlflowClient
+from PIL import ImageColor
 from tensordict import TensorDict
 
 from rher_pl.callbacks.video import VideoRecorder
 from rher_pl.deploy.trained import TrainedPolicy, load_policy
+from rher_pl.envs.contract import STATE_KEYS
 from rher_pl.evaluate import main
 from rher_pl.evaluation.report import report, wilson_interval
 from rher_pl.fit import main as fit
+from rher_pl.pictures import palette
+from rher_pl.pictures.acting import TaskPolicy
+from rher_pl.pictures.names import active_text
 from rher_pl.pictures.overlay import Caption, Gauge, annotate, tile
+from rher_pl.pictures.plan import Plan
+from rher_pl.pictures.playback import make_gauges, play
 from rher_pl.pictures.rendering import candidates, probe, working_backend
 from rher_pl.pictures.scenes import make_scene
-from rher_pl.pictures.video import TaskPolicy, make_gauges, play
+from rher_pl.pictures.video import side_by_side
+from rher_pl.relay import Relay
 from rher_pl.tasks import get_task
-from rher_pl.tracking.mlflow_run import absolute_uri
+from rher_pl.tracking.store import absolute_uri
 from rher_pl.training.module import RHERModule
 
 
@@ -38,6 +48,10 @@ def trained(checkpoint: Path) -> TrainedPolicy:
 def decode(path: Path) -> list[np.ndarray]:
     with av.open(str(path)) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def two_objects() -> Relay:
+    return Relay(("push_0", "push_1"))
 
 
 # --- figures -----------------------------------------------------------------------------------
@@ -121,26 +135,121 @@ def test_the_same_seed_gives_the_same_pictures_and_moves_no_global_randomness(
     assert not np.array_equal(playbacks[0].frames[0], playbacks[2].frames[0])
 
 
+def one_state(gripper: list[float], objects: list[list[float]], desired: list[list[float]]) -> Any:
+    achieved = torch.tensor([[gripper, *objects]])
+    values = {"achieved_goals": achieved, "desired_goals": torch.tensor([desired])}
+    return TensorDict(values, batch_size=[1])
+
+
 def test_gauges_tell_how_far_each_subtask_is() -> None:
-    relay = get_task("FetchPush-v4").make_relay()
-    state = {
-        "achieved_goals": torch.tensor([[[0.0, 0, 0], [0.03, 0, 0]]]),
-        "desired_goals": torch.tensor([[[0.03, 0.4, 0]]]),
-    }
-    reach, push = make_gauges(relay, TensorDict(state, batch_size=[1]))
+    relay = get_task("FetchPush-v4").relay
+    state = one_state([0.0, 0, 0], [[0.03, 0, 0]], [[0.03, 0.4, 0]])
+    reach, push = make_gauges(relay, state, active=1)
     assert (reach.name, round(reach.distance, 3), reach.active) == ("reach", 0.03, False)
     assert (push.name, round(push.distance, 3), push.active) == ("push", 0.4, True)
+
+
+@pytest.mark.parametrize(
+    ("gripper", "first", "second", "expected"),
+    [
+        (0.0, 0.5, 0.5, "reach_0: gripper to object 0"),
+        (0.5, 0.5, 0.5, "push_0: object 0 to its goal"),
+        (0.0, 1.0, 0.5, "reach_1: gripper to object 1"),
+        (0.5, 1.0, 0.5, "push_1: object 1 to its goal"),
+        (0.0, 1.0, 1.0, "push_1: object 1 to its goal"),  # all are home
+    ],
+)
+def test_the_caption_names_the_subtask_to_work_on_and_its_object(
+    gripper: float, first: float, second: float, expected: str
+) -> None:
+    """Two objects whose goals are at x = 1; the first one is served until it is there."""
+    relay = two_objects()
+    goals = [[1.0, 0, 0], [1.0, 1, 0]]
+    at = 0.0 if "0" in expected else 1.0  # the gripper's y: that of the object
+    state = one_state([gripper, at, 0], [[first, 0, 0], [second, 1, 0]], goals)
+    active = int(relay.working_on(state["achieved_goals"], state["desired_goals"]))
+    assert active_text(relay, active) == expected
+    gauges = make_gauges(relay, state, active)
+    assert [g.name[-1] for g in gauges] == [expected.partition(":")[0][-1]] * 2
+    assert [g.name for g in gauges if g.active] == [expected.partition(":")[0]]
 
 
 def test_the_badge_and_the_frame_say_solved() -> None:
     blank = np.full((60, 80, 3), 200, dtype=np.uint8)
     gauges = (Gauge("push", 0.1, 0.05, True),)
     done, not_done = (
-        annotate(blank, Caption("t", "a", gauges, solved)) for solved in (True, False)
+        annotate(blank, Caption("t", "push", "a", gauges, solved)) for solved in (True, False)
     )
     assert not np.array_equal(done[0, 0], blank[0, 0])
     assert np.array_equal(not_done[:60], blank)
     assert done.shape[0] % 2 == 0 and done.shape[0] > 60
+
+
+def test_what_is_said_of_a_state_is_in_the_picture() -> None:
+    blank = np.full((120, 160, 3), 200, dtype=np.uint8)
+    plain = Caption("t", "push", "learner", (Gauge("push", 0.1, 0.05, True),), False)
+    picture = annotate(blank, plain)
+    for other in (
+        replace(plain, title="u"),
+        replace(plain, active="reach"),
+        replace(plain, acting="guide"),
+        replace(plain, gauges=(Gauge("push", 0.2, 0.05, True),)),
+    ):
+        assert not np.array_equal(annotate(blank, other), picture), other
+
+
+def test_each_point_has_a_colour_of_its_own_from_above() -> None:
+    relay = two_objects()
+    points = torch.tensor([[0.0, 0, 0], [0.3, 0, 0], [0.3, 0.3, 0]])
+    goals = torch.tensor([[0.0, 0.3, 0], [0.15, 0.15, 0]])
+    plan = Plan(relay, torch.cat([points, goals]), (200, 150))
+    drawn = {tuple(pixel) for pixel in plan.draw(points.unsqueeze(0), goals).reshape(-1, 3)}
+    colours = [palette.of_point(point, relay.reach) for point in range(3)] + [palette.GOAL]
+    assert len(set(colours)) == 4
+    assert {ImageColor.getrgb(colour) for colour in colours} <= drawn
+
+
+class Shortened:
+    """A scene whose episode ends after three steps."""
+
+    max_episode_steps = 10
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def reset(self, seed: int) -> Any:
+        state = one_state([0.0, 0, 0], [[0.5, 0, 0]], [[1.0, 0, 0]])
+        state["ending"] = torch.tensor([[2 if self.steps == 3 else 0]], dtype=torch.uint8)
+        return state
+
+    def step(self, action: torch.Tensor) -> Any:
+        self.steps += 1
+        return self.reset(0)
+
+    def draw(self) -> np.ndarray:
+        return np.full((60, 80, 3), 10 * self.steps, dtype=np.uint8)
+
+    def close(self) -> None: ...
+
+
+class Idle:
+    """Does nothing."""
+
+    def begin(self, seed: int) -> None: ...
+
+    def __call__(self, state: Any) -> tuple[torch.Tensor, str]:
+        return torch.zeros(1, 4), "idle"
+
+
+def test_an_episode_that_ends_early_ends_its_video() -> None:
+    relay = get_task("FetchPush-v4").relay
+    short = play(Shortened(), Idle(), relay, 0)
+    assert len(short.frames) == 4
+    longer = replace(short, frames=[short.frames[0]] * 6)
+    *shown, _ = side_by_side([short, longer], columns=2)
+    assert len(shown) == 6 + 2 * 15 - 1
+    width = short.frames[0].shape[1]
+    assert np.array_equal(shown[5][:, :width], short.frames[-1])  # its last picture stays
 
 
 def test_missing_tiles_are_dark() -> None:
@@ -207,17 +316,17 @@ def test_the_camera_shows_the_episode_that_is_evaluated(backend: str) -> None:
     """Frame by frame the goal, the arm and the cube move; the physics stay the batched ones."""
     torch.manual_seed(0)
     module = RHERModule("FetchPush-v4", hidden_size=16, hidden_layers=1)
-    task, subtask = get_task("FetchPush-v4"), torch.tensor([module.relay.last])
+    task, policy = get_task("FetchPush-v4"), module.evaluated_policy
     scene = make_scene(task, "camera", (160, 120))
     env = task.make_env(1, 11)
     state, seen = env.reset(), scene.reset(11)
     pictures = []
     for _ in range(8):
-        for key in ("observation", "achieved_goals", "desired_goals"):
+        for key in STATE_KEYS:
             assert torch.equal(state[key], seen[key]), key
         pictures.append(scene.draw())
         with torch.no_grad():
-            action = module.evaluated_policy(state, subtask)
+            action = policy.act(*(state[key] for key in STATE_KEYS))
         state["action"] = action
         state, seen = env.step(state)["next"], scene.step(action)
     scene.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from rher_pl.callbacks.recording import find_recorder
 from rher_pl.checkpoints.file import link_checkpoint
+from rher_pl.checkpoints.layout import NUMERICS, read_numerics
 from rher_pl.training.module import RHERModule
 
 MONITOR = "eval/success_not_solved_at_reset"
@@ -39,6 +41,7 @@ class Checkpoints(Checkpoint):
         self.folder = Path()
         self.best_score = -math.inf
         self._score = -math.inf
+        self._numerics_before: dict[str, str] = {}
 
     @property
     def last(self) -> Path:
@@ -53,6 +56,8 @@ class Checkpoints(Checkpoint):
             self.folder = Path(checkpoint_folder(trainer))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if before := self._numerics_before:  # the engine is chosen only now
+            warn_of_numerics(before, numerics(trainer))
         if not self.last.exists():  # from here on there is always one to continue from
             self.save(trainer)
 
@@ -88,17 +93,12 @@ class Checkpoints(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint["numerics"] = numerics(trainer)
+        checkpoint[NUMERICS] = numerics(trainer)
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        before, now = checkpoint.get("numerics", {}), numerics(trainer)
-        if trainer.state.fn == TrainerFn.FITTING and before != now:
-            other = ", ".join(
-                f"{k} {before.get(k)} (now {v})" for k, v in now.items() if before.get(k) != v
-            )
-            print(f"warning: not bit for bit the run that was stopped: {other}", file=sys.stderr)
+        self._numerics_before = read_numerics(checkpoint, "the checkpoint")
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_score": self.best_score}
@@ -115,5 +115,15 @@ def numerics(trainer: pl.Trainer) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "precision": str(trainer.precision),
         "device": trainer.strategy.root_device.type,
-        "engine": module.engine.value,
+        "engine": module.td3.engine.value,
     }
+
+
+def warn_of_numerics(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """One line on stderr, if a run goes on under other rounding than it was stopped with."""
+    other = [f"{k} {before.get(k)} (now {v})" for k, v in now.items() if before.get(k) != v]
+    if other:
+        print(
+            f"warning: not bit for bit the run that was stopped: {', '.join(other)}",
+            file=sys.stderr,
+        )

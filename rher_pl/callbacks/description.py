@@ -9,10 +9,10 @@ import lightning.pytorch as pl
 from lightning.pytorch.trainer.states import TrainerFn
 from tensordict import TensorDictBase
 
-from rher_pl.callbacks.recording import RunRecorder
-from rher_pl.callbacks.summary import TRAINING_PAGES, interval_cells, run_facts
+from rher_pl.callbacks.recording import find_run
+from rher_pl.callbacks.summary import TRAINING_PAGES, run_facts
 from rher_pl.errors import Stopped
-from rher_pl.tracking.mlflow_run import MLflowRun
+from rher_pl.evaluation.report import interval_text, report, report_markdown
 from rher_pl.training.module import RHERModule
 
 NOTE = "mlflow.note.content"
@@ -42,7 +42,7 @@ class RunDescription(pl.Callback):
     """Keeps the description of the recorded run, and of its experiment, up to date."""
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for run in recorded_runs(trainer):
+        if run := find_run(trainer):
             run.set_experiment_tags(experiment_tags(run.experiment_id))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -60,17 +60,10 @@ class RunDescription(pl.Callback):
 
     def _write(self, trainer: pl.Trainer, module: pl.LightningModule, state: str) -> None:
         assert isinstance(module, RHERModule)
-        results: Mapping[str, TensorDictBase] | None = getattr(module, "evaluations", None)
-        for run in recorded_runs(trainer):
+        if run := find_run(trainer):
             facts = dict(run_facts(trainer, module))
-            text = describe(module.hparams["task"], state, facts, results)
+            text = describe(module.task.name, state, facts, module.evaluations)
             run.set_tags({NOTE: f"{text}\n{PLACES}\n{picture(run.run_id)}"})
-
-
-def recorded_runs(trainer: pl.Trainer) -> list[MLflowRun]:
-    """The run that is being recorded; none where nothing is."""
-    recorders = [c for c in trainer.callbacks if isinstance(c, RunRecorder)]  # type: ignore[attr-defined]
-    return [recorder.run for recorder in recorders if recorder.run is not None]
 
 
 def experiment_tags(experiment_id: str) -> dict[str, str]:
@@ -92,7 +85,7 @@ def describe(
     task: str,
     state: str,
     facts: Mapping[str, str],
-    results: Mapping[str, TensorDictBase] | None,
+    results: Mapping[str, TensorDictBase],
 ) -> str:
     """Result and cost of a run, in Markdown.
 
@@ -100,27 +93,27 @@ def describe(
         task: its name.
         state: such as ``finished``.
         facts: as from :func:`rher_pl.callbacks.summary.run_facts`.
-        results: the latest evaluation by subtask, the task itself last.
+        results: the latest evaluation by subtask, the task itself last; empty before the first one.
     """
     cost = f"{facts['env steps']} env steps, {facts['updates']} updates"
     cost += f", {facts['wall-clock']}" if "wall-clock" in facts else ""
-    if results is None:
+    if not results:
         return f"**{task}** · {state} after {cost}, not evaluated yet\n"
-    last = list(results.values())[-1]
-    fresh = last["success"][~last["solved_at_reset"]]
-    solved, episodes, success, interval = interval_cells(int(fresh.sum()), len(fresh))
+    subtasks = report(results)
+    *_, last = subtasks.values()
+    fresh = last["not_solved_at_reset"]
+    success = "-" if fresh["success"] is None else f"{fresh['success']:.3f}"
     lines = [
-        f"**{task}: success {success}**, 95% interval {interval} ({solved} of {episodes} episodes "
-        f"that did not start solved) · {state} after {cost}",
+        f"**{task}: success {success}**, 95% interval {interval_text(fresh)} ({fresh['solved']} of "
+        f"{fresh['episodes']} episodes that did not start solved) · {state} after {cost}",
         "",
+        report_markdown(subtasks),
     ]
     for name, result in results.items():
-        cells = interval_cells(int(result["success"].sum()), len(result))
         touched = result["contact"].float().mean().item()
         q, value = (result[key].mean().item() for key in ("q", "monte_carlo_return"))
         lines.append(
-            f"- subtask {name}, any start: success {cells[2]} {cells[3]}, object touched in "
-            f"{touched:.0%}, Q {q:.2f} against return {value:.2f}"
+            f"- {name}: object touched in {touched:.0%}, Q {q:.2f} against return {value:.2f}"
         )
     return "\n".join(lines) + "\n"
 

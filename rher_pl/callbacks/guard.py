@@ -38,11 +38,13 @@ class FiniteGuard(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        self._check(trainer, pl_module, pl_module.metrics.items())  # type: ignore[union-attr,operator]
+        assert isinstance(pl_module, RHERModule)
+        self._check(trainer, pl_module, pl_module.metrics.items())
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
-            self._check(trainer, pl_module, pl_module.metrics_eval.items())  # type: ignore[union-attr,operator]
+            assert isinstance(pl_module, RHERModule)
+            self._check(trainer, pl_module, pl_module.metrics_eval.items())
 
     def _check(
         self, trainer: pl.Trainer, module: pl.LightningModule, values: Iterable[tuple[str, Tensor]]

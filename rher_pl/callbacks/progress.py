@@ -67,8 +67,7 @@ def progress_text(trainer: pl.Trainer, module: RHERModule) -> str:
     metrics = {name: float(value) for name, value in module.metrics.items()}
     last = module.relay.names[-1]
     total = total_env_steps(trainer, module)
-    evaluated = getattr(module, "metrics_eval", {})
-    success = evaluated.get("eval/success_not_solved_at_reset")
+    success = module.metrics_eval.get("eval/success_not_solved_at_reset")
     innr = metrics.get(f"relay/innr_share/{last}")
     parts = [
         f"{module.env_steps:,}/{total:,} env steps" if total else f"{module.env_steps:,} env steps",

@@ -14,7 +14,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from rher_pl.callbacks.checkpoint import Checkpoints
-from rher_pl.callbacks.recording import RunRecorder
+from rher_pl.callbacks.recording import RunRecorder, find_recorder
 from rher_pl.errors import Stopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -58,9 +58,7 @@ class StopOnSignal(Checkpoint):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit" or threading.current_thread() is not threading.main_thread():
             return
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, RunRecorder):
-                self._recorder = callback
+        self._recorder = find_recorder(trainer)
         self._before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import lightning.pytorch as pl
 from rich.console import Console
-from rich.table import Table
-from tensordict import TensorDictBase
 
 from rher_pl.callbacks.checkpoint import Checkpoints
 from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.callbacks.throughput import Throughput
-from rher_pl.evaluation.report import wilson_interval
+from rher_pl.evaluation.report import report, report_table
 from rher_pl.tracking.mlflow_run import MLflowRun
+from rher_pl.tracking.store import default_store
 from rher_pl.training.module import RHERModule
 
 DEFAULT_SERVER = "http://127.0.0.1:5000"
@@ -46,42 +44,11 @@ class Summary(pl.Callback):
         self._print_success(pl_module)
 
     def _print_success(self, module: pl.LightningModule) -> None:
-        results: Mapping[str, TensorDictBase] | None = getattr(module, "evaluations", None)
-        if results is None:  # stopped before the first evaluation
-            return
         assert isinstance(module, RHERModule)
-        self.console.print(success_table(results, module.hparams["task"]))
-
-
-def success_table(results: Mapping[str, TensorDictBase], task: str) -> Table:
-    """Success over the episodes that did not start solved, then of each subtask over all.
-
-    Args:
-        results: by subtask, the task itself last; one row per evaluation episode, with
-            ``success`` [E] and ``solved_at_reset`` [E].
-        task: as named in the title.
-    """
-    result = list(results.values())[-1]
-    table = Table(title=f"{task}: success on {len(result)} evaluation episodes")
-    table.add_column("episodes")
-    for heading in ("solved", "of", "success", "95% interval"):
-        table.add_column(heading, justify="right")
-    fresh = ~result["solved_at_reset"]
-    task_success = result["success"]
-    rows = [("task, not solved at reset", task_success[fresh])]
-    rows += [("task, solved at reset", task_success[~fresh])]
-    rows += [(f"subtask {name}", each["success"]) for name, each in results.items()]
-    for label, success in rows:
-        table.add_row(label, *interval_cells(int(success.sum()), len(success)))
-    return table
-
-
-def interval_cells(solved: int, episodes: int) -> tuple[str, str, str, str]:
-    """Count, episodes, share and its 95% Wilson interval; dashes for no episodes."""
-    if episodes == 0:
-        return "0", "0", "-", "-"
-    low, high = wilson_interval(solved, episodes)
-    return str(solved), str(episodes), f"{solved / episodes:.3f}", f"[{low:.3f}, {high:.3f}]"
+        if module.evaluations:  # else stopped before the first one
+            *_, task = module.evaluations.values()
+            title = f"{module.task.name}: success on {len(task)} evaluation episodes"
+            self.console.print(report_table(report(module.evaluations), title))
 
 
 def run_facts(trainer: pl.Trainer, module: RHERModule) -> list[tuple[str, str]]:
@@ -106,7 +73,7 @@ def open_command(tracking_uri: str) -> str:
     """The command, or the address, that shows the run."""
     if tracking_uri.startswith("http"):
         return tracking_uri
-    if tracking_uri == "sqlite:///mlruns/mlflow.db":
+    if tracking_uri == default_store("mlruns"):
         return "make ui"
     return f"mlflow ui --workers 1 --backend-store-uri {tracking_uri}"
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
-from rher_pl.callbacks.recording import find_recorder
+from rher_pl.callbacks.recording import find_run
 from rher_pl.deploy.card import make_card
+from rher_pl.deploy.exporting import read_back
 from rher_pl.deploy.mlflow_model import save_mlflow_model
+from rher_pl.deploy.parity import require_parity
 from rher_pl.deploy.portable import PortablePolicy
 from rher_pl.evaluation.report import report
-from rher_pl.tasks import get_task
 from rher_pl.tracking import provenance
 from rher_pl.training.module import RHERModule
 
@@ -25,19 +26,28 @@ class ModelRecorder(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, RHERModule)
-        recorder = find_recorder(trainer)
-        if recorder is None or recorder.run is None or not hasattr(pl_module, "evaluations"):
+        run = find_run(trainer)
+        if run is None or not pl_module.evaluations:
             return
-        task = pl_module.hparams["task"]
-        policy = PortablePolicy(pl_module.evaluated_policy, get_task(task).gymnasium_id is not None)
         try:
             with tempfile.TemporaryDirectory() as scratch:
                 folder = Path(scratch) / NAME
-                save_mlflow_model(policy, folder, card_of(pl_module))
-                recorder.run.log_model(folder, NAME, pl_module.env_steps)
-        except Exception as error:  # whatever a store or a full disk may raise
+                save_checked(pl_module, folder)
+                run.log_model(folder, NAME, pl_module.env_steps)
+        except Exception as error:  # a store, a full disk or a policy that acts otherwise
             reason = str(error).partition("\n")[0]
             print(f"warning: the policy was not logged as a model: {reason}", file=sys.stderr)
+
+
+def save_checked(module: RHERModule, folder: Path) -> None:
+    """Save the evaluated policy as an MLflow model, and see that it acts as the live one.
+
+    Raises:
+        TrainingError: if it does not.
+    """
+    policy = PortablePolicy(module.evaluated_policy)
+    save_mlflow_model(policy, folder, card_of(module))
+    require_parity(policy, read_back("mlflow", folder), "the model that MLflow would log")
 
 
 def card_of(module: RHERModule) -> str:
@@ -48,7 +58,7 @@ def card_of(module: RHERModule) -> str:
         "updates": module.updates,
     }
     return make_card(
-        module.hparams["task"],
+        module.task.name,
         counters,
         report(module.evaluations),
         "on the evaluation episodes of the run itself",

@@ -15,10 +15,12 @@ from PIL import Image
 
 from rher_pl.callbacks.recording import find_recorder
 from rher_pl.errors import require
+from rher_pl.pictures.acting import TaskPolicy
+from rher_pl.pictures.playback import play
 from rher_pl.pictures.rendering import working_backend
-from rher_pl.pictures.scenes import Scene, make_scene
-from rher_pl.pictures.video import TaskPolicy, encode, one_after_another, play, strip
-from rher_pl.tasks import get_task
+from rher_pl.pictures.scenes import Scene, has_camera, make_scene
+from rher_pl.pictures.video import encode, one_after_another, strip
+from rher_pl.tasks import Task
 from rher_pl.training.datamodule import EVALUATION_SEED
 from rher_pl.training.module import RHERModule
 
@@ -87,12 +89,12 @@ class VideoRecorder(pl.Callback):
             return
         self._recorded_at = module.env_steps
         self.seconds += time.perf_counter() - begin
-        recorder.run.log_metrics({"perf/video_seconds": self.seconds}, module.env_steps)
+        recorder.record(trainer, {"perf/video_seconds": self.seconds}, module.env_steps)
 
     def _render(self, module: RHERModule, folder: Path) -> list[Path]:
         """Play, draw and write; returns the files, named by env steps so that they sort."""
         if self._scene is None:
-            self._scene = self._make_scene(module.hparams["task"])
+            self._scene = self._make_scene(module.task)
         title = f"{module.env_steps:,} env steps  "
         playbacks = [
             play(self._scene, TaskPolicy(module.evaluated_policy), module.relay, seed, title)
@@ -104,10 +106,9 @@ class VideoRecorder(pl.Callback):
         return [video, still]
 
     @staticmethod
-    def _make_scene(name: str) -> Scene:
-        task = get_task(name)
-        simulated = task.gymnasium_id is not None and working_backend() is not None
-        return make_scene(task, "camera" if simulated else "top", SIZE)
+    def _make_scene(task: Task) -> Scene:
+        drawn = has_camera(task) and working_backend() is not None
+        return make_scene(task, "camera" if drawn else "top", SIZE)
 
     def state_dict(self) -> dict[str, Any]:
         return {"evaluations": self.evaluations, "seconds": self.seconds}

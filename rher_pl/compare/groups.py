@@ -1,23 +1,25 @@
-"""Seeds of one config put together: interquartile mean, bootstrap band, levels reached."""
+"""Seeds of one config put together: a centre with its band, and what it took to reach a level."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap, trim_mean
 
-from rher_pl.compare.curves import Curve
+from rher_pl.compare.curve import Curve
+from rher_pl.compare.curves import NAME
+from rher_pl.compare.statistics import (
+    WINDOW,
+    Array,
+    Centre,
+    bootstrap_band,
+    first_reaching,
+    last_five,
+    worst_seed,
+)
 from rher_pl.errors import ConfigError
-
-Array = NDArray[np.float64]
-
-LEVELS = (0.50, 0.90, 0.95)
-WINDOW = 5
-"""Evaluations in a trailing mean."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,19 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Worst:
+    """The seed that ended lowest.
+
+    Args:
+        seed: which one.
+        last_five: mean of its last five evaluations.
+    """
+
+    seed: int
+    last_five: float
+
+
+@dataclass(frozen=True)
 class Group:
     """Evaluations that all seeds of a config have: E of them, of S seeds.
 
@@ -47,6 +62,7 @@ class Group:
         env_steps: [E], increasing.
         success: [S, E].
         updates, seconds: medians over seeds, [E]; NaN where not recorded.
+        statistic: what stands for all seeds.
     """
 
     label: str
@@ -56,74 +72,46 @@ class Group:
     success: Array
     updates: Array
     seconds: Array
+    statistic: Centre = Centre.interquartile_mean
 
     @property
     def centre(self) -> Array:
-        """Interquartile mean over seeds, [E]."""
-        return interquartile_mean(self.success)
+        """What stands for all seeds, [E]."""
+        return self.statistic.of(self.success)
 
     @property
     def last_five(self) -> float:
-        """Interquartile mean over seeds of the mean of the last five evaluations."""
-        return float(interquartile_mean(self.success[:, -WINDOW:].mean(axis=1)))
+        """Centre over seeds of the mean of the last five evaluations."""
+        return float(self.statistic.of(last_five(self.success)))
+
+    @property
+    def worst(self) -> Worst:
+        """The seed that ended lowest."""
+        index = worst_seed(self.success)
+        return Worst(self.seeds[index], float(last_five(self.success)[index]))
 
     def band(self) -> tuple[Array, Array] | None:
         """95% bootstrap interval of the centre, two [E]; None for a single seed."""
-        if len(self.seeds) == 1:
-            return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # seeds that agree exactly have no spread
-            interval = bootstrap(
-                (self.success,),
-                interquartile_mean,
-                axis=0,
-                n_resamples=2000,
-                method="percentile",
-                random_state=0,
-            ).confidence_interval
-        return interval.low, interval.high
+        return bootstrap_band(self.success, self.statistic)
 
     def cost(self, level: float) -> Cost | None:
         """What it took until the centre reached a level, or None."""
-        centre = self.centre
-        reached = first_reaching(self.env_steps, centre, level)
+        reached = first_reaching(self.env_steps, self.centre, level)
         if reached is None:
             return None
         column = int(np.searchsorted(self.env_steps, reached))
         updates, seconds = self.updates[column], self.seconds[column]
         return Cost(
             reached,
-            first_reaching(self.env_steps, centre, level, WINDOW),
+            first_reaching(self.env_steps, self.centre, level, WINDOW),
             None if np.isnan(updates) else round(updates),
             None if np.isnan(seconds) else float(seconds),
         )
 
 
-def interquartile_mean(values: Array, axis: int = 0) -> Array:
-    """Mean without the lowest and the highest quarter of the seeds (Agarwal et al., 2021).
-
-    Fewer than four seeds leave nothing to cut: it is the mean then.
-    """
-    result: Array = trim_mean(values, 0.25, axis=axis)
-    return result
-
-
-def first_reaching(
-    env_steps: Sequence[int] | NDArray[np.int64], mean: Array, level: float, window: int = 1
-) -> int | None:
-    """Env steps at which the trailing mean over ``window`` evaluations first is ``level``.
-
-    A trailing mean needs a full window: with window 5 the fifth evaluation is the first that can
-    count. None if the level is never reached.
-    """
-    for end in range(window, len(mean) + 1):
-        # Means of rounded shares: 0.95 may come out as 0.9499999.
-        if mean[end - window : end].mean() >= level - 1e-9:
-            return int(env_steps[end - 1])
-    return None
-
-
-def make_groups(curves: Sequence[Curve]) -> list[Group]:
+def make_groups(
+    curves: Sequence[Curve], statistic: Centre = Centre.interquartile_mean
+) -> list[Group]:
     """Curves of the same task and config together, in the order of their first ones.
 
     Of several runs of one seed, the first counts: a store lists the latest first.
@@ -135,25 +123,29 @@ def make_groups(curves: Sequence[Curve]) -> list[Group]:
     firsts = [next(iter(seeds.values())) for seeds in members.values()]
     labels = _labels(firsts)
     return [
-        _align(label, [seeds[seed] for seed in sorted(seeds)])
+        _align(label, [seeds[seed] for seed in sorted(seeds)], statistic)
         for label, seeds in zip(labels, members.values(), strict=True)
     ]
 
 
 def _labels(firsts: Sequence[Curve]) -> list[str]:
-    """The task, and what tells a group from the others of its task."""
+    """The task, the name of the records, and the options that not all groups of the task share."""
     labels = []
     for curve in firsts:
         peers = [other.config for other in firsts if other.task == curve.task]
         differs = [
-            key for key in curve.config if any(p.get(key) != curve.config[key] for p in peers)
+            key
+            for key, value in curve.config.items()
+            if key != NAME and any(peer.get(key) != value for peer in peers)
         ]
+        named = [curve.config[NAME]] if NAME in curve.config else []
         options = [f"{key.rpartition('.')[2]} {curve.config[key]}" for key in differs]
-        labels.append(", ".join([curve.task, *options]))
+        labels.append(", ".join([curve.task, *named, *options]))
     return labels
 
 
-def _align(label: str, curves: Sequence[Curve]) -> Group:
+def _align(label: str, curves: Sequence[Curve], statistic: Centre) -> Group:
+    """A group of the evaluations that all its seeds have."""
     steps = sorted(set.intersection(*(set(curve.points) for curve in curves)))
     if not steps:
         raise ConfigError(
@@ -161,19 +153,19 @@ def _align(label: str, curves: Sequence[Curve]) -> Group:
             "compare runs with one eval_every_env_steps"
         )
     points = [[curve.points[step] for step in steps] for curve in curves]
-    counters = [
-        np.median([[_number(getattr(p, name)) for p in row] for row in points], axis=0)
-        for name in ("updates", "seconds")
-    ]
     return Group(
         label,
         curves[0].task,
         tuple(curve.seed for curve in curves),
         np.array(steps),
-        np.array([[p.success for p in row] for row in points]),
-        *counters,
+        np.array([[point.success for point in row] for row in points]),
+        _median([[point.updates for point in row] for row in points]),
+        _median([[point.seconds for point in row] for row in points]),
+        statistic,
     )
 
 
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
+def _median(values: Sequence[Sequence[float | None]]) -> Array:
+    """Over seeds, [S, E] to [E]; NaN where a seed has no value."""
+    result: Array = np.median(np.array(values, dtype=float), axis=0)
+    return result

@@ -16,24 +16,31 @@ from rher_pl.compare.groups import Group
 from rher_pl.compare.published import published
 from rher_pl.pictures import palette
 
-OURS = (palette.BLUE, palette.GREEN, palette.ORANGE, palette.SKY, palette.PURPLE)
-PUBLISHED = ((palette.VERMILION, "D"), (palette.GREY, "s"))
+LINES = ("-", "--", ":")
+"""Tell apart more groups than there are colours."""
+INSIDE = 3
+"""Groups that are named within the panel."""
+MARKERS = ("D", "s")
+"""Of published curves."""
 
 
 def draw(groups: Sequence[Group], with_published: bool) -> Figure:
     """A row of two panels for each task."""
     tasks = list(dict.fromkeys(group.task for group in groups))
+    height = 4.4 + (0.2 * len(groups) if len(groups) > INSIDE else 0.0)
     with matplotlib.rc_context(palette.STYLE):
-        figure = Figure(figsize=(11, 4.4 * len(tasks)), dpi=110, layout="constrained")
+        figure = Figure(figsize=(11, height * len(tasks)), dpi=110, layout="constrained")
         FigureCanvasAgg(figure)  # no display, and none of pyplot's global state
         rows = figure.subplots(len(tasks), 2, squeeze=False, width_ratios=(1.7, 1))
         for task, (left, right) in zip(tasks, rows):
             mine = [group for group in groups if group.task == task]
-            for group, color in zip(mine, cycle(OURS)):
-                _draw_group(left, right, group, color)
+            styles = ((color, line) for line in LINES for color in palette.CONFIGS)
+            for group, (color, line) in zip(mine, cycle(styles)):
+                _draw_group(left, right, group, color, line)
             if with_published:
                 _draw_published(left, task)
-            left.set_title(f"{task}: success of noise-free episodes", loc="left")
+            centre = mine[0].statistic.value
+            left.set_title(f"{task}: success, {centre} with 95% bootstrap band", loc="left")
             right.set_title("against wall-clock", loc="left")
             left.set_xlabel("env steps")
             right.set_xlabel("minutes, median seed")
@@ -41,25 +48,27 @@ def draw(groups: Sequence[Group], with_published: bool) -> Figure:
             for axes in (left, right):
                 axes.set_ylim(0.0, 1.02)
                 axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-            left.legend(loc="lower right", framealpha=0.9, edgecolor="none", fontsize=9)
+            # Many groups would cover their curves: they are named below.
+            place: dict[str, Any] = {"loc": "lower right"}
+            if len(mine) > INSIDE:
+                place = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.15)}
+            left.legend(framealpha=0.9, edgecolor="none", fontsize=9, **place)
     return figure
 
 
-def _draw_group(left: Any, right: Any, group: Group, color: str) -> None:
+def _draw_group(left: Any, right: Any, group: Group, color: str, line: str) -> None:
     """The centre with its band on the left, and over the median seed's time on the right."""
     count, band = len(group.seeds), group.band()
-    what = f"seed {group.seeds[0]}"
-    if count > 1:
-        what = f"interquartile mean of {count} seeds, 95% bootstrap band"
+    label = f"{group.label}, " + (f"{count} seeds" if count > 1 else f"seed {group.seeds[0]}")
     for axes, across in ((left, group.env_steps), (right, group.seconds / 60)):
-        axes.plot(across, group.centre, color=color, lw=2.2, label=f"{group.label}: {what}")
+        axes.plot(across, group.centre, line, color=color, lw=2.2, label=label)
         if band is not None:
             axes.fill_between(across, *band, color=color, alpha=0.18, lw=0)
 
 
 def _draw_published(axes: Any, task: str) -> None:
     """Where published means first reach a level. They lie far out, so the axis is logarithmic."""
-    for curve, (color, marker) in zip(published(task), PUBLISHED, strict=False):
+    for curve, color, marker in zip(published(task), palette.PUBLISHED, MARKERS):
         points = np.array([(steps, level) for level, (steps, _) in curve.reached.items()])
         axes.plot(*points.T, f"{marker}:", color=color, label=f"{curve.method}, Fetch-v1, mean")
         words = [f"{level:.0%} at {palette.thousands(steps)}" for steps, level in points]

@@ -11,11 +11,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rher_pl.compare.groups import LEVELS, Cost, Group
+from rher_pl.compare.groups import Cost, Group
 from rher_pl.compare.published import PROTOCOL, Published, published
+from rher_pl.compare.statistics import LEVELS, Centre
 
 LEGEND = (
-    "At: env steps of the first evaluation whose interquartile mean over seeds is there; in "
+    "Last five: {centre} over seeds of the mean of the last five evaluations; worst seed: the "
+    "lowest of those. At: env steps of the first evaluation whose {centre} over seeds is there; in "
     "brackets, the first whose trailing mean of five is. Published figures are means over seeds."
 )
 
@@ -28,7 +30,7 @@ def show(groups: Sequence[Group], with_published: bool, picture: Path | None) ->
     for task in dict.fromkeys(group.task for group in groups):
         mine = [group for group in groups if group.task == task]
         console.print(table(task, mine, published(task) if with_published else ()))
-    console.print(LEGEND)
+    console.print(LEGEND.format(centre=groups[0].statistic.value))
     if with_published:
         console.print(PROTOCOL)
     if picture is not None:
@@ -39,7 +41,7 @@ def table(task: str, groups: Sequence[Group], peers: Sequence[Published]) -> Tab
     """A row for each group and each published curve of a task."""
     result = Table(title=f"{task}: what it takes")
     result.add_column("runs")
-    for heading in ("seeds", "env steps", "last five"):
+    for heading in ("seeds", "env steps", "last five", "worst seed"):
         result.add_column(heading, justify="right")
     for level in LEVELS:
         result.add_column(f"{level:.0%} at", justify="right")
@@ -48,13 +50,14 @@ def table(task: str, groups: Sequence[Group], peers: Sequence[Published]) -> Tab
         label = "these runs" if label == task else label
         costs = [cost_cell(group.cost(level)) for level in LEVELS]
         end = f"{group.env_steps[-1]:,}"
-        result.add_row(label, str(len(group.seeds)), end, f"{group.last_five:.3f}", *costs)
+        last, worst = f"{group.last_five:.3f}", f"{group.worst.last_five:.3f}"
+        result.add_row(label, str(len(group.seeds)), end, last, worst, *costs)
     if peers:
         result.add_section()
     for peer in peers:
         reached = [peer.reached.get(level) for level in LEVELS]
         costs = ["-" if found is None else f"{found[0]:,}\n({found[1]:,})" for found in reached]
-        result.add_row(f"{peer.method}, v1", "5", "", f"{peer.final:.3f} of 20", *costs)
+        result.add_row(f"{peer.method}, v1", "5", "", f"{peer.final:.3f} of 20", "", *costs)
     return result
 
 
@@ -90,11 +93,13 @@ def _plain(group: Group) -> dict[str, Any]:
         "task": group.task,
         "seeds": list(group.seeds),
         "env_steps": group.env_steps.tolist(),
-        "interquartile_mean": group.centre.tolist(),
+        **{each.name: each.of(group.success).tolist() for each in Centre},
+        "centre": group.statistic.name,
         "band_low": None if band is None else band[0].tolist(),
         "band_high": None if band is None else band[1].tolist(),
         "updates": [None if math.isnan(v) else v for v in group.updates.tolist()],
         "seconds": [None if math.isnan(v) else v for v in group.seconds.tolist()],
         "last_five": group.last_five,
+        "worst_seed": asdict(group.worst),
         "reached": {level: None if cost is None else asdict(cost) for level, cost in costs.items()},
     }

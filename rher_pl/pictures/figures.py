@@ -70,14 +70,13 @@ def contact_panel(axes: Any, history: Sequence[Row]) -> None:
 
 
 def actors_panel(axes: Any, history: Sequence[Row]) -> None:
-    """Who chose the collected actions, by the first unsolved subtask where they were chosen."""
-    colors = (palette.ORANGE, palette.BLUE, palette.GREY)
-    for actor, color in zip(Chooser, colors, strict=True):
+    """Who chose the collected actions, by the subtask that came next."""
+    for actor, color in zip(Chooser, palette.ACTORS, strict=True):
         who = actor.name.lower()
         prefix = f"relay/{who}_share/"
         for (name, _), style in zip(_subtasks(history, prefix), ("-", "--", "-.", ":")):
             _line(axes, history, prefix + name, f"{who} at {name}", color=color, linestyle=style)
-    axes.set(title="who acted, by first unsolved subtask", ylim=SHARE)
+    axes.set(title="who acted, by the subtask that comes next", ylim=SHARE)
 
 
 PANELS: dict[str, Callable[[Any, Sequence[Row]], None]] = {

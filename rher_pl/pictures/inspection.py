@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from rher_pl.errors import ConfigError, require
 from rher_pl.relay import Relay
 from rher_pl.replay.relabel import relabel
 from rher_pl.replay.sampling import HindsightSampler, SamplingRule
@@ -51,30 +48,6 @@ class Inspected:
         return self.later != KEEP_GOAL
 
 
-def stored_episode(content: Mapping[str, Any], number: int, source: str) -> TensorDict:
-    """One episode of a checkpoint's replay content.
-
-    Args:
-        content: of the checkpoint.
-        number: 0 is the oldest one that is stored, -1 the newest.
-        source: of the content, for messages.
-
-    Raises:
-        ConfigError: if there is no such episode, or no replay content.
-    """
-    storage = (content.get("RelayDataModule") or {}).get("storage")
-    if storage is None:
-        raise ConfigError(f"{source} holds no episodes: give the checkpoint of a training run")
-    episodes, size = storage["episodes"], len(storage["episodes"]["action"])
-    require(
-        -size <= number < size,
-        f"{source} holds {size} episodes: --episode must be in [{-size}, {size - 1}]",
-    )
-    oldest = storage["cursor"] % size  # of a ring that is full; else the cursor is the size
-    row = (oldest + number) % size
-    return TensorDict({key: value[row].clone() for key, value in episodes.items()}, batch_size=[])
-
-
 def inspect_episode(
     relay: Relay,
     episode: TensorDict,
@@ -93,8 +66,9 @@ def inspect_episode(
     storage.extend(episode.unsqueeze(0))
     generator = torch.Generator().manual_seed(seed)
     sampler = HindsightSampler(relay, subtask, rule, generator)
-    drawn, _ = sampler.sample(storage, DRAWS * storage.length)
-    index = _first_of_each(drawn, storage.length)
+    length = int(episode["length"])
+    drawn, _ = sampler.sample(storage, DRAWS * length)
+    index = _first_of_each(drawn, length)
     keep = index.clone()
     keep[:, 2] = KEEP_GOAL
     sample = relabel(relay, storage.get(index), subtask)
@@ -102,7 +76,7 @@ def inspect_episode(
     return Inspected(
         relay=relay,
         subtask=subtask,
-        achieved=episode["achieved_goals"],
+        achieved=episode["achieved_goals"][: length + 1],
         desired=episode["desired_goals"],
         later=index[:, 2],
         goals=sample["goals"],

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Patch
 from torch import Tensor
 
+from rher_pl.pictures import palette
 from rher_pl.pictures.inspection import Inspected
+from rher_pl.pictures.names import point_name
 
-GRIPPER = "#1e1e1e"
-OBJECTS = ("#d55e00", "#0072b2", "#cc79a7", "#e69f00")
-ORIGINAL, HINDSIGHT = "#009e73", "#7b3fa0"
-NO, SOLVED, RELABELED, INERT = "#ececea", "#7fcfb6", "#c9a9dc", "#f2c14e"
+CELLS = (palette.CELL, palette.CELL_SOLVED, palette.CELL_RELABELED, palette.CELL_INERT)
+MEANINGS = ("reward -1, or no", "reward 0", "relabelled", "inert: reward 0 whatever the action")
 ROWS = ("reward, original goal", "relabelled", "reward, as drawn", "inert (INNR)")
 TICK = 10
 """Env steps between two marks on the gripper's path."""
@@ -36,30 +36,19 @@ def inspection_figure(inspected: Sequence[Inspected], title: str) -> Figure:
     return figure
 
 
-def _colour(point: int) -> str:
-    return GRIPPER if point == 0 else OBJECTS[(point - 1) % len(OBJECTS)]
-
-
-def _label(point: int, points: int) -> str:
-    if point == 0:
-        return "gripper"
-    return "object" if points == 2 else f"object {point - 1}"
-
-
 def _draw_plan(axes: Any, one: Inspected) -> None:
     """Paths, original goals with their epsilon, and where hindsight put the goals."""
-    points, epsilon = one.achieved.shape[1], one.relay.epsilon
-    for point in range(points):
-        x, y = one.achieved[:, point, 0], one.achieved[:, point, 1]
-        label = f"{_label(point, points)}: from the hollow to the full dot"
-        axes.plot(x, y, color=_colour(point), lw=1.6, label=label)
-        axes.plot(x[0], y[0], "o", color=_colour(point), ms=6, mfc="white")
-        axes.plot(x[-1], y[-1], "o", color=_colour(point), ms=8)
+    for point, path in enumerate(one.achieved.unbind(1)):
+        x, y, colour = path[:, 0], path[:, 1], palette.of_point(point, one.relay.reach)
+        label = f"{point_name(one.relay, point)}: from the hollow to the full dot"
+        axes.plot(x, y, color=colour, lw=1.6, label=label)
+        axes.plot(x[0], y[0], "o", color=colour, ms=6, mfc="white")
+        axes.plot(x[-1], y[-1], "o", color=colour, ms=8)
     for time in range(TICK, len(one.achieved), TICK):
         x, y = one.achieved[time, 0, :2].tolist()
         axes.annotate(str(time), (x, y), fontsize=7, textcoords="offset points", xytext=(4, 4))
     for slot in one.relay.slots.used[one.subtask].nonzero().flatten().tolist():
-        _draw_goals(axes, one, slot, epsilon)
+        _draw_goals(axes, one, slot)
     name = one.relay.names[one.subtask]
     share = float(one.relabeled.float().mean())
     axes.set_title(f"{name}: {share:.0%} of the transitions relabelled", fontsize=11)
@@ -69,22 +58,21 @@ def _draw_plan(axes: Any, one: Inspected) -> None:
     axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
 
 
-def _draw_goals(axes: Any, one: Inspected, slot: int, epsilon: float) -> None:
+def _draw_goals(axes: Any, one: Inspected, slot: int) -> None:
     """Of one slot: the original goal at the start, and the hindsight goals that were drawn."""
-    first = one.relay.goals(one.achieved[0], one.desired, one.subtask)[slot].tolist()
-    axes.add_patch(Circle((first[0], first[1]), epsilon, fill=False, ec=ORIGINAL, lw=2.0))
-    moves = one.relay.moving_goal(one.subtask, slot)
+    relay, colour = one.relay, palette.GOAL
+    x, y = relay.goals(one.achieved[0], one.desired, one.subtask)[slot, :2].tolist()
+    axes.add_patch(Circle((x, y), relay.epsilon, fill=False, ec=colour, lw=2.0))
+    moves = relay.moving_goal(one.subtask, slot)
     label = "original goal at t = 0, it moves with the object" if moves else "original goal"
-    axes.plot(
-        first[0], first[1], "+", color=ORIGINAL, ms=10, mew=2, label=f"{label} (ring: epsilon)"
-    )
+    axes.plot(x, y, "+", color=colour, ms=10, mew=2, label=f"{label} (ring: epsilon)")
     drawn = one.goals[one.relabeled, slot, :2]
     origin = one.achieved[:-1][one.relabeled, slot, :2]
     for begin, end in zip(origin.tolist(), drawn.tolist(), strict=True):
-        axes.plot(*zip(begin, end), color=HINDSIGHT, lw=0.5, alpha=0.35)
+        axes.plot(*zip(begin, end), color=palette.HINDSIGHT, lw=0.5, alpha=0.35)
     if len(drawn):
         label = "hindsight goal, line from where it was drawn"
-        axes.plot(drawn[:, 0], drawn[:, 1], "x", color=HINDSIGHT, ms=6, label=label)
+        axes.plot(drawn[:, 0], drawn[:, 1], "x", color=palette.HINDSIGHT, ms=6, label=label)
 
 
 def _draw_distances(axes: Any, one: Inspected) -> None:
@@ -97,12 +85,14 @@ def _draw_distances(axes: Any, one: Inspected) -> None:
     )
     before = _worst(one, original, following)
     after = _worst(one, one.goals, following)
-    axes.plot(times, before, color=ORIGINAL, lw=1.6, label="to the original goal")
+    axes.plot(times, before, color=palette.GOAL, lw=1.6, label="to the original goal")
     chosen = one.relabeled
-    axes.plot(times[chosen], after[chosen], "x", color=HINDSIGHT, label="to the hindsight goal")
+    axes.plot(
+        times[chosen], after[chosen], "x", color=palette.HINDSIGHT, label="to the hindsight goal"
+    )
     epsilon = one.relay.epsilon
-    axes.axhline(epsilon, color="#888888", lw=1.0, ls="--")
-    axes.text(len(times) - 0.5, epsilon, " epsilon", fontsize=7, va="center", color="#555555")
+    axes.axhline(epsilon, color=palette.LIMIT_LINE, lw=1.0, ls="--")
+    axes.text(len(times) - 0.5, epsilon, " epsilon", fontsize=7, va="center", color=palette.GREY)
     axes.set(ylabel="distance of the\nnext state in m", xlim=(-0.5, len(times) - 0.5))
     axes.set_ylim(bottom=0.0)
     axes.grid(alpha=0.25)
@@ -125,12 +115,11 @@ def _draw_time_line(axes: Any, one: Inspected) -> None:
             one.inert.long() * 3,
         ]
     )
-    colours = ListedColormap([NO, SOLVED, RELABELED, INERT])
     axes.pcolormesh(
         torch.arange(cells.shape[1] + 1) - 0.5,
         torch.arange(len(ROWS) + 1),
         cells,
-        cmap=colours,
+        cmap=ListedColormap(CELLS),
         vmin=-0.5,
         vmax=3.5,
         edgecolors="white",
@@ -139,14 +128,8 @@ def _draw_time_line(axes: Any, one: Inspected) -> None:
     axes.set_yticks([row + 0.5 for row in range(len(ROWS))], ROWS, fontsize=8)
     axes.invert_yaxis()
     axes.set(xlabel="t, env steps", xlim=(-0.5, cells.shape[1] - 0.5))
-    named = (
-        (NO, "reward -1, or no"),
-        (SOLVED, "reward 0"),
-        (RELABELED, "relabelled"),
-        (INERT, "inert: reward 0 whatever the action"),
-    )
     axes.legend(
-        handles=[Patch(color=colour, label=label) for colour, label in named],
+        handles=[Patch(color=colour, label=label) for colour, label in zip(CELLS, MEANINGS)],
         fontsize=7,
         ncols=4,
         loc="upper center",

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from rher_pl.pictures.palette import BAND, DIM_TEXT, DONE, OPEN, TEXT
 from rher_pl.pictures.scenes import Picture
-
-PAPER, INK, FAINT = (24, 26, 30), (240, 240, 236), (120, 124, 130)
-DONE, OPEN = (0, 190, 140), (240, 170, 60)
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Gauge:
         name: of the subtask.
         distance: of the slot that is furthest from its goal, metres.
         epsilon: distance at which it counts as solved, metres.
-        active: it is the one to work on.
+        active: whether it is the one to work on.
     """
 
     name: str
@@ -36,12 +34,14 @@ class Caption:
 
     Args:
         title: of the episode.
-        acting: who chose the action, and under which subtask.
+        active: the subtask to work on, and its object.
+        acting: who chose the action.
         gauges: at most two are shown.
         solved: the task is solved in this state.
     """
 
     title: str
+    active: str
     acting: str
     gauges: tuple[Gauge, ...]
     solved: bool
@@ -52,16 +52,17 @@ def annotate(picture: Picture, caption: Caption) -> Picture:
     height, width = picture.shape[:2]
     text = max(10, round(width / 30))
     line = round(1.45 * text)
-    image = Image.new("RGB", (width, even(height + 4 * line + text // 2)), PAPER)
+    image = Image.new("RGB", (width, even(height + 5 * line + text // 2)), BAND)
     image.paste(Image.fromarray(picture))
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=text)
     left, top = text // 2, height + text // 4
-    pen.text((left, top), caption.title, INK, font=font)
-    badge, colour = ("SOLVED", DONE) if caption.solved else ("not solved", FAINT)
+    pen.text((left, top), caption.title, TEXT, font=font)
+    badge, colour = ("SOLVED", DONE) if caption.solved else ("not solved", DIM_TEXT)
     pen.text((width - left, top), badge, colour, font=font, anchor="ra")
-    pen.text((left, top + line), caption.acting, INK, font=font)
+    pen.text((left, top + line), caption.active, TEXT, font=font)
+    pen.text((left, top + 2 * line), f"acting: {caption.acting}", TEXT, font=font)
     for row, gauge in enumerate(caption.gauges[:2]):
-        _draw_gauge(pen, font, gauge, (left, top + (2 + row) * line), width - 2 * left, text)
+        _draw_gauge(pen, font, gauge, (left, top + (3 + row) * line), width - 2 * left, text)
     if caption.solved:
         pen.rectangle((0, 0, width - 1, height - 1), outline=DONE, width=max(2, text // 4))
     return np.asarray(image, dtype=np.uint8)
@@ -79,18 +80,18 @@ def _draw_gauge(
     x, y = at
     met = gauge.distance <= gauge.epsilon
     colour = DONE if met else OPEN
-    pen.text((x, y), ("> " if gauge.active else "   ") + gauge.name, INK, font=font)
+    pen.text((x, y), ("> " if gauge.active else "   ") + gauge.name, TEXT, font=font)
     sign = "<=" if met else ">"
     numbers = f"{100 * gauge.distance:.1f} {sign} {100 * gauge.epsilon:.0f} cm"
     pen.text((x + width, y), numbers, colour, font=font, anchor="ra")
     begin, end = x + round(0.3 * width), x + round(0.66 * width)
     top, bottom = y + text // 4, y + text
     full = 6.0 * gauge.epsilon  # metres at the end of the bar
-    pen.rectangle((begin, top, end, bottom), outline=FAINT)
+    pen.rectangle((begin, top, end, bottom), outline=DIM_TEXT)
     length = min(gauge.distance / full, 1.0) * (end - begin)
     pen.rectangle((begin, top, begin + length, bottom), fill=colour)
     tick = begin + (end - begin) / 6
-    pen.line((tick, top - 2, tick, bottom + 2), fill=INK)
+    pen.line((tick, top - 2, tick, bottom + 2), fill=TEXT)
 
 
 def even(number: int) -> int:
@@ -102,7 +103,7 @@ def tile(pictures: list[Picture], columns: int) -> Picture:
     """Pictures of one size side by side; missing ones are dark."""
     height, width = pictures[0].shape[:2]
     rows = -(-len(pictures) // columns)
-    sheet = np.full((rows * height, columns * width, 3), PAPER, dtype=np.uint8)
+    sheet = np.full((rows * height, columns * width, 3), ImageColor.getrgb(BAND), dtype=np.uint8)
     for index, picture in enumerate(pictures):
         row, column = divmod(index, columns)
         sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = picture

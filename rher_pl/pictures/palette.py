@@ -1,4 +1,4 @@
-"""Colours and style that all pictures of the package share."""
+"""The only place that names colours; and the style that all figures share."""
 
 from __future__ import annotations
 
@@ -17,6 +17,29 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = (
 
 SUBTASKS = (GREEN, PURPLE, ORANGE, SKY)
 """One for each subtask, in order; they repeat in longer relays."""
+CONFIGS = (BLUE, GREEN, ORANGE, SKY, PURPLE)
+"""One for each group of runs that is compared."""
+PUBLISHED = (VERMILION, GREY)
+"""Of published curves: the method, then the baseline."""
+ACTORS = (ORANGE, BLUE, GREY)
+"""Who acted: guide, learner, random."""
+
+GRIPPER = "#1E1E1E"
+OBJECTS = (VERMILION, BLUE, PURPLE, ORANGE)
+"""One for each object, in order; they repeat where there are more."""
+GOAL, HINDSIGHT = GREEN, "#7B3FA0"
+
+CELL, CELL_SOLVED, CELL_RELABELED, CELL_INERT = "#ECECEA", "#7FCFB6", "#C9A9DC", "#F2C14E"
+"""Of a time line, one for each thing that can be said of a transition."""
+LIMIT_LINE = "#888888"
+"""Of a line that marks a limit."""
+
+GROUND, GRID = "#FAFAF8", "#E4E4E0"
+"""Of a plan from above."""
+BAND, TEXT, DIM_TEXT = "#181A1E", "#F0F0EC", "#787C82"
+"""Of the caption beneath a picture."""
+DONE, OPEN = "#00BE8C", "#F0AA3C"
+"""Of what is solved, and of what is not."""
 
 STYLE: Any = {
     "font.size": 10,
@@ -27,6 +50,18 @@ STYLE: Any = {
     "axes.axisbelow": True,
 }
 """Matplotlib settings for ``matplotlib.rc_context``."""
+
+
+def of_point(point: int, reach: bool) -> str:
+    """Colour of a point of a relay: of the gripper, or of an object.
+
+    Args:
+        point: its index.
+        reach: whether the gripper is the first of the points.
+    """
+    if reach and point == 0:
+        return GRIPPER
+    return OBJECTS[(point - reach) % len(OBJECTS)]
 
 
 def thousands(value: float, _position: int | None = None) -> str:

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from rher_pl.tracking.client import short
+
 Point = dict[str, Any]
 """Metrics of one moment, in plain types: ``step``, ``time`` (ms since 1970), ``values`` by name."""
 
@@ -21,7 +23,7 @@ PAUSE_SECONDS = 3.0
 class MetricQueue:
     """Sends points in order from a thread of its own and keeps what the store does not take.
 
-    The user is told once when the store goes away, and once when it is back and has everything.
+    One line says that the store went away, and one that it is back and has everything.
 
     Args:
         send: writes points to the store; raises if it cannot. What it is given twice, because the
@@ -81,7 +83,7 @@ class MetricQueue:
             try:
                 self._send(points)
             except Exception as error:  # a store has many ways to fail; none may end a run
-                self._tell_away(error)
+                self._say_away(error)
                 time.sleep(RETRY_SECONDS)
             else:
                 with self._changed:
@@ -101,9 +103,8 @@ class MetricQueue:
                 lambda: self._hurried or len(self._points) >= POINTS_AT_ONCE, PAUSE_SECONDS
             )
 
-    def _tell_away(self, error: Exception) -> None:
+    def _say_away(self, error: Exception) -> None:
         if not self.away:
             self.away = True
-            reason = str(error).partition("\n")[0][:200] or type(error).__name__
-            line = f"warning: MLflow does not take metrics, which wait here meanwhile: {reason}"
+            line = f"warning: MLflow does not take metrics, which wait here: {short(error)}"
             print(line, file=sys.stderr, flush=True)

@@ -1,10 +1,18 @@
-"""Which runs of a folder are being trained now, whatever became of the others."""
+"""Which runs of a folder are being trained now, and which were abandoned."""
 
 from __future__ import annotations
 
 import fcntl
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rher_pl.errors import require
+from rher_pl.tracking.client import end_run
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 RUNNING = "RUNNING"
 
@@ -13,7 +21,7 @@ class RunLock:
     """Held by the process that trains a run; the system lets go of it however the process ends.
 
     The file ``running.lock`` in the run's checkpoint folder says ``RUNNING``, or the final status
-    if the store could not be told, or nothing once the store knows the truth.
+    if the store did not take it, or nothing once the store has it.
 
     Args:
         folder: of the run's checkpoints; its name is the run's id.
@@ -46,8 +54,31 @@ class RunLock:
         self._file.close()
 
 
+def lock_run(checkpoints: Path, run_id: str) -> RunLock:
+    """The lock of a run that this process is going to train.
+
+    Args:
+        checkpoints: folder that holds the runs' checkpoint folders.
+        run_id: of the run.
+
+    Raises:
+        ConfigError: if it is no id, or if another process trains the run.
+    """
+    require(
+        re.fullmatch(r"\w[\w-]*", run_id) is not None,
+        f"recorder.run_id {run_id!r} is not the id of an MLflow run: copy it from the run",
+    )
+    lock = RunLock(checkpoints / run_id)
+    require(
+        lock.take(),
+        f"run {run_id} is being trained by another process: wait for it or stop it, "
+        "or leave out --ckpt_path to begin a run of its own",
+    )
+    return lock
+
+
 def abandoned_runs(checkpoints: Path) -> Iterator[RunLock]:
-    """Locks, now ours, of runs whose process is gone and whose end the store was not told.
+    """Locks, now ours, of runs whose process is gone and whose end the store does not have.
 
     Args:
         checkpoints: folder that holds the runs' checkpoint folders.
@@ -59,3 +90,24 @@ def abandoned_runs(checkpoints: Path) -> Iterator[RunLock]:
                 yield lock
         finally:
             lock.close()
+
+
+def mark_abandoned_runs(client: MlflowClient, checkpoints: Path) -> None:
+    """Give runs of this folder whose process is gone their true status.
+
+    Args:
+        client: of the store.
+        checkpoints: folder that holds the runs' checkpoint folders.
+    """
+    for lock in abandoned_runs(checkpoints):
+        try:
+            status = client.get_run(lock.run_id).info.status
+        except Exception:  # of another store, or deleted: nothing to correct here
+            continue
+        if status != RUNNING or end_run(client, lock.run_id, *final_status(lock.status)):
+            lock.write("")
+
+
+def final_status(written: str) -> tuple[str, dict[str, str]]:
+    """Status and tags of a run whose process is gone and left ``written`` in its lock."""
+    return ("KILLED", {"ended_by": "SIGKILL or crash"}) if written == RUNNING else (written, {})

@@ -4,37 +4,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rher_pl.cli.preflight import check_tracking_uri
-from rher_pl.errors import ConfigError, require
-from rher_pl.tracking.mlflow_run import absolute_uri
-
-NAMES = ("best.ckpt", "last.ckpt")
-"""Of a run's checkpoints, in order of preference."""
+from rher_pl.checkpoints.finding import OF_A_RUN, checkpoint_of_run
+from rher_pl.errors import ConfigError
+from rher_pl.tracking.store import absolute_uri, default_store, sqlite_path
+from rher_pl.tracking.uri import check_tracking_uri
 
 
 def run_checkpoint(run_id: str, folder: str, tracking_uri: str | None) -> Path:
     """The best checkpoint of a run: from the output folder, else from its artifacts.
 
     Args:
-        run_id: of the MLflow run, or the first characters of it.
+        run_id: of the MLflow run; in the output folder its first characters are enough.
         folder: output folder of the run.
         tracking_uri: MLflow store, by default the one in ``folder``.
 
     Raises:
         ConfigError: if there is no such run, or if it has no checkpoint.
     """
-    folders = sorted(Path(folder).glob(f"checkpoints/{run_id}*"))
-    require(
-        len(folders) <= 1,
-        f"{run_id} begins {len(folders)} run ids in {folder}: write more of it",
-    )
-    for found in (path / name for path in folders for name in NAMES):
-        if found.is_file():
-            return found
-    uri = tracking_uri or f"sqlite:///{folder}/mlflow.db"
-    if tracking_uri is None and not Path(folder, "mlflow.db").is_file():
-        raise ConfigError(f"no runs in {folder}: name another --folder, or a --tracking_uri")
-    check_tracking_uri(uri)
+    if (found := checkpoint_of_run(run_id, folder)) is not None:
+        return found
+    uri = tracking_uri or default_store(folder)
+    file = sqlite_path(uri)
+    if file is not None and not file.is_file():
+        raise ConfigError(
+            f"no runs in {folder}: name another --folder"
+            if tracking_uri is None
+            else f"no store {uri}: name another --tracking_uri"
+        )
+    check_tracking_uri(uri, "tracking_uri")
     return _download(run_id, uri)
 
 
@@ -46,7 +43,7 @@ def _download(run_id: str, uri: str) -> Path:
     client = MlflowClient(absolute_uri(uri))
     try:
         files = {Path(file.path).name for file in client.list_artifacts(run_id, "checkpoints")}
-        for name in NAMES:
+        for name in OF_A_RUN:
             if name in files:
                 return Path(client.download_artifacts(run_id, f"checkpoints/{name}"))
     except MlflowException as error:

@@ -13,6 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def default_store(folder: str | Path) -> str:
+    """URI of the store that runs in an output folder are recorded to, unless another is named."""
+    return f"sqlite:///{folder}/mlflow.db"
+
+
 def absolute_uri(tracking_uri: str) -> str:
     """A SQLite URI with an absolute path: MLflow keeps stores by URI when the folder changes."""
     path = sqlite_path(tracking_uri)

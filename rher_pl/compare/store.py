@@ -1,0 +1,84 @@
+"""Learning curves from an MLflow store."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from rher_pl.compare.curve import Curve, Point
+from rher_pl.errors import ConfigError
+from rher_pl.tracking.client import connect
+from rher_pl.tracking.store import sqlite_path
+from rher_pl.tracking.uri import check_tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+NOT_CONFIG = (
+    "data.seed",
+    "data.num_threads",
+    "data.eval_envs",
+    "trainer.max_epochs",
+)
+"""Parameters that runs of one group may differ in: they change length or speed only."""
+MOST_RUNS = 5000
+
+
+class Store:
+    """The runs of an MLflow store, the latest first.
+
+    Args:
+        tracking_uri: as in ``--recorder.tracking_uri``.
+
+    Raises:
+        ConfigError: if it cannot be read.
+    """
+
+    def __init__(self, tracking_uri: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        file = sqlite_path(tracking_uri)
+        if file is not None and not file.is_file():
+            raise ConfigError(f"no store {file}: say where the runs are with --tracking_uri")
+        check_tracking_uri(tracking_uri, "tracking_uri")
+        try:
+            self.client = connect(tracking_uri)
+            experiments = [e.experiment_id for e in self.client.search_experiments()]
+            self.runs: list[Run] = list(self.client.search_runs(experiments, max_results=MOST_RUNS))
+        except MlflowException as error:
+            raise ConfigError(f"--tracking_uri cannot be read: {error}") from error
+
+    def read(self, name: str, metric: str) -> list[Curve]:
+        """Curves of the run of that id, or of those whose names match, where they have any."""
+        runs = [run for run in self.runs if name == run.info.run_id]
+        runs = runs or [run for run in self.runs if fnmatchcase(run.info.run_name or "", name)]
+        if not runs:
+            latest = ", ".join(str(run.info.run_name) for run in self.runs[:3]) or "none at all"
+            raise ConfigError(f"no run {name!r} in the store: the latest are {latest}")
+        curves = [self._curve(run, metric) for run in runs]
+        return [curve for curve in curves if curve.points]
+
+    def _curve(self, run: Run, metric: str) -> Curve:
+        seconds, updates = self._history(run, "perf/seconds"), self._history(run, "perf/updates")
+        params, tags = dict(run.data.params), run.data.tags
+        return Curve(
+            source=run.info.run_id,
+            task=tags.get("task", params.get("data.task", "")),
+            seed=int(tags.get("seed", params.get("data.seed", 0))),
+            config={key: value for key, value in params.items() if key not in NOT_CONFIG},
+            points={
+                step: Point(value, _at(updates, step), _at(seconds, step))
+                for step, value in self._history(run, f"eval/{metric}").items()
+            },
+        )
+
+    def _history(self, run: Run, metric: str) -> dict[int, float]:
+        """Values by env steps; of several at one step, the latest."""
+        entries = self.client.get_metric_history(run.info.run_id, metric)
+        ordered = sorted(entries, key=lambda entry: (entry.step, entry.timestamp))
+        return {entry.step: entry.value for entry in ordered}
+
+
+def _at(history: dict[int, float], step: int) -> Any:
+    """The last value up to a step, or None."""
+    return next((history[s] for s in sorted(history, reverse=True) if s <= step), None)

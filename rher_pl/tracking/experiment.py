@@ -1,0 +1,118 @@
+"""How a run begins: its experiment, its name, its parameters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rher_pl.errors import ConfigError
+from rher_pl.tracking import provenance
+from rher_pl.tracking.client import connect, short
+from rher_pl.tracking.mlflow_run import MLflowRun
+from rher_pl.tracking.store import creating, sqlite_path
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+
+def begin_run(
+    tracking_uri: str,
+    artifacts: Path,
+    experiment: str,
+    name: str,
+    run_id: str | None,
+    tags: Mapping[str, str],
+    params: Mapping[str, str],
+) -> MLflowRun:
+    """Continue the run ``run_id`` if the store has it, else make a new one.
+
+    Args:
+        tracking_uri: of the store.
+        artifacts: folder for the artifacts of an experiment made here in a local store; a server
+            chooses its own place.
+        experiment: name of the experiment.
+        name: of a new run.
+        run_id: of the run to continue, or None.
+        tags: set now.
+        params: those that the run does not have yet are logged: MLflow's cannot be changed.
+
+    Raises:
+        ConfigError: if the store cannot be used.
+    """
+    from mlflow.exceptions import MlflowException
+
+    local = sqlite_path(tracking_uri) is not None
+    try:
+        with creating(tracking_uri):
+            client = connect(tracking_uri)
+            if run_id is not None and _exists(client, run_id):
+                client.update_run(run_id, status="RUNNING")
+            else:
+                experiment_id = _experiment(client, experiment, artifacts if local else None)
+                run_id = str(client.create_run(experiment_id, run_name=name).info.run_id)
+        _describe(client, run_id, tags, params)
+        return MLflowRun(client, run_id)
+    except MlflowException as error:
+        raise ConfigError(f"recorder.tracking_uri cannot be recorded to: {short(error)}") from error
+
+
+def default_run_name(last_subtask: str, algorithm: str, seed: int) -> str:
+    """Such as ``push-td3-seed0-0131-0930``: last subtask, algorithm, seed, date and time."""
+    return f"{last_subtask}-{algorithm}-seed{seed}-{time.strftime('%m%d-%H%M')}"
+
+
+def run_tags(task: str, algorithm: str, seed: int) -> dict[str, str]:
+    """What runs are found by, and what this one is made with."""
+    versions = {f"version.{name}": value for name, value in provenance.versions().items()}
+    tags = {"task": task, "algorithm": algorithm, "seed": str(seed)}
+    return tags | provenance.git_state() | provenance.hardware() | versions
+
+
+def parameters(**groups: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters of a run by option name, such as ``model.gamma``, from groups of options."""
+    return {
+        f"{group}.{name}": str(value)
+        for group, options in groups.items()
+        for name, value in options.items()
+    }
+
+
+def _describe(
+    client: MlflowClient, run_id: str, tags: Mapping[str, str], params: Mapping[str, str]
+) -> None:
+    from mlflow.entities import Param, RunTag
+
+    known = client.get_run(run_id).data.params
+    client.log_batch(
+        run_id,
+        params=[Param(key, value) for key, value in params.items() if key not in known],
+        tags=[RunTag(key, value) for key, value in tags.items()],
+    )
+
+
+def _exists(client: MlflowClient, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException:
+        return False
+
+
+def _experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
+    """The id of the experiment of that name, made if there is none."""
+    found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage != "deleted":
+        return str(found.experiment_id)
+    from mlflow.exceptions import MlflowException
+
+    location = None if artifacts is None else artifacts.resolve().as_uri()
+    try:
+        return str(client.create_experiment(name, artifact_location=location))
+    except MlflowException:  # another process made it in this very moment
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return str(found.experiment_id)
