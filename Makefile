@@ -55,7 +55,7 @@ ui-check: $(STAMP)
 	@echo "pictures of the pages: $(RUNS)/ui-check"
 
 docs: $(STAMP)
-	$(BIN)/python -m docs.generate
+	$(BIN)/python -m tools.configuration_page
 
 notebooks: $(STAMP)
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev,notebooks]"

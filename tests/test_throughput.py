@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from benchmarks.throughput.iteration import Iteration, measure_iteration
+from benchmarks.throughput.training import train_ours, train_sb3
 from cli_config import write_config
+from rher_pl.learner.learning import one_by_one
 from rich.console import Console
 from torch import nn
 
@@ -16,10 +19,8 @@ from benchmarks.throughput import report
 from benchmarks.throughput.__main__ import main
 from benchmarks.throughput.baselines import EagerTD3, TorchRLTD3
 from benchmarks.throughput.environments import measure_environments
-from benchmarks.throughput.iteration import Iteration, measure_iteration
 from benchmarks.throughput.rounds import Rate, interleave
 from benchmarks.throughput.startup import first_step_seconds
-from benchmarks.throughput.training import train_ours, train_sb3
 from benchmarks.throughput.updates import (
     engines,
     loss_agreement,
@@ -28,7 +29,6 @@ from benchmarks.throughput.updates import (
     random_samples,
     torch_compiled,
 )
-from rher_pl.learner.learning import one_by_one
 from rher_pl.networks.actor_critic import StackedMLP
 from rher_pl.training.module import RHERModule
 

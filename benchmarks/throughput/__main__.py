@@ -1,85 +1,86 @@
 """How fast everything is, measured in one run on one machine, and recorded.
 
 Env steps per second of Gymnasium, TorchRL's wrapper and ours beside the floor; updates per second
-of ours beside plain PyTorch and TorchRL; what an iteration of a run costs beside both; seconds of
+of each engine beside TorchRL's loss; what an iteration of a run costs beside its parts; seconds of
 a whole training beside stable-baselines3's; seconds to start. Takes about twenty minutes on
-two cores, a minute or two with --quick. Close other programs first: rates are medians of short
-rounds taken in turns, which evens out noise but does not remove it.
+two cores, a few with --quick. Close other programs first: rates are medians of short rounds taken
+in turns, which evens out noise but does not remove it. With --against only whole commands are
+timed, here and in another checkout in turn.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+
+from benchmarks.learning.settings import resolve
+from rher_pl.cli.command import Parser, run_command
+from rher_pl.errors import require
 
 RESULTS = Path("benchmarks/results/throughput.json")
+PARTS = ("environments", "updates", "iteration", "training", "startup")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.throughput",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.error = fail  # type: ignore[method-assign]
+def make_parser() -> Parser:
+    parser = Parser("benchmarks.throughput", __doc__ or "")
+    config = Path("configs/push.yaml")
+    parser.add_argument("--config", type=Path, default=config, help=f"of the trainer ({config})")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts; not recorded")
+    parser.add_argument("--against", type=Path, metavar="PATH", help="another checkout")
     parser.add_argument(
         "--quick", action="store_true", help="a few rounds, to see that it works; not recorded"
     )
     parser.add_argument(
-        "--config",
-        type=Path,
-        default=Path("configs/push.yaml"),
-        help="of the trainer (default %(default)s)",
-    )
-    parser.add_argument(
-        "--results", type=Path, help=f"JSON file (default {RESULTS}; none with --quick)"
+        "--results", type=Path, help=f"JSON file ({RESULTS} where all is measured, else none)"
     )
     return parser
 
 
-def fail(message: str) -> NoReturn:
-    """End with one line on stderr."""
-    print(f"benchmarks.throughput: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """The command line; see ``--help``."""
+def body(arguments: Sequence[str]) -> int:
+    """Measure, show and record."""
     options = make_parser().parse_args(arguments)
-    if not options.config.is_file():
-        fail(f"no config file {options.config}: give an existing one, as configs/push.yaml")
-    if find_spec("stable_baselines3") is None:
-        fail("stable-baselines3 is missing: pip install -c constraints.txt stable-baselines3")
-    from rher_pl.cli.fit_cli import quiet
-
-    quiet()  # before what it silences is imported
+    settings = resolve(options.config, {})
+    parts = options.only or PARTS
+    require(
+        find_spec("stable_baselines3") is not None or "training" not in parts,
+        "stable-baselines3 is missing: pip install -c constraints.txt stable-baselines3",
+    )
+    if options.against is not None:
+        found = (options.against / "rher_pl").is_dir()
+        require(found, f"--against {options.against} is no checkout: it has no folder rher_pl")
     from rich.console import Console
 
-    from benchmarks.throughput.measure import QUICK, Budget, measure
+    from benchmarks.throughput import measure
     from benchmarks.throughput.report import make_table, provenance, save
-    from rher_pl.errors import ConfigError
+    from benchmarks.throughput.runs import compare_checkouts
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 100  # a log file has no width of its own
-    labels = provenance(options.quick)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            budget = QUICK if options.quick else Budget()
-            results = labels | measure(options.config, budget, Path(folder), console)
-    except ConfigError as error:
-        fail(str(error))
+    budget = measure.QUICK if options.quick else measure.Budget()
+    results = provenance(options.quick)
+    if options.against is not None:
+        work = (options.against, budget.epochs, budget.trainings)
+        results["against"] = compare_checkouts(options.config, *work)
+    else:
+        for part in parts:
+            console.print(f"measuring: {part}")
+            subject = measure.Subject(options.config, settings, budget)
+            results |= measure.PARTS[part](subject)
     console.print(make_table(results))
-    path = options.results or (None if options.quick else RESULTS)
-    if path is not None:
+    is_whole = not (options.quick or options.only or options.against)
+    if path := options.results or (RESULTS if is_whole else None):
         save(results, path)
         console.print(f"results {path}", soft_wrap=True)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; see ``--help``."""
+    return run_command(body, argv)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,8 +1,8 @@
-"""The update as others write it: plain eager PyTorch, and TorchRL's TD3Loss. Both in fp32."""
+"""What others do for the same work: TorchRL's TD3 update, stable-baselines3's training. In fp32."""
 
 from __future__ import annotations
 
-import copy
+import time
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -15,8 +15,6 @@ from torchrl.data import Bounded
 from torchrl.modules import ValueOperator
 from torchrl.objectives import SoftUpdate, TD3Loss
 
-from rher_pl.learner import losses
-
 
 def perceptron(inputs: int, outputs: int, model: Mapping[str, Any], *last: nn.Module) -> nn.Module:
     """ReLU perceptron of the sizes in ``model``: one ``nn.Linear`` after the other."""
@@ -25,61 +23,12 @@ def perceptron(inputs: int, outputs: int, model: Mapping[str, Any], *last: nn.Mo
     return nn.Sequential(*hidden, nn.Linear(sizes[-1], outputs), *last)
 
 
-class EagerTD3:
-    """TD3 with a network for each critic, autograd's ``backward`` and Adam as PyTorch has it.
-
-    Args:
-        inputs, actions: lengths of a network input and of an action.
-        model: options of ``RHERModule``.
-    """
-
-    def __init__(self, inputs: int, actions: int, model: Mapping[str, Any]) -> None:
-        self.model = model
-        self.actor = perceptron(inputs, actions, model, nn.Tanh())
-        self.critics = nn.ModuleList(perceptron(inputs + actions, 1, model) for _ in range(2))
-        self.target_actor = copy.deepcopy(self.actor).requires_grad_(False)
-        self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
-        rate = model["learning_rate"]
-        self.critic_optimizer = torch.optim.Adam(self.critics.parameters(), lr=rate)
-        self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=rate)
-
-    def update(self, sample: Mapping[str, Tensor], number: int) -> None:
-        """Update number ``number`` (from 1) on a batch [B]."""
-        model = self.model
-        with torch.no_grad():
-            following = sample["next_inputs"]
-            action = self.target_actor(following)
-            action = losses.smoothed_action(action, sample["noise"], model["noise_clip"])
-            next_q = self._values(self.target_critics, following, action)
-            target = losses.target_q(sample["reward"], sample["terminated"], next_q, model["gamma"])
-        q = self._values(self.critics, sample["inputs"], sample["action"])
-        _descend(self.critic_optimizer, losses.critic_loss(q, target))
-        if number % model["policy_delay"] == 0:
-            action = self.actor(sample["inputs"])
-            q = self.critics[0](torch.cat([sample["inputs"], action], dim=-1))
-            _descend(self.actor_optimizer, losses.actor_loss(q, action, model["action_l2"]))
-        self._move_targets()
-
-    @staticmethod
-    def _values(critics: nn.ModuleList, inputs: Tensor, action: Tensor) -> Tensor:
-        x = torch.cat([inputs, action], dim=-1)
-        return torch.stack([critic(x).squeeze(-1) for critic in critics])
-
-    @torch.no_grad()
-    def _move_targets(self) -> None:
-        for target, source in (
-            (self.target_actor, self.actor),
-            (self.target_critics, self.critics),
-        ):
-            for old, new in zip(target.parameters(), source.parameters()):
-                old.lerp_(new, self.model["tau"])
-
-
 class TorchRLTD3:
     """TorchRL's ``TD3Loss``, ``SoftUpdate`` and Adam, as in its TD3 example.
 
     Args:
-        inputs, actions, model: see :class:`EagerTD3`.
+        inputs, actions: lengths of a network input and of an action.
+        model: options of ``RHERModule``.
     """
 
     def __init__(self, inputs: int, actions: int, model: Mapping[str, Any]) -> None:
@@ -103,20 +52,21 @@ class TorchRLTD3:
         self.actor_optimizer = torch.optim.Adam(list(actor), lr=rate)
 
     @staticmethod
-    def keys(sample: Mapping[str, Tensor]) -> TensorDict:
-        """A batch of ours [B] under TorchRL's keys."""
-        following = {"inputs": sample["next_inputs"], "reward": sample["reward"].unsqueeze(-1)}
+    def keys(batches: Mapping[str, Tensor]) -> TensorDict:
+        """Batches of ours [U, B] under TorchRL's keys."""
+        following = {"inputs": batches["next_inputs"], "reward": batches["reward"].unsqueeze(-1)}
         for name in ("done", "terminated"):
-            following[name] = sample["terminated"].unsqueeze(-1)
-        now = {"inputs": sample["inputs"], "action": sample["action"]}
-        return TensorDict({**now, "next": following}, batch_size=sample["reward"].shape)
+            following[name] = batches["terminated"].unsqueeze(-1)
+        now = {"inputs": batches["inputs"], "action": batches["action"]}
+        return TensorDict({**now, "next": following}, batch_size=batches["reward"].shape)
 
-    def update(self, sample: TensorDict, number: int) -> None:
-        """Update number ``number`` (from 1) on a batch [B] from :meth:`keys`."""
-        _descend(self.critic_optimizer, self.loss.value_loss(sample)[0])
-        if number % self.policy_delay == 0:
-            _descend(self.actor_optimizer, self.loss.actor_loss(sample)[0])
-        self.soft_update.step()
+    def learn(self, batches: TensorDict) -> None:
+        """An update on each of the batches [U, B] from :meth:`keys`."""
+        for number, batch in enumerate(batches.unbind(0), start=1):
+            _descend(self.critic_optimizer, self.loss.value_loss(batch)[0])
+            if number % self.policy_delay == 0:
+                _descend(self.actor_optimizer, self.loss.actor_loss(batch)[0])
+            self.soft_update.step()
 
 
 class _Joined(nn.Module):
@@ -134,3 +84,44 @@ def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+
+
+def train_sb3(
+    task: str, model: Mapping[str, Any], batch_size: int, episodes: int, updates_per_episode: int
+) -> tuple[float, int]:
+    """TD3 and HerReplayBuffer of stable-baselines3: seconds, and the updates that were done.
+
+    Args:
+        task: a Fetch id of Gymnasium.
+        model: options of ``RHERModule`` that both have.
+        batch_size: samples in a batch.
+        episodes: to collect.
+        updates_per_episode: after each of them.
+    """
+    import gymnasium
+    import numpy as np
+    from stable_baselines3 import TD3, HerReplayBuffer
+    from stable_baselines3.common.noise import NormalActionNoise
+
+    begin, env = time.perf_counter(), gymnasium.make(task)
+    assert env.spec is not None and env.spec.max_episode_steps is not None
+    length, actions = env.spec.max_episode_steps, env.action_space.shape
+    learner = TD3(
+        "MultiInputPolicy",
+        env,
+        learning_rate=model["learning_rate"],
+        batch_size=batch_size,
+        gamma=model["gamma"],
+        tau=model["tau"],
+        policy_delay=model["policy_delay"],
+        train_freq=(1, "episode"),
+        gradient_steps=updates_per_episode,
+        learning_starts=length - 1,
+        action_noise=NormalActionNoise(np.zeros(actions), np.full(actions, 0.2)),
+        replay_buffer_class=HerReplayBuffer,
+        policy_kwargs={"net_arch": [model["hidden_size"]] * model["hidden_layers"]},
+        device="cpu",
+        seed=0,
+    )
+    learner.learn(episodes * length)
+    return time.perf_counter() - begin, learner._n_updates

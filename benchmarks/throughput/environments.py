@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from tensordict import TensorDict
 from torchrl.envs import EnvBase, GymEnv
 
-from benchmarks.throughput.rounds import Contestant, Rate, Track, interleave
+from benchmarks.throughput.rounds import Contestant, Rate, interleave
 from rher_pl.envs.fetch import FetchEnv
 
 Actions = NDArray[np.float32]
 
 
 def measure_environments(
-    task: str, num_envs: Sequence[int], threads: Sequence[int], rounds: int, track: Track
+    task: str, num_envs: Sequence[int], threads: Sequence[int], rounds: int
 ) -> dict[str, Rate]:
     """Whole episodes of random actions, resets included; ours as ``ours_<envs>x<threads>``.
 
@@ -32,7 +32,6 @@ def measure_environments(
         num_envs: batch sizes of ours; the largest is also how many simulations the floor has.
         threads: of ours.
         rounds: timed rounds, in each of which a contestant plays an episode in each environment.
-        track: shows progress.
     """
     length = gymnasium.spec(task).max_episode_steps
     assert length is not None
@@ -48,7 +47,7 @@ def measure_environments(
     ours = {(n, t): FetchEnv(task, n, num_threads=t) for n in num_envs for t in threads}
     for (n, t), env in ours.items():
         contestants[f"ours_{n}x{t}"] = _torchrl(env, actions[:, :n])
-    rates = interleave(contestants, rounds, "environments", track)
+    rates = interleave(contestants, rounds)
     for env in ours.values():
         env.close()
     return rates

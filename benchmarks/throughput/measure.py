@@ -1,27 +1,26 @@
-"""All measurements of a throughput benchmark, one after the other."""
+"""The parts of a throughput benchmark, each with its keys of the results file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 
-from benchmarks.learning_settings import build
-from benchmarks.throughput import report
-from benchmarks.throughput.environments import measure_environments
-from benchmarks.throughput.iteration import measure_iteration
-from benchmarks.throughput.startup import first_step_seconds, help_seconds
-from benchmarks.throughput.training import train_ours, train_sb3
-from benchmarks.throughput.updates import engines, loss_agreement, measure_updates
+from benchmarks.learning.settings import Settings
+from benchmarks.throughput.rounds import Rate
+from rher_pl.choices import RelayMode
+from rher_pl.tasks import get_task, make_env, task_relay
+from rher_pl.training.datamodule import split_batch
 
+Results = dict[str, Any]
 COLLECTIONS = {"sequential": "false", "pipelined": "true"}
 """Ways to collect, with the value of ``data.pipelined``."""
+UPDATES_PER_EPISODE = 40
+"""Of whole trainings."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,12 @@ class Budget:
     Args:
         env_rounds, update_rounds: timed rounds of each contestant.
         updates: in a round.
-        epochs: of each run whose iterations are timed.
+        epochs: of each run whose iterations, or whose whole command, are timed.
         episodes: of a whole training.
-        trainings: of each contestant, taken in turns.
+        trainings: of each contestant, taken in turns; pairs of whole commands.
         starts: of a process, the first of which warms caches.
         num_envs: batch sizes of environments.
         threads: numbers of threads, of environments and of torch.
-        compiled: whether compiled updates take part.
     """
 
     env_rounds: int = 20
@@ -49,89 +47,123 @@ class Budget:
     starts: int = 4
     num_envs: Sequence[int] = (1, 8, 16, 32)
     threads: Sequence[int] = (1, 2)
-    compiled: bool = True
 
 
 QUICK = Budget(
-    env_rounds=2, update_rounds=3, updates=10, epochs=2, episodes=10, trainings=1, starts=2
+    env_rounds=2, update_rounds=3, updates=10, epochs=3, episodes=10, trainings=1, starts=2
 )
 
 
-def measure(config: Path, budget: Budget, folder: Path, console: Console) -> report.Results:
-    """Results by the keys of the results file.
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: a config, which has one of Gymnasium's Fetch tasks; the same, resolved."""
 
-    Args:
-        config: of the trainer; its task must be one of Gymnasium's.
-        budget: how much to measure.
-        folder: for what the runs write.
-        console: for notes while it goes on.
-    """
-    default = torch.get_num_threads()
-    cli: Any = build(["--config", str(config)], seed=0)
-    task, model = cli.datamodule.hparams["task"], dict(cli.model.hparams)
-    batch_size = sum(cli.datamodule.batch_sizes)
-    pipelined = cli.datamodule.hparams["pipelined"]
+    config: Path
+    settings: Settings
+    budget: Budget
 
-    def track(sequence: Iterable[int], title: str) -> Iterable[int]:
-        with Progress(console=console, transient=True) as progress:
-            yield from progress.track(sequence, description=title)
+    @property
+    def task(self) -> str:
+        return str(self.settings["data"]["task"])
 
-    results = report.environment_results(
-        measure_environments(task, budget.num_envs, budget.threads, budget.env_rounds, track)
-    )
-    console.print("environments measured; next: updates, compiled ones among them")
+    @property
+    def batch_size(self) -> int:
+        """Samples in a mixed batch."""
+        sizes, mode = self.settings["data"]["batch_size"], RelayMode(self.settings["data"]["relay"])
+        subtasks = task_relay(self.task, mode).num_subtasks
+        return sum(split_batch(sizes, subtasks, mode, self.task))
+
+
+def environments(subject: Subject) -> Results:
+    from benchmarks.throughput.environments import measure_environments
+
+    budget = subject.budget
+    shape = (budget.num_envs, budget.threads, budget.env_rounds)
+    rates = measure_environments(subject.task, *shape)
+    return {"env_steps_per_second": medians(rates), "env_steps_quartiles": quartiles(rates)}
+
+
+def updates(subject: Subject) -> Results:
+    from benchmarks.throughput.updates import chosen_engine, loss_agreement, measure_updates
+
+    budget, default = subject.budget, torch.get_num_threads()
     threads = sorted({*budget.threads, default})
-    rounds = (budget.updates, budget.update_rounds, budget.compiled)
-    rates = measure_updates(model, batch_size, threads, *rounds, track)
-    results |= report.update_results(rates, default)
-    results["engines"] = engines(model)
-    results["loss_agreement"] = loss_agreement(model, batch_size, budget.updates)
-    iterations = {}
-    for name, value in COLLECTIONS.items():
-        console.print(f"next: {budget.epochs} epochs of a run, {name}")
-        iterations[name] = measure_iteration(
-            config, folder / name, budget.epochs, (f"--data.pipelined={value}",)
-        )
-    results |= report.iteration_results(iterations, "pipelined" if pipelined else "sequential")
-    console.print(f"next: {budget.episodes} episodes of training, ours and stable-baselines3's")
-    compiled = budget.compiled and results["engines"]["ours_compiled"] != results["engines"]["ours"]
-    results |= measure_training(config, budget, compiled, task, model, batch_size)
-    console.print("next: start-up")
-    starts = [first_step_seconds(config) for _ in range(budget.starts)]
-    results["startup_seconds"] = median(starts[1:] or starts)
-    results["help_seconds"] = median(help_seconds() for _ in range(budget.starts))
-    return results
-
-
-def measure_training(
-    config: Path,
-    budget: Budget,
-    compiled: bool,
-    task: str,
-    model: dict[str, Any],
-    batch_size: int,
-) -> report.Results:
-    """Seconds (medians) and updates of whole trainings, 40 updates for each episode.
-
-    What is compiled is compiled before its clock starts; ``compiled`` trains with that option too.
-    """
-    updates = 40
-    contestants: dict[str, Callable[[], tuple[float, int]]] = {
-        "ours": lambda: train_ours(config, budget.episodes, updates)
+    rounds = (budget.updates, budget.update_rounds)
+    rates = measure_updates(subject.settings, subject.batch_size, threads, *rounds)
+    by_threads = {str(count): medians(found) for count, found in rates.items()}
+    return {
+        "updates_per_second": by_threads[str(default)],
+        "updates_per_second_by_threads": by_threads,
+        "updates_quartiles_by_threads": {str(n): quartiles(found) for n, found in rates.items()},
+        "engines": {"ours": chosen_engine(subject.settings)},
+        "loss_agreement": loss_agreement(subject.settings, subject.batch_size, 8),
     }
-    if compiled:
-        option = ("--model.compiled=true",)
-        contestants["ours_compiled"] = lambda: train_ours(config, budget.episodes, updates, option)
-    contestants["sb3"] = lambda: train_sb3(task, model, batch_size, budget.episodes, updates)
+
+
+def iteration(subject: Subject) -> Results:
+    from benchmarks.throughput.runs import measure_iteration
+
+    found = {
+        name: measure_iteration(subject.config, subject.budget.epochs, ["--data.pipelined", value])
+        for name, value in COLLECTIONS.items()
+    }
+    over_parts = {name: seconds["over_parts"] for name, seconds in found.items()}
+    pipelined = subject.settings["data"]["pipelined"]
+    return {
+        "iteration_over_parts": over_parts["pipelined" if pipelined else "sequential"],
+        "iteration_over_parts_by_collection": over_parts,
+        "iteration_seconds": found,
+    }
+
+
+def training(subject: Subject) -> Results:
+    """Ours, compiled, and stable-baselines3's, in turn."""
+    from benchmarks.throughput.baselines import train_sb3
+    from benchmarks.throughput.runs import train_ours
+
+    model, work = subject.settings["model"], (subject.budget.episodes, UPDATES_PER_EPISODE)
+    length = int(make_env(get_task(subject.task), 1, 0).max_episode_steps)
+    ours, compiled = (subject.config, length, *work), ["--model.engine", "compile"]
+    contestants: dict[str, Callable[[], tuple[float, int]]] = {
+        "ours": lambda: train_ours(*ours),
+        "ours_compiled": lambda: train_ours(*ours, compiled),
+        "sb3": lambda: train_sb3(subject.task, model, subject.batch_size, *work),
+    }
     rounds: dict[str, list[float]] = {name: [] for name in contestants}
     done = {}
-    for _ in range(budget.trainings):
+    for _ in range(subject.budget.trainings):
         for name, train in contestants.items():
             seconds, done[name] = train()
             rounds[name].append(seconds)
     return {
         "training_seconds": {name: median(seconds) for name, seconds in rounds.items()},
         "training_rounds": rounds,
-        "training_episodes": budget.episodes,
+        "training_episodes": subject.budget.episodes,
         "training_updates": done,
     }
+
+
+def startup(subject: Subject) -> Results:
+    from benchmarks.throughput.startup import first_step_seconds, help_seconds
+
+    starts = [first_step_seconds(subject.config) for _ in range(subject.budget.starts)]
+    helps = [help_seconds() for _ in starts]
+    return {"startup_seconds": median(starts[1:] or starts), "help_seconds": median(helps)}
+
+
+PARTS: dict[str, Callable[[Subject], Results]] = {
+    "environments": environments,
+    "updates": updates,
+    "iteration": iteration,
+    "training": training,
+    "startup": startup,
+}
+"""By the names of ``--only``."""
+
+
+def medians(rates: Mapping[str, Rate]) -> dict[str, float]:
+    return {name: rate.median for name, rate in rates.items()}
+
+
+def quartiles(rates: Mapping[str, Rate]) -> dict[str, list[float]]:
+    return {name: [rate.low, rate.high] for name, rate in rates.items()}

@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 Contestant = Callable[[], int]
 """Does one round of work, and says how many units (env steps, updates) it did."""
-Track = Callable[[Iterable[int], str], Iterable[int]]
-"""Passes an iterable through, showing how far it is under a title."""
 
 
-@dataclass(frozen=True)
-class Rate:
-    """Units per second over the rounds: median and quartiles."""
+class Rate(NamedTuple):
+    """Units per second over the rounds: quartiles and median."""
 
-    median: float
     low: float
+    median: float
     high: float
 
 
-def interleave(
-    contestants: Mapping[str, Contestant], rounds: int, title: str, track: Track
-) -> dict[str, Rate]:
+def interleave(contestants: Mapping[str, Contestant], rounds: int) -> dict[str, Rate]:
     """One untimed round each, then ``rounds`` timed ones, each of all contestants in turn."""
     rates: dict[str, list[float]] = {name: [] for name in contestants}
-    for number in track(range(rounds + 1), title):
+    for number in range(rounds + 1):
         for name, contestant in contestants.items():
             begin = time.perf_counter()
             units = contestant()
             if number > 0:
                 rates[name].append(units / (time.perf_counter() - begin))
-    return {name: _rate(values) for name, values in rates.items()}
-
-
-def _rate(values: list[float]) -> Rate:
-    low, median, high = np.percentile(values, [25, 50, 75])
-    return Rate(float(median), float(low), float(high))
+    return {
+        name: Rate(*np.percentile(values, [25, 50, 75]).tolist()) for name, values in rates.items()
+    }

@@ -1,175 +1,145 @@
-"""Updates per second: ours, in C++ and compiled, beside plain fp32 and TorchRL's loss."""
+"""Updates per second: of each engine of ours, and of TorchRL's loss."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
-from unittest.mock import patch
 
 import torch
-from tensordict import TensorDict
+from torch import Tensor
 
-from benchmarks.throughput.baselines import EagerTD3, TorchRLTD3
-from benchmarks.throughput.rounds import Contestant, Rate, Track, interleave
-from rher_pl.learner.learning import one_by_one
-from rher_pl.learner.native.gradients import NativeGradients
+from benchmarks.learning.settings import Settings
+from benchmarks.throughput.baselines import TorchRLTD3
+from benchmarks.throughput.rounds import Contestant, Rate, interleave
+from rher_pl.choices import LINKED, Engine
+from rher_pl.errors import ConfigError
+from rher_pl.learner.batches import random_batches
+from rher_pl.learner.engines import with_engine
 from rher_pl.learner.precision import compute_type, default_precision
+from rher_pl.learner.td3 import TD3
 from rher_pl.training.module import RHERModule
 
-Update = Callable[[Any, int], Any]
+ENGINES = {
+    "eager_fp32": Engine.eager,
+    "eager": Engine.eager,
+    "compile": Engine.compile,
+    "native": Engine.native,
+}
+"""Rows of ours with their engine; the first one computes in float32."""
 
 
-def random_samples(module: RHERModule, batch_size: int, count: int) -> TensorDict:
-    """Encoded mixed batches [count, B], in the shapes and ranges of real ones."""
-    generator = torch.Generator().manual_seed(0)
-    inputs, actions = module.policy.encoder.size, module.policy.action_size
+def make_learner(settings: Settings, engine: Engine, precision: str) -> TD3:
+    """The learner of a run with these settings.
 
-    def normal(size: int) -> torch.Tensor:
-        return torch.randn(count, batch_size, size, generator=generator)
-
-    samples = {
-        "inputs": normal(inputs),
-        "next_inputs": normal(inputs),
-        "action": normal(actions).clamp_(-1, 1),
-        "noise": normal(actions) * module.hparams["policy_noise"],
-        "reward": (normal(1).squeeze(-1) > 0).float() - 1.0,
-        "terminated": torch.zeros(count, batch_size, dtype=torch.bool),
-    }
-    return TensorDict(samples, batch_size=[count, batch_size])
-
-
-def ours(model: Mapping[str, Any], precision: str, compiled: bool | None) -> RHERModule:
-    """Our module with its optimizers, ready for ``update`` without a trainer."""
+    Raises:
+        ConfigError: this machine cannot have the engine.
+    """
     torch.manual_seed(0)
-    options = {name: value for name, value in model.items() if not name.startswith("_")}
-    module = RHERModule(**(options | {"compiled": compiled}))
-    module.td3.compute_in(compute_type(precision))
-    optimizers, _ = module.configure_optimizers()  # type: ignore[misc]
-    module.optimizers = lambda use_pl_optimizer=True: optimizers  # type: ignore[assignment]
-    return module
+    td3 = RHERModule(**model_options(settings)).td3
+    td3.compute_type = compute_type(precision)
+    return with_engine(td3, engine)
 
 
-def begin_learning(module: RHERModule, samples: TensorDict) -> None:
-    """Bring ``learn`` where it is in a run after the first updates."""
-    few = samples.repeat(2 * module.td3.policy_delay, 1)[: 2 * module.td3.policy_delay]
-    for _ in range(2):  # once makes the optimizers' state
-        module.learn(few)
+def model_options(settings: Settings) -> dict[str, Any]:
+    """Options of ``RHERModule``, those that follow others among them."""
+    linked = {}
+    for target, source in LINKED.items():
+        (section, name), (other, key) = target.split("."), (*source.split("."), "")[:2]
+        if section == "model":
+            linked[name] = settings[other][key]
+    return settings["model"] | linked
 
 
-def torch_compiled(model: Mapping[str, Any], precision: str) -> RHERModule:
-    """The same with ``torch.compile``, also where C++ would be used."""
-    module = ours(model, precision, compiled=True)
-    with patch.object(NativeGradients, "suits", return_value=False):
-        module.td3.gradients()  # chooses the engine
-    return module
+def make_batches(learner: TD3, updates: int, batch_size: int) -> dict[str, Tensor]:
+    """Encoded batches [U, B] in the shapes of real ones."""
+    generator = torch.Generator().manual_seed(0)
+    return random_batches(learner.sizes, updates, batch_size, generator)
 
 
-def engines(model: Mapping[str, Any]) -> dict[str, str]:
-    """What computes the gradients of ``ours`` and ``ours_compiled`` on this CPU."""
-    dtype, device = compute_type(default_precision()), torch.device("cpu")
-    return {
-        name: ours(model, default_precision(), compiled).td3.engine(dtype, device).value
-        for name, compiled in (("ours", None), ("ours_compiled", True))
-    }
+def chosen_engine(settings: Settings) -> str:
+    """Row of the engine that a run takes by itself."""
+    return str(make_learner(settings, Engine.auto, default_precision()).engine.value)
 
 
 def measure_updates(
-    model: Mapping[str, Any],
+    settings: Settings,
     batch_size: int,
     threads: Sequence[int],
     updates: int,
     rounds: int,
-    compiled: bool,
-    track: Track,
 ) -> dict[int, dict[str, Rate]]:
     """Rates by number of torch threads and contestant, all measured in turns.
 
+    ``ours`` is the row of the engine that a run takes. The first round, which is not timed, builds
+    what an engine needs to have built: ``compile`` takes a minute or so. An engine that this
+    machine cannot have is left out.
+
     Args:
-        model: options of ``RHERModule``.
+        settings: of the run.
         batch_size: samples in a mixed batch.
         threads: numbers of torch threads to try.
         updates: in a round.
         rounds: timed ones.
-        compiled: whether ``ours_compiled`` and ``torch_compile`` take part; compiling takes a
-            minute or so.
-        track: shows progress.
     """
-    before, precision = torch.get_num_threads(), default_precision()
-    contestants: dict[str, Contestant] = {}
+    before, contestants = torch.get_num_threads(), {}
     for count in threads:
-        torch.set_num_threads(count)
-        module = ours(model, precision, compiled=None)
-        samples = random_samples(module, batch_size, updates)
-        batches = list(one_by_one(samples))
-        theirs = [TorchRLTD3.keys(sample) for sample in batches]
-        sizes = (module.policy.encoder.size, module.policy.action_size, model)
-        eager, torchrl = EagerTD3(*sizes), TorchRLTD3(*sizes)
-        found = {
-            "eager_fp32": _round(eager.update, batches, count),
-            "ours": _learning(module, samples, count),
-            "td3loss": _round(torchrl.update, theirs, count),
-        }
-        if compiled:
-            for name, fast in (
-                ("ours_compiled", ours(model, precision, compiled=True)),
-                ("torch_compile", torch_compiled(model, precision)),
-            ):
-                fast.warm_up([batch_size])
-                found[name] = _learning(fast, samples, count)
-        contestants |= {f"{name} {count}": contestant for name, contestant in found.items()}
+        for row in (*ENGINES, "td3loss"):
+            try:
+                learn = make_contestant(settings, row, batch_size, updates)
+            except ConfigError as error:
+                print(f"{row} is left out: {error}")
+                continue
+            contestants[f"{row} {count}"] = _with_threads(count, learn, updates)
     try:
-        rates = interleave(contestants, rounds, "updates", track)
+        rates = interleave(contestants, rounds)
     finally:
         torch.set_num_threads(before)
-    return {
-        count: {
-            name.rpartition(" ")[0]: rate
-            for name, rate in rates.items()
-            if name.endswith(f" {count}")
-        }
-        for count in threads
-    }
+    engine = chosen_engine(settings)
+    found: dict[int, dict[str, Rate]] = {count: {} for count in threads}
+    for name, rate in rates.items():
+        row, _, count = name.partition(" ")
+        found[int(count)][row] = rate
+    return {count: rows | {"ours": rows[engine]} for count, rows in found.items()}
 
 
-def _learning(module: RHERModule, samples: TensorDict, threads: int) -> Contestant:
-    """All updates of an iteration, as a run does them."""
-    begin_learning(module, samples)
+def make_contestant(
+    settings: Settings, row: str, batch_size: int, updates: int
+) -> Callable[[], Any]:
+    """What does ``updates`` of a row on the same random batches."""
+    precision = default_precision() if row in ("eager", "compile", "native") else "32-true"
+    learner = make_learner(settings, ENGINES.get(row, Engine.eager), precision)
+    batches = make_batches(learner, updates, batch_size)
+    if row == "td3loss":
+        theirs = TorchRLTD3(learner.sizes.inputs, learner.sizes.actions, settings["model"])
+        return partial(theirs.learn, TorchRLTD3.keys(batches))
+    return partial(learner.learn, batches)
 
+
+def _with_threads(threads: int, learn: Callable[[], Any], updates: int) -> Contestant:
     def work() -> int:
         torch.set_num_threads(threads)
-        module.learn(samples)
-        return len(samples)
+        learn()
+        return updates
 
     return work
 
 
-def _round(update: Update, samples: Sequence[Any], threads: int) -> Contestant:
-    def work() -> int:
-        torch.set_num_threads(threads)
-        for number, sample in enumerate(samples, start=1):
-            update(sample, number)
-        return len(samples)
+def loss_agreement(settings: Settings, batch_size: int, batches: int) -> dict[str, float]:
+    """Largest relative difference of a run's losses from those of eager updates in float32.
 
-    return work
-
-
-def loss_agreement(model: Mapping[str, Any], batch_size: int, batches: int) -> dict[str, float]:
-    """Largest relative difference of the default update's losses from those in plain fp32.
-
-    Same weights, same batches; both losses are sums of the same terms.
+    Each batch is learned from by two learners that have the same weights.
     """
-    plain = ours(model, "32-true", compiled=False)
-    reduced = ours(model, default_precision(), compiled=None)
     worst = {"critic_loss": 0.0, "actor_loss": 0.0}
-    for sample in one_by_one(random_samples(plain, batch_size, batches)):
+    every = settings["model"]["policy_delay"]
+    for number in range(batches):
         found = []
-        for td3 in (plain.td3, reduced.td3):
-            critic_gradients, actor_gradients = td3.gradients()
-            keys = ("inputs", "action", "next_inputs", "noise", "reward", "terminated")
-            _, critic_loss, _ = critic_gradients(**{key: sample[key] for key in keys})
-            _, actor_loss = actor_gradients(sample["inputs"])
-            found.append({"critic_loss": critic_loss.item(), "actor_loss": actor_loss.item()})
+        for engine, precision in ((Engine.eager, "32-true"), (Engine.auto, default_precision())):
+            learner = make_learner(settings, engine, precision)
+            learner.updates = every - 1  # the next update is one of the actor too
+            samples = make_batches(learner, batches, batch_size)
+            found.append(learner.learn({k: v[number : number + 1] for k, v in samples.items()}))
         for name in worst:
-            exact, other = found[0][name], found[1][name]
+            exact, other = (metrics[name].mean().item() for metrics in found)
             worst[name] = max(worst[name], abs(other - exact) / abs(exact))
     return worst

@@ -1,0 +1,1 @@
+"""Variants of the learner side by side: ``python -m benchmarks.ablation --help``."""

@@ -1,0 +1,105 @@
+"""What the records of a suite say beyond success: figures that explain it, of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from benchmarks.ablation.suite import Row, Suite
+from benchmarks.learning.records import Record, Records
+from rher_pl.compare.curves import read_records
+from rher_pl.compare.groups import Group, make_groups
+from rher_pl.compare.statistics import Array, Centre, last_five
+
+LEGEND = (
+    "Means over seeds of the last five evaluations. Q - MC: Q of the first action of an evaluation "
+    "episode minus the return that followed (lower where goals are met within a part of epsilon "
+    "only, as Q counts by that part and the return by the whole). INNR: relabelled samples of the "
+    "last subtask whose reward is 0 whatever the action. Contact: collected episodes in which the "
+    "object was touched. First subtask: its success under its own policy."
+)
+"""How to read :func:`explanation`."""
+
+
+@dataclass(frozen=True)
+class RowCurves:
+    """A row with its recorded evaluations.
+
+    Args:
+        row: of the suite.
+        group: its success over S seeds and E evaluations.
+        records: all that is recorded of it.
+    """
+
+    row: Row
+    group: Group
+    records: list[Record]
+
+    @property
+    def subtasks(self) -> list[str]:
+        return list(self.records[0]["success_per_subtask"])
+
+    def metric(self, name: str) -> Array:
+        """Of all evaluations [S, E]; NaN where it was not recorded."""
+        return self._values(lambda record: record["metrics"].get(name))
+
+    @property
+    def q_gap(self) -> Array:
+        """Q minus the return that followed, [S, E]; above 0 is over-estimation."""
+        last = self.subtasks[-1]
+        return self.metric(f"eval/q/{last}") - self.metric(f"eval/monte_carlo_return/{last}")
+
+    @property
+    def innr(self) -> Array:
+        """Share of inert samples among the relabelled ones of the last subtask, [S, E]."""
+        return self.metric(f"relay/innr_share/{self.subtasks[-1]}")
+
+    @property
+    def contact(self) -> Array:
+        """Share of collected episodes in which an object was touched, [S, E]."""
+        return self.metric("relay/contact_rate")
+
+    @property
+    def reach(self) -> Array:
+        """Success of the first subtask under its own policy, [S, E]; NaN in a chain of one."""
+        first = self.subtasks[0] if len(self.subtasks) > 1 else "none"
+        return self._values(lambda record: record["success_per_subtask"].get(first))
+
+    def _values(self, read: Callable[[Record], float | None]) -> Array:
+        found = {(r["seed"], r["env_steps"]): read(r) for r in self.records}
+        steps = self.group.env_steps.tolist()
+        return np.array([[found[seed, step] for step in steps] for seed in self.group.seeds], float)
+
+
+def read(suite: Suite, results: Path) -> list[RowCurves]:
+    """The rows that have records."""
+    return [
+        make(row, records)
+        for row in suite.rows
+        if (records := Records(results / suite.name / row.name)).read()
+    ]
+
+
+def make(row: Row, records: Records) -> RowCurves:
+    """A row with what is recorded of it."""
+    (group,) = make_groups(read_records(records.path, "success"), Centre.mean)
+    return RowCurves(row, replace(group, label=row.label), records.read())
+
+
+def explanation(rows: Sequence[RowCurves]) -> Table:
+    """A line of figures for each row."""
+    table = Table("row", title="what explains it")
+    for heading in ("Q - MC", "INNR", "contact", "first subtask"):
+        table.add_column(heading, justify="right")
+    for data in rows:
+        values = (data.q_gap, data.innr, data.contact, data.reach)
+        table.add_row(data.row.label, *(_number(last_five(value).mean()) for value in values))
+    return table
+
+
+def _number(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.3f}"

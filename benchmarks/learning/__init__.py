@@ -1,0 +1,1 @@
+"""Learning curves over seeds: ``python -m benchmarks.learning --help``."""

@@ -1,0 +1,85 @@
+"""Settings of a benchmark: resolved by the trainer itself, kept beside the records."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rher_pl.errors import ConfigError, require
+
+Settings = dict[str, dict[str, Any]]
+"""Options by section: model, data and trainer."""
+
+DECIDED = {"seed_everything": "--seeds", "trainer.max_epochs": "--env_steps"}
+"""Options that follow one of the benchmark, by name."""
+
+
+def read_overrides(arguments: Sequence[str]) -> dict[str, str]:
+    """``--data.num_envs 8 --model.gamma=0.9`` as names and values.
+
+    Raises:
+        ConfigError: for anything but options of model, data and trainer.
+    """
+    words = [part for word in arguments for part in _split(word)]
+    overrides = dict(zip(words[::2], words[1::2]))
+    for option in words[::2]:
+        name = option.removeprefix("--")
+        require(name not in DECIDED, f"a benchmark sets {option} itself: use {DECIDED.get(name)}")
+        known = re.fullmatch(r"--(model|data|trainer)\.[\w.]+", option)
+        require(bool(known), f"unknown option {option}: it takes those of model, data and trainer")
+    require(len(words) % 2 == 0, f"{words[-1:]} has no value: write --data.num_envs 8")
+    return {option.removeprefix("--"): value for option, value in overrides.items()}
+
+
+def _split(word: str) -> list[str]:
+    return word.split("=", 1) if word.startswith("--") else [word]
+
+
+def folder_name(config: Path, overrides: dict[str, str]) -> str:
+    """Such as ``push+data.num_envs=8``: the config, and in what it was changed."""
+    parts = [config.stem, *(f"{name}={value}" for name, value in sorted(overrides.items()))]
+    return re.sub(r"[^\w.,=+\[\]-]", "", "+".join(parts))
+
+
+def resolve(config: Path, overrides: dict[str, str]) -> Settings:
+    """All settings of model, data and trainer, as ``fit --print_config`` tells them.
+
+    Raises:
+        ConfigError: a setting is unknown or of the wrong type.
+    """
+    from rher_pl.fit import main
+
+    require(config.is_file(), f"no config file {config}: write --config configs/push.yaml")
+    arguments = ["--config", str(config), *(f"--{k}={v}" for k, v in overrides.items())]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status: Any = main([*arguments, "--print_config"])
+        except SystemExit as stop:
+            status = stop.code
+    if status != 0:
+        raise ConfigError(err.getvalue().strip().removeprefix("error: "))
+    found = yaml.safe_load(out.getvalue())
+    settings = {section: found[section] for section in ("model", "data", "trainer")}
+    settings["trainer"] = {
+        key: value
+        for key, value in settings["trainer"].items()
+        if value is not None and key != "max_epochs"
+    }
+    return settings
+
+
+def differing(ours: Settings, theirs: Settings) -> list[str]:
+    """Names of the settings that differ, as ``model.gamma``."""
+
+    def flat(settings: Settings) -> dict[str, Any]:
+        return {f"{s}.{key}": value for s, keys in settings.items() for key, value in keys.items()}
+
+    a, b = flat(ours), flat(theirs)
+    return sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))

@@ -1,0 +1,78 @@
+"""Kills, broken input, real faults and a long run: what becomes of a training.
+
+Without an argument all parts are run, in about 50 minutes. The figures go to
+benchmarks/results/reliability.json, where those of parts that were not run stay. Options that are
+not listed go to the trainings, for example: kills --data.num_envs 4
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rher_pl.cli.command import Parser, positive, run_command
+from rher_pl.errors import require
+
+RESULTS = Path("benchmarks/results/reliability.json")
+PARTS = ("kills", "fuzz", "faults", "soak")
+
+
+def run_part(part: str, folder: Path, options: argparse.Namespace, extra: list[str]) -> Any:
+    """Figures of one part, by name."""
+    if part == "kills":
+        from benchmarks.reliability.kills import run_kills
+
+        return run_kills(folder, options.kills, options.seed, extra)
+    if part == "fuzz":
+        from benchmarks.reliability.fuzz import run_fuzz
+
+        return run_fuzz(folder, options.cases, options.seed)
+    if part == "faults":
+        from benchmarks.reliability.faults import run_faults
+
+        return run_faults(folder)
+    from benchmarks.reliability.soak import run_soak
+
+    return run_soak(folder, options.minutes, options.config, extra)
+
+
+def is_sound(figures: dict[str, Any]) -> bool:
+    """Whether everything is as it must be."""
+    return (
+        figures.get("kills", 0) == figures.get("identical_after_kill", 0)
+        and not figures.get("fuzz_failures")
+        and all(v == "whole" for name, v in figures.items() if name.startswith("fault_"))
+        and figures.get("soak_stopped_in_order", True)
+    )
+
+
+def body(arguments: Sequence[str]) -> int:
+    """Run the parts; exit status 1 if anything was not as it must be."""
+    parser = Parser("benchmarks.reliability", __doc__ or "")
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--kills", type=positive, default=20, help="processes killed (20)")
+    parser.add_argument("--cases", type=positive, default=300, help="of each kind of fuzz (300)")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of the soak (30)")
+    parser.add_argument("--config", type=Path, default=Path("configs/push.yaml"), help="of it")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is random here (0)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help=f"file ({RESULTS})")
+    options, extra = parser.parse_known_args(arguments)
+    for part in options.parts:
+        require(part in PARTS, f"unknown part {part!r}: choose of {', '.join(PARTS)}")
+    figures = json.loads(options.results.read_text()) if options.results.exists() else {}
+    for part in options.parts or PARTS:
+        with tempfile.TemporaryDirectory() as folder:
+            figures |= run_part(part, Path(folder), options, extra)
+        options.results.parent.mkdir(parents=True, exist_ok=True)
+        options.results.write_text(json.dumps(figures, indent=2) + "\n")
+    print(json.dumps(figures, indent=2))
+    return 0 if is_sound(figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(body, None))

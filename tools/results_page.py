@@ -1,0 +1,145 @@
+"""Writes docs/results.md from the recorded files, so that text and data cannot drift apart."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from benchmarks.ablation import claims, rows
+from benchmarks.ablation.suite import Suite, known_suites, load
+from benchmarks.learning.records import Record, Records
+from rher_pl.cli.command import Parser, run_command
+from rher_pl.compare import table
+from rher_pl.compare.curves import read_records
+from rher_pl.compare.groups import make_groups
+from rher_pl.compare.published import PROTOCOL, published
+from rher_pl.compare.statistics import Centre
+
+RESULTS = Path("benchmarks/results")
+PAGE = Path("docs/results.md")
+LEGEND = table.LEGEND.format(centre=Centre.mean.value)
+SHOWN_VERSIONS = ("python", "torch", "torchrl", "mujoco", "gymnasium-robotics")
+
+HEAD = """\
+# Results
+
+Written by `python -m tools.results_page` from the files in `benchmarks/results`; do not edit.
+Every evaluation of every seed is a line there. Success is that of the noise-free policy at the last
+step of an episode, on the same evaluation seeds for all; episodes whose object starts at its goal
+count, as in the published figures. One process and one thread for each seed. Seconds are wall-clock
+on a shared machine. A command makes what it stands under; it is for the options of this version,
+the settings that were used are beside the records, for the commit that is named there.
+Records of earlier defaults and engines are in `benchmarks/results/archive`.
+"""
+
+
+def page(results: Path = RESULTS) -> str:
+    """The whole page.
+
+    Args:
+        results: folder with ``learning`` and ``ablation``.
+    """
+    sections = [HEAD]
+    for path in sorted((results / "learning").glob("*/*/records.jsonl")):
+        sections += learning(Records(path.parent))
+    for name in known_suites():
+        sections += ablation(load(name), results / "ablation")
+    return "\n".join(sections)
+
+
+def learning(records: Records) -> list[str]:
+    """Figure, table and command of one learning benchmark."""
+    (group,) = make_groups(read_records(records.path, "success"), Centre.mean)
+    peers, data = published(group.task), records.settings["data"]
+    notes = f"{LEGEND} {data['eval_episodes']} episodes every "
+    notes += f"{data['eval_every_env_steps']:,} env steps."
+    config, *options = records.folder.name.split("+")
+    command = ["python", "-m", "benchmarks.learning", "--config", f"configs/{config}.yaml"]
+    command += ["--seeds", *map(str, group.seeds), "--env_steps", str(group.env_steps[-1])]
+    return [
+        f"## {group.task}: {records.folder.name}\n",
+        picture(records.folder, f"Learning curve of {group.task}"),
+        markdown(table.table(group.task, [group], peers)),
+        f"{notes} {PROTOCOL if peers else ''}".rstrip() + "\n",
+        code(command + [f"--{option}" for option in options]),
+        f"{made_with(records.read())}\n",
+    ]
+
+
+def ablation(suite: Suite, results: Path) -> list[str]:
+    """Figure, tables, claims, options and command of one suite."""
+    found = rows.read(suite, results)
+    if not found:
+        return []
+    task, groups = found[0].group.task, [data.group for data in found]
+    options = Table("row", "differs in", "records")
+    for data in found:
+        differs = ", ".join(f"`{k}: {value}`" for k, value in data.row.options.items())
+        options.add_row(data.row.label, differs or f"`{suite.config}`", f"`{data.row.name}`")
+    text = [
+        f"## {task}: variants, {suite.name}\n",
+        picture(results / suite.name, f"Variants on {task}"),
+        markdown(table.table(task, groups, ())),
+        f"{LEGEND}\n",
+        markdown(rows.explanation(found)),
+        f"{rows.LEGEND}\n",
+        markdown(options),
+    ]
+    if judged := claims.judged(suite.claims, found):
+        verdicts = Table("claim", "by", "measured, one number for each seed", "verdict")
+        for line in judged:
+            verdicts.add_row(*line)
+        rule = (claims.__doc__ or "").partition("\n\n")[2]
+        text += ["### Claims held against these runs\n", markdown(verdicts), rule]
+    command = ["python", "-m", "benchmarks.ablation", "--suite", suite.name]
+    return [*text, code(command), f"{made_with(r for data in found for r in data.records)}\n"]
+
+
+def picture(folder: Path, words: str) -> str:
+    return f"![{words}](../{(folder / 'curve.png').as_posix()})\n"
+
+
+def code(command: Sequence[str]) -> str:
+    return f"```sh\n.venv/bin/{shlex.join(command)}\n```\n"
+
+
+def made_with(records: Iterable[Record]) -> str:
+    """Versions and commits of all that was recorded, each once."""
+    found: dict[str, dict[str, None]] = {}  # a dictionary keeps the order, a set does not
+    for record in records:
+        for name in SHOWN_VERSIONS if "versions" in record else ():
+            found.setdefault(name, {})[record["versions"].get(name, "unknown")] = None
+        found.setdefault("commit", {})[record["commit"]] = None
+    found["commit"] = found.pop("commit")
+    return "; ".join(f"{name} {', '.join(values)}" for name, values in found.items()) + "."
+
+
+def markdown(shown: Table) -> str:
+    """A table of plain text cells, in GitHub's notation."""
+    columns = [[str(column.header), *map(str, column.cells)] for column in shown.columns]
+    marks = ["---:" if column.justify == "right" else "---" for column in shown.columns]
+    lines = zip(*([cell.strip().replace("|", "\\|") for cell in column] for column in columns))
+    head, *body = ([cell.replace("\n", "<br>") for cell in line] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in (head, marks, *body))
+
+
+def body(arguments: Sequence[str]) -> int:
+    """Write the page, or say whether it is up to date; exit status."""
+    parser = Parser("tools.results_page", __doc__ or "")
+    parser.add_argument("--check", action="store_true", help="only say whether it is up to date")
+    text = page()
+    if parser.parse_args(arguments).check:
+        current = PAGE.is_file() and PAGE.read_text() == text
+        print(f"{PAGE} is {'up to date' if current else 'out of date'}")
+        return 0 if current else 1
+    PAGE.write_text(text)
+    print(PAGE)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(body, None))
