@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate import PAGE, page
+from rher_pl.choices import LINKED
+from tools.configuration_page import PAGE, page
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -57,6 +58,18 @@ def help_of(name: str) -> str:
 
 def test_the_configuration_page_is_fresh() -> None:
     assert PAGE.read_text() == page(), "run `make docs` and commit docs/configuration.md"
+
+
+def test_the_configuration_page_has_every_option_of_ours() -> None:
+    listed = re.findall(r"^  --([\w.]+)", help_of("rher_pl.fit"), re.MULTILINE)
+    ours = {name for name in listed if "." in name and not name.startswith("trainer.")}
+    assert {name.partition(".")[0] for name in ours} == {"data", "model", "recorder", "video"}
+    described = set(re.findall(r"^\| `--([\w.]+)`", page(), re.MULTILINE))
+    assert described == ours - set(LINKED)
+
+
+def test_a_choice_is_shown_as_one_writes_it() -> None:
+    assert "| `--data.relay` | `full` |" in page()
 
 
 def test_commands_are_collected() -> None:

@@ -24,7 +24,7 @@ from cli_config import write_config
 from mlflow.tracking import MlflowClient
 
 from rher_pl.fit import main
-from rher_pl.tracking.mlflow_run import absolute_uri
+from rher_pl.tracking.store import absolute_uri
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(900)]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
