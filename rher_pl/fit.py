@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from rher_pl.cli import exit_status
 from rher_pl.cli.command import run_command
+from rher_pl.cli.shipped_configs import with_shipped_configs
 from rher_pl.cli.subcommands import split_command
 
 HELP = """\
@@ -24,7 +25,8 @@ commands:
   validate, test  evaluate a checkpoint on the fixed evaluation seeds; needs --ckpt_path
 
 options (default):
-  --config FILE                    YAML with any of these options; later ones win
+  --config FILE                    YAML with any of these options; later ones win. A name such as
+                                   `push` is a config that comes with the package
   --ckpt_path FILE                 continue from, or evaluate, this checkpoint; `last` and
                                    `best` find the newest whole one in the recorder's folder
   --print_config                   print the resolved config and stop
@@ -55,7 +57,7 @@ fit --help lists every option."""
 
 
 def fit_command(argv: Sequence[str]) -> int:
-    arguments = split_command(argv)
+    arguments = with_shipped_configs(split_command(argv))
 
     from rher_pl.cli.run_fit import run
 

@@ -24,7 +24,7 @@ REMOVED = {
     "model.learned_threshold": "was removed: leave it out, the guide goes by each state",
 }
 """Options of earlier versions, and what to write instead."""
-CONFIG_HINT = "write the path of a YAML file, such as configs/push.yaml"
+CONFIG_HINT = "write the path of a YAML file, or a name that comes along, such as push"
 
 
 def known_options(parser: Any) -> list[str]:

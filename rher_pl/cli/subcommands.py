@@ -25,5 +25,5 @@ def split_command(arguments: Sequence[str]) -> list[str]:
     wants_help = "-h" in rest or any(option.startswith("--help") for option in rest)
     has_config = any(option.split("=")[0] in ("--config", "-c") for option in rest)
     if command == "fit" and not (has_config or wants_help):
-        raise ConfigError("no config to train with: add --config configs/push.yaml")
+        raise ConfigError("no config to train with: add --config push, or the path of your own")
     return [command, *rest]

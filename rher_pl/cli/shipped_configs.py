@@ -1,0 +1,38 @@
+"""Configs that come with the package, by name: ``--config push``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+FOLDERS = (PACKAGE / "configs", PACKAGE.parent / "configs")
+"""Where they lie in an installed package, and in a checkout."""
+OPTIONS = ("--config", "-c")
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The YAML files that come along, by name."""
+    folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
+    return {} if folder is None else {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
+def with_shipped_configs(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the path in place of each config that is named, as ``--config push``.
+
+    A file of that name in the working folder goes first.
+    """
+    found: list[str] = []
+    for before, argument in zip(["", *arguments], arguments):
+        option, _, value = argument.partition("=")
+        if before in OPTIONS:
+            argument = _path(argument)
+        elif option in OPTIONS and value:
+            argument = f"{option}={_path(value)}"
+        found.append(argument)
+    return found
+
+
+def _path(name: str) -> str:
+    known = shipped_configs()
+    return str(known[name]) if name in known and not Path(name).is_file() else name
