@@ -1,233 +1,288 @@
-"""The throughput benchmark: its baselines, what it measures, its file and its table."""
+"""The throughput benchmark: contestants do the work they are timed for, parts are the run's own."""
 
-import io
+from __future__ import annotations
+
 import json
-from collections.abc import Iterable
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from benchmarks.throughput.iteration import Iteration, measure_iteration
-from benchmarks.throughput.training import train_ours, train_sb3
-from cli_config import write_config
-from rher_pl.learner.learning import one_by_one
 from rich.console import Console
-from torch import nn
 
-from benchmarks.throughput import report
-from benchmarks.throughput.__main__ import main
-from benchmarks.throughput.baselines import EagerTD3, TorchRLTD3
-from benchmarks.throughput.environments import measure_environments
+from benchmarks.learning.settings import Settings, resolve
+from benchmarks.throughput import __main__ as throughput
+from benchmarks.throughput import environments, measure, report, runs, startup, updates
+from benchmarks.throughput.baselines import TorchRLTD3, train_sb3
 from benchmarks.throughput.rounds import Rate, interleave
-from benchmarks.throughput.startup import first_step_seconds
-from benchmarks.throughput.updates import (
-    engines,
-    loss_agreement,
-    measure_updates,
-    ours,
-    random_samples,
-    torch_compiled,
-)
-from rher_pl.networks.actor_critic import StackedMLP
+from benchmarks.throughput.stopwatch import make_twin, play
+from rher_pl.choices import Engine
+from rher_pl.collect.behavior import BehaviorPolicy, Exploration
+from rher_pl.collect.collector import EpisodeCollector
+from rher_pl.collect.progress import MovingSuccess
+from rher_pl.collect.seeds import Stream, episode_seeds
+from rher_pl.learner.engines import agrees
+from rher_pl.tasks import get_task, make_env
 from rher_pl.training.module import RHERModule
 
-MODEL = dict(RHERModule("FetchPush-v4", hidden_size=32, hidden_layers=2).hparams)
-RATE = Rate(2.0, 1.0, 3.0)
-PARTS = {"recording": 0.02, "evaluation": 0.1}
-
-
-def track(sequence: Iterable[int], title: str) -> Iterable[int]:
-    return sequence
-
-
-def linear(network: nn.Sequential) -> list[nn.Linear]:
-    return [layer for layer in network if isinstance(layer, nn.Linear)]
-
-
-@pytest.mark.parametrize(
-    ("precision", "compiled", "bound"),
-    [("32-true", False, 0.01), ("32-true", None, 0.01), ("bf16-mixed", None, 0.5)],
-)
-def test_updates_agree_with_plain_eager_ones(
-    precision: str, compiled: bool | None, bound: float
-) -> None:
-    """Stacked networks, fused Adam, C++ and reduced precision do what the plain update does.
-
-    The bound is in units of how far the updates move the weights.
-    """
-    module = ours(MODEL, precision, compiled)
-    plain = EagerTD3(module.policy.encoder.size, module.policy.action_size, MODEL)
-    pairs: list[tuple[StackedMLP, list[Any]]] = [
-        (module.policy.actor.net, [plain.actor]),
-        (module.critic.net, list(plain.critics)),
-        (module.target_actor.net, [plain.target_actor]),
-        (module.target_critic.net, list(plain.target_critics)),
-    ]
-
-    def weights(stacked: StackedMLP) -> list[torch.Tensor]:
-        return [weight.detach().clone() for weight, _ in stacked.layers()]
-
-    for stacked, networks in pairs:
-        for member, network in enumerate(networks):
-            for layer, (weight, bias) in zip(linear(network), stacked.layers(), strict=True):
-                layer.weight.data.copy_(weight[member].T)
-                layer.bias.data.copy_(bias[member, 0])
-    starts = [weights(stacked) for stacked, _ in pairs]
-    for number, sample in enumerate(one_by_one(random_samples(module, 64, 6)), start=1):
-        module.update(sample)
-        plain.update(sample, number)
-    for (stacked, networks), start in zip(pairs, starts, strict=True):
-        for layer, (ours_, before) in enumerate(zip(weights(stacked), start, strict=True)):
-            theirs = torch.stack([linear(network)[layer].weight.T for network in networks])
-            assert (ours_ - theirs).norm() < bound * (ours_ - before).norm()
-
-
-def test_torchrl_contestant_learns_from_the_same_batches() -> None:
-    module = ours(MODEL, "32-true", compiled=False)
-    samples = one_by_one(random_samples(module, 64, 4))
-    theirs = TorchRLTD3(module.policy.encoder.size, module.policy.action_size, MODEL)
-    parameters = [*theirs.loss.parameters()]
-    before = [parameter.clone() for parameter in parameters]
-    for number, sample in enumerate(samples, start=1):
-        theirs.update(TorchRLTD3.keys(sample), number)
-    changed = [not torch.equal(a, b) for a, b in zip(parameters, before, strict=True)]
-    trained = [parameter.requires_grad for parameter in parameters]
-    assert all(changed) and sum(trained) == 2 * 6  # one actor, one stack of critics
-
-
-def test_rounds_are_taken_in_turns_and_the_first_is_not_timed() -> None:
-    calls: list[str] = []
-
-    def contestant(name: str) -> Any:
-        return lambda: calls.append(name) or 10
-
-    rates = interleave({"a": contestant("a"), "b": contestant("b")}, 3, "title", track)
-    assert calls == ["a", "b"] * 4
-    assert all(rate.low <= rate.median <= rate.high for rate in rates.values())
-
-
-def test_environments_are_all_measured() -> None:
-    rates = measure_environments("FetchReach-v4", (1, 3), (1, 2), rounds=1, track=track)
-    ours_ = {f"ours_{n}x{t}" for n in (1, 3) for t in (1, 2)}
-    assert rates.keys() == {"gym_make", "torchrl_gymenv", "floor", "floor_x2"} | ours_
-    assert 0.2 < rates["ours_3x1"].median / rates["floor"].median < 1.5
-
-
-@pytest.mark.parametrize(("threads", "compiled"), [((1, 2), False), ((1,), True)])
-def test_updates_are_measured_with_each_number_of_threads(
-    threads: tuple[int, ...], compiled: bool
-) -> None:
-    before = torch.get_num_threads()
-    rates = measure_updates(MODEL, 16, threads, 2, rounds=1, compiled=compiled, track=track)
-    names = {"eager_fp32", "ours", "td3loss"}
-    names |= {"ours_compiled", "torch_compile"} if compiled else set()
-    assert {n: set(found) for n, found in rates.items()} == dict.fromkeys(threads, names)
-    assert torch.get_num_threads() == before
-
-
-def test_the_engines_of_both_contestants_are_told() -> None:
-    found = engines(MODEL)
-    assert found.keys() == {"ours", "ours_compiled"}
-    assert found["ours"] in ("plain", "native") and found["ours_compiled"] != "plain"
-
-
-def test_torch_compile_is_measured_where_cpp_is_used() -> None:
-    module = torch_compiled(MODEL, "32-true")
-    module.warm_up([4])
-    assert not module.td3.native
-    module.td3.compute_in(torch.float32)  # as fit does: what was chosen stays
-    module.learn(random_samples(module, 4, 1))
-    assert not module.td3.native
-
-
-def test_losses_of_the_default_update_agree() -> None:
-    assert all(0 <= worst < 0.05 for worst in loss_agreement(MODEL, 64, 3).values())
-
-
-@pytest.mark.parametrize("pipelined", ["pipelined=false", "pipelined=true"])
-def test_an_iteration_is_taken_apart(tmp_path: Path, pipelined: str) -> None:
-    config = Path(write_config(tmp_path))
-    overrides = ("--data.task=FetchReach-v4", "--data.eval_episodes=2", f"--data.{pipelined}")
-    found = measure_iteration(config, tmp_path / "runs", 4, overrides)
-    names = {"collecting", "sampling and relabelling", "encoding", "updating", "recording"}
-    assert found.parts.keys() == names | {"evaluation", "checkpoints"}
-    seconds = (found.loop, found.environment, found.updates, found.whole)
-    assert min(*seconds, *found.parts.values()) > 0
-    # Collection that is not waited for can make it less than its parts; it stays one of them.
-    assert found.over_parts > (0.5 if pipelined.endswith("false") else 0.0)
-    assert found.whole > sum(found.parts.values()) * 0.9
-
-
-def test_trainings_do_the_same_work(tmp_path: Path) -> None:
-    pytest.importorskip("stable_baselines3")
-    config = Path(write_config(tmp_path))
-    _, updates = train_ours(config, episodes=4, updates_per_episode=3)
-    assert updates == 4 * 3
-    _, updates = train_sb3("FetchReach-v4", MODEL, 16, episodes=4, updates_per_episode=3)
-    assert updates == 4 * 3
-
-
-def test_start_up_is_timed_to_the_first_env_step(tmp_path: Path) -> None:
-    assert 0.5 < first_step_seconds(Path(write_config(tmp_path))) < 200
-    assert not (tmp_path / "mlruns").exists()
+RATE = Rate(1.0, 2.0, 3.0)
 
 
 @pytest.fixture
-def results() -> report.Results:
-    rates = {name: RATE for name in ("gym_make", "torchrl_gymenv", "floor", "ours_1x1")}
-    updates = {name: RATE for name in ("eager_fp32", "ours", "ours_compiled", "td3loss")}
-    iteration = Iteration(1.2, 0.25, 0.75, 1.2, 1.5, PARTS)
+def settings(small_config: Path) -> Settings:
+    return resolve(small_config, {})
+
+
+# --- rounds ------------------------------------------------------------------------------------
+
+
+def test_rounds_are_taken_in_turns_and_the_first_is_not_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter(range(1000))  # the first contestant's rounds take a second, the other's three
+    monkeypatch.setattr("benchmarks.throughput.rounds.time.perf_counter", lambda: next(clock))
+    calls: list[str] = []
+
+    def contestant(name: str, ticks: int) -> Any:
+        def work() -> int:
+            calls.append(name)
+            for _ in range(ticks):
+                next(clock)
+            return 12 if len(calls) > 2 else 1_000_000
+
+        return work
+
+    rates = interleave({"a": contestant("a", 0), "b": contestant("b", 2)}, 3)
+    assert calls == ["a", "b"] * 4
+    assert rates == {"a": Rate(12, 12, 12), "b": Rate(4, 4, 4)}
+
+
+def test_environments_play_whole_episodes_of_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units are env steps that were really done: the simulators' clocks say so."""
+    done: dict[str, int] = {}
+
+    def once(contestants: Any, rounds: int) -> dict[str, Rate]:
+        for name, contestant in contestants.items():
+            done[name] = contestant()
+        return dict.fromkeys(contestants, RATE)
+
+    monkeypatch.setattr(environments, "interleave", once)
+    substeps: list[int] = []
+    original = environments.mujoco.mj_step
+
+    def count(model: Any, data: Any, nstep: int = 1) -> None:
+        substeps.append(nstep)
+        original(model, data, nstep=nstep)
+
+    monkeypatch.setattr(environments.mujoco, "mj_step", count)
+    environments.measure_environments("FetchReach-v4", (1, 3), (1, 2), rounds=1)
+    ours = {f"ours_{n}x{t}": 50 * n for n in (1, 3) for t in (1, 2)}
+    floors = dict.fromkeys(("floor", "floor_x2"), 150)
+    assert done == {"gym_make": 50, "torchrl_gymenv": 50, **floors, **ours}
+    assert substeps.count(20) >= 2 * 150
+
+
+# --- updates -----------------------------------------------------------------------------------
+
+
+def test_every_row_is_measured_on_each_number_of_threads(settings: Settings) -> None:
+    before = torch.get_num_threads()
+    options = settings | {"model": settings["model"] | {"critics": 3}}  # not for the C++
+    rates = updates.measure_updates(options, 8, (1, 2), updates=2, rounds=1)
+    rows = {"eager_fp32", "eager", "compile", "td3loss", "ours"}
+    assert {count: set(found) for count, found in rates.items()} == {1: rows, 2: rows}
+    assert rates[1]["ours"] is rates[1]["eager"]
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("row", "expected"), [("eager_fp32", torch.float32), ("eager", None)])
+def test_rows_learn_in_the_precision_they_name(
+    settings: Settings, row: str, expected: torch.dtype | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updates, "default_precision", lambda: "bf16-mixed")
+    learn = updates.make_contestant(settings, row, batch_size=8, updates=2)
+    assert learn.func.__self__.compute_type == (expected or torch.bfloat16)
+    learn()
+    assert learn.func.__self__.updates == 2
+
+
+def test_torchrl_learns_from_the_same_batches(settings: Settings) -> None:
+    learner = updates.make_learner(settings, Engine.eager, "32-true")
+    batches = updates.make_batches(learner, 4, 16)
+    sizes = (learner.sizes.inputs, learner.sizes.actions)
+    theirs = TorchRLTD3(*sizes, settings["model"] | {"policy_delay": 2})
+    parameters = [*theirs.loss.parameters()]
+    before = [parameter.clone() for parameter in parameters]
+    theirs.learn(TorchRLTD3.keys(batches))
+    changed = [not torch.equal(a, b) for a, b in zip(parameters, before, strict=True)]
+    trained = [parameter.requires_grad for parameter in parameters]
+    assert all(changed) and sum(trained) == 2 * 4  # one actor, one stack of critics
+
+
+def test_losses_are_compared_with_those_in_float32(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updates, "default_precision", lambda: "32-true")
+    same = updates.loss_agreement(settings, 16, 2)
+    assert all(worst < 1e-4 for worst in same.values())
+    original = updates.make_learner
+
+    def other(settings: Settings, engine: Engine, precision: str) -> Any:
+        learner = original(settings, engine, precision)
+        learner.gamma = 0.5 if engine == Engine.auto else learner.gamma
+        return learner
+
+    monkeypatch.setattr(updates, "make_learner", other)
+    assert updates.loss_agreement(settings, 16, 2)["critic_loss"] > 0.01
+
+
+# --- runs --------------------------------------------------------------------------------------
+
+
+def test_the_environment_alone_plays_the_episodes_of_the_run() -> None:
+    module = RHERModule("PointPush-v0", hidden_size=8, hidden_layers=1)
+    env = make_env(module.task, 3, seed=7)
+    exploration = Exploration(0.5, False, 0.2, 0.2, None)
+    behavior = BehaviorPolicy(module.policy, MovingSuccess(2), exploration, env.max_episode_steps)
+    collector = EpisodeCollector(env, behavior, run_seed=7)
+    collector.collect()
+    second = collector.collect()
+    twin = make_env(get_task("PointPush-v0"), 3, seed=0)
+    last = play(twin, episode_seeds(7, range(3, 6), Stream.ENVIRONMENT), second["action"])
+    assert torch.equal(last["achieved_goals"], second["achieved_goals"][:, -1])
+    other = play(twin, episode_seeds(7, range(3), Stream.ENVIRONMENT), second["action"])
+    assert not torch.equal(other["achieved_goals"], second["achieved_goals"][:, -1])
+
+
+def test_the_updates_alone_are_by_a_learner_of_the_same_kind() -> None:
+    module = RHERModule("PointPush-v0", hidden_size=8, hidden_layers=1, policy_delay=3)
+    state = torch.get_rng_state()
+    twin = make_twin(module)
+    assert torch.equal(torch.get_rng_state(), state), "the run draws what it would without it"
+    assert twin is not module.td3 and type(twin) is type(module.td3)
+    twin.load_state_dict(module.td3.state_dict())
+    batches = updates.make_batches(module.td3, 6, 16)
+    assert agrees(twin, module.td3, batches)
+
+
+def test_an_iteration_is_taken_apart(small_config: Path) -> None:
+    found = runs.measure_iteration(small_config, epochs=4)
+    parts = {"collecting", "sampling and relabelling", "encoding", "updating", "recording"}
+    assert found["parts"].keys() == parts | {"evaluation", "checkpoints"}
+    alone = [found[name] for name in ("loop", "environment", "updates", "over_parts")]
+    assert min(*alone, *found["parts"].values()) > 0
+    # All of a run, and no more than it: parts overlap with nothing when collected in turn.
+    assert sum(found["parts"].values()) < found["whole"]
+
+
+def test_trainings_do_the_same_work(small_config: Path) -> None:
+    _, done = runs.train_ours(small_config, 25, episodes=4, updates_per_episode=3)
+    assert done == 4 * 3
+    pytest.importorskip("stable_baselines3")
+    model = resolve(small_config, {})["model"]
+    _, done = train_sb3("FetchReach-v4", model, 16, episodes=4, updates_per_episode=3)
+    assert done == 4 * 3
+
+
+def test_two_checkouts_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def time_command(config: Path, checkout: Path, options: Any) -> tuple[float, float]:
+        calls.append(checkout.name)
+        here = checkout == Path.cwd()
+        return (3.0 if here else 2.0) * len(calls), 1.0 if here else 4.0
+
+    monkeypatch.setattr(runs, "time_command", time_command)
+    found = runs.compare_checkouts(Path("configs/push.yaml"), tmp_path, epochs=2, rounds=2)
+    assert calls == [Path.cwd().name, tmp_path.name] * 3
+    assert found["command_seconds"] == {"here": [9.0, 15.0], "there": [8.0, 12.0]}
+    assert found["command_here_over_there"] == pytest.approx((9 / 8 + 15 / 12) / 2)
+    assert found["epoch_here_over_there"] == 0.25
+
+
+def test_start_up_ends_at_the_first_env_step(small_config: Path, tmp_path: Path) -> None:
+    probe = [sys.executable, "-c", startup.PROBE, "--config", str(small_config)]
+    done = subprocess.run(
+        [*probe, "--recorder.folder", str(tmp_path / "runs")], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1].startswith("first env step")
+    assert " env steps | " not in done.stdout, "nothing was trained"
+    with pytest.raises(RuntimeError, match="no_such"):
+        startup.first_step_seconds(tmp_path / "no_such.yaml")
+
+
+# --- report ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def results() -> measure.Results:
+    rates = dict.fromkeys(("gym_make", "floor", "ours_1x1"), RATE)
+    rows = {"eager_fp32": 2.0, "native": 9.0}
+    iteration = {"loop": 1.2, "environment": 0.25, "updates": 0.75, "over_parts": 1.2}
+    iteration |= {"whole": 1.5, "parts": {"recording": 0.02}}
     return {
         "cpu": "a CPU",
         "cpu_count": 2,
         "torch_threads": 2,
-        **report.environment_results(rates),
-        **report.update_results({1: updates, 2: updates | {"ours": Rate(9.0, 8.0, 9.5)}}, 2),
-        **report.iteration_results({"sequential": iteration, "pipelined": iteration}, "sequential"),
-        "training_seconds": {"ours": 10.0, "ours_compiled": 9.0, "sb3": 45.0},
-        "training_rounds": {"ours": [9.0, 10.0, 12.5], "ours_compiled": [9.0], "sb3": [45.0]},
+        "env_steps_per_second": measure.medians(rates),
+        "env_steps_quartiles": measure.quartiles(rates),
+        "updates_per_second_by_threads": {"2": rows},
+        "updates_quartiles_by_threads": {"2": {row: [1.0, 3.0] for row in rows}},
+        "iteration_seconds": {"sequential": iteration},
+        "training_rounds": {"ours": [9.0, 10.0, 12.5], "sb3": [45.0]},
         "startup_seconds": 7.123456,
-        "help_seconds": 0.05,
+        "against": {
+            "command_seconds": {"here": [9.0], "there": [10.0]},
+            "command_here_over_there": 0.9,
+        },
     }
 
 
-def test_the_file_has_the_agreed_keys(tmp_path: Path, results: report.Results) -> None:
+def test_the_file_has_four_digits_and_is_written_in_one_step(
+    tmp_path: Path, results: measure.Results
+) -> None:
     path = tmp_path / "new" / "throughput.json"
     report.save(results, path)
     saved = json.loads(path.read_text())
-    assert saved["env_steps_per_second"]["ours_1x1"] == 2.0
-    assert saved["updates_per_second"] == {
-        "eager_fp32": 2.0,
-        "ours": 9.0,
-        "ours_compiled": 2.0,
-        "td3loss": 2.0,
-    }
-    assert saved["iteration_over_parts"] == 1.2
-    assert saved["training_seconds"] == {"ours": 10.0, "ours_compiled": 9.0, "sb3": 45.0}
     assert saved["startup_seconds"] == 7.123
+    assert saved["env_steps_quartiles"]["floor"] == [1.0, 3.0]
     assert [file.name for file in path.parent.iterdir()] == ["throughput.json"]
 
 
-def test_the_table_shows_everything_and_its_ratios(results: report.Results) -> None:
-    console = Console(width=110, record=True, file=io.StringIO())
-    console.print(report.make_table(results))
-    text = console.export_text()
-    for words in (
-        "floor",
-        "4.50 of eager",
-        "1.20 of its parts",
-        "recording",
-        "4.5 times",
-        "9.0 to 12.5",
-        "7.1 s",
-    ):
-        assert words in text
+def test_the_table_shows_everything_and_its_ratios(results: measure.Results) -> None:
+    console = Console(width=110, record=True, quiet=True)
+    console.quiet = False
+    with console.capture() as capture:
+        console.print(report.make_table(results))
+    words = ("1.00 of floor", "4.50 of eager fp32", "1.20 of its parts", "recording")
+    for each in (*words, "4.5 times", "9.0 to 12.5", "7.12 s", "0.900 of there"):
+        assert each in capture.get(), each
 
 
-def test_a_missing_config_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main(["--config", "no.yaml"])
+def test_parts_that_were_not_measured_are_left_out(results: measure.Results) -> None:
+    kept = {k: v for k, v in results.items() if not k.startswith(("iter", "train", "upd", "ag"))}
+    table = report.make_table(kept)
+    assert [*table.columns[0].cells][-1] == "start to first env step"
+
+
+def test_the_parts_of_the_command_line_are_those_that_are_measured() -> None:
+    assert measure.PARTS.keys() == {*throughput.PARTS}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--config", "no.yaml"], "no config file no.yaml"),
+        (["--only", "wings"], "wings"),
+        (["--against", "/no/where"], "no checkout"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert throughput.main([*arguments, "--quick"]) == 2
     message = capsys.readouterr().err
-    assert exit_.value.code == 2
-    assert "no config file no.yaml" in message and message.count("\n") == 1
+    assert words in message and message.count("\n") == 1

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.learning.settings import resolve
 from rher_pl.cli.command import Parser, run_command
-from rher_pl.errors import require
+from rher_pl.errors import ConfigError, require
 
 RESULTS = Path("benchmarks/results/throughput.json")
 PARTS = ("environments", "updates", "iteration", "training", "startup")
@@ -43,13 +43,13 @@ def body(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
     settings = resolve(options.config, {})
     parts = options.only or PARTS
-    require(
-        find_spec("stable_baselines3") is not None or "training" not in parts,
-        "stable-baselines3 is missing: pip install -c constraints.txt stable-baselines3",
-    )
     if options.against is not None:
         found = (options.against / "rher_pl").is_dir()
         require(found, f"--against {options.against} is no checkout: it has no folder rher_pl")
+    elif "training" in parts and find_spec("stable_baselines3") is None:
+        raise ConfigError(
+            "stable-baselines3 is missing: pip install -c constraints.txt stable-baselines3"
+        )
     from rich.console import Console
 
     from benchmarks.throughput import measure

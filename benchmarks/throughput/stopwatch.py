@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
+from torchrl.envs import EnvBase
 
 from rher_pl.callbacks.recording import find_recorder
 from rher_pl.collect.seeds import Stream, episode_seeds
@@ -113,13 +114,10 @@ class Stopwatch(pl.Callback):
 
     def _measure_alone(self, trainer: pl.Trainer, episodes: int, actions: torch.Tensor) -> None:
         """The env steps of the latest episodes once more [N, T, A], then the latest updates."""
-        seed, count = trainer.datamodule.hparams["seed"], len(actions)  # type: ignore[attr-defined]
-        latest = range(episodes - count, episodes)
-        self.env.set_seeds(episode_seeds(seed, latest, Stream.ENVIRONMENT))
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        seed, latest = data.hparams["seed"], range(episodes - len(actions), episodes)
         begin = time.perf_counter()
-        self.env.reset()
-        for action in actions.unbind(1):
-            self.env.step(TensorDict({"action": action}, self.env.batch_size))
+        play(self.env, episode_seeds(seed, latest, Stream.ENVIRONMENT), actions)
         middle, in_run = time.perf_counter(), torch.get_num_threads()
         torch.set_num_threads(self.threads)  # all of them, whatever the run leaves to others
         self.twin.learn(self.batches)
@@ -154,6 +152,15 @@ class Stopwatch(pl.Callback):
                 self.parts[name] += time.perf_counter() - begin
 
         setattr(owner, method, timed)
+
+
+def play(env: EnvBase, seeds: Sequence[int], actions: torch.Tensor) -> TensorDictBase:
+    """The last states [N] of the episodes of these seeds with these actions [N, T, A]."""
+    env.set_seeds(seeds)  # type: ignore[attr-defined]
+    state = env.reset()
+    for action in actions.unbind(1):
+        state = env.step(TensorDict({"action": action}, env.batch_size))["next"]
+    return state
 
 
 def make_twin(module: RHERModule) -> TD3:
