@@ -51,11 +51,12 @@ def train(
     save: Path | None = None,
     model: dict[str, Any] | None = None,
     precision: Any = "32-true",
+    task: str = "PointPush-v0",
     **data: Any,
 ) -> RHERModule:
     """A short single-threaded run with options of the data module and, by ``model``, of the
     learner; returns the trained module."""
-    module, datamodule = made_run(model, **data)
+    module, datamodule = made_run(model, task, **data)
     trainer = quiet_trainer(max_epochs=epochs, num_sanity_val_steps=0, precision=precision)
     trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
     if save is not None:
@@ -64,7 +65,7 @@ def train(
 
 
 def made_run(
-    model: dict[str, Any] | None = None, **data: Any
+    model: dict[str, Any] | None = None, task: str = "PointPush-v0", **data: Any
 ) -> tuple[RHERModule, RelayDataModule]:
     """Module and data module of such a run, from the same seed each time."""
     torch.set_num_threads(1)
@@ -88,6 +89,6 @@ def made_run(
         "replay_capacity": 100_000,
     }
     return (
-        RHERModule("PointPush-v0", **(learner | (model or {}))),
-        RelayDataModule("PointPush-v0", **(settings | data)),
+        RHERModule(task, **(learner | (model or {}))),
+        RelayDataModule(task, **(settings | data)),
     )
