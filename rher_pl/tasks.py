@@ -53,6 +53,14 @@ class Task:
                 f"task {self.name}: the environment gives {key} of shape {found} for each row, "
                 f"its relay and layout say {shape}: make them agree",
             )
+        owners = {self.layout.owner(c) for c in range(len(self.layout))}
+        known = {"gripper", "-", *(f"object {i}" for i in range(self.relay.num_objects))}
+        unknown = sorted(o for o in owners - known if o.startswith("object"))
+        require(
+            not unknown,
+            f"task {self.name}: its layout names {', '.join(unknown)}, but its relay has "
+            f"{self.relay.num_objects} objects, counted from 0",
+        )
         actions = tuple(env.action_spec.shape[1:])
         require(
             actions == (self.action_size,),

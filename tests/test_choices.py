@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tensordict import TensorDict
 from trained import train
 
 from rher_pl import choices
@@ -13,7 +14,7 @@ from rher_pl.choices import Algorithm, Mixing, RelayMode, plain
 from rher_pl.errors import ConfigError
 from rher_pl.learner.td3 import TD3
 from rher_pl.networks.actor_critic import NetworkSizes
-from rher_pl.training.batches import rounds
+from rher_pl.training.batches import encode, rounds
 from rher_pl.training.datamodule import RelayDataModule
 from rher_pl.training.module import RHERModule
 
@@ -132,3 +133,17 @@ def test_sequential_updates_one_subtask_after_the_other(monkeypatch):
     assert seen == ([(8, {0})] * 10 + [(24, {1})] * 10) * 2
     assert sequential.updates == 40
     assert {"train/q/reach", "train/q/push"} <= sequential.metrics.keys()
+
+
+def test_an_end_that_terminates_counts_for_ever():
+    """Or failing at once, -1, would be worth more than going on unsolved, -1 / (1 - gamma)."""
+    state = {"observation": torch.zeros(1, 2, 6)}
+    state |= {key: torch.zeros(1, 2, 2, 3) for key in ("achieved", "goals")}
+    following = state | {
+        "reward": torch.tensor([[[-1.0], [-1.0]]]),
+        "terminated": torch.tensor([[[True], [False]]]),
+    }
+    samples = TensorDict(state | {"action": torch.zeros(1, 2, 2), "next": following}, [1, 2])
+    module = RHERModule("PointPush-v0", hidden_size=8)
+    encoded = encode(module.encoder, samples, 0, gamma=0.9)
+    assert encoded["reward"].flatten().tolist() == pytest.approx([-10.0, -1.0])

@@ -101,7 +101,7 @@ def iterate(device: str) -> dict[str, torch.Tensor]:
     """What one iteration does with tensors, without drawing indices; returns the batches."""
     module = made_module(device)
     samples = relabel(module.relay, gathered(made_episodes(2, device), 8), 0)
-    parts = [encode(module.encoder, samples.unsqueeze(0), 0)]
+    parts = [encode(module.encoder, samples.unsqueeze(0), 0, 0.95)]
     (batches,) = rounds(parts, Mixing.joint, 0.1, module.td3.sizes)
     return batches
 

@@ -96,6 +96,12 @@ def test_the_active_object_comes_first_and_others_say_whether_they_are_done():
     ]  # fmt: skip
 
 
+def test_numbers_of_an_object_outside_the_relay_stay_where_they_are():
+    layout = Layout(("object 1", "object 0", "gripper"))
+    columns = input_columns(ONE, layout, roles=True, absolute_positions=False)
+    assert columns.observed == [[0, 1, 2]] * 2
+
+
 def test_objects_with_other_numbers_have_no_roles():
     layout = Layout(("gripper", "object 0", "object 1", "object 1"))
     columns = input_columns(TWO, layout, roles=True, absolute_positions=False)

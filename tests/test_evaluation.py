@@ -67,10 +67,11 @@ def test_contact_is_told_of_each_policy():
     assert metrics["eval/contact_rate/push"].item() == metrics["eval/contact_rate"].item() == 0.0
 
 
-def episodes(chooser: list[int], subtask: list[int]) -> TensorDict:
+def episodes(chooser: list[int], subtask: list[int], length: int | None = None) -> TensorDict:
     """One collected episode of a still object, by who acted and what came next at each step."""
     told = {"chooser": torch.tensor([chooser]), "subtask": torch.tensor([subtask])}
     rows = {key: value.unsqueeze(-1) for key, value in told.items()}
+    rows["length"] = torch.tensor([[len(chooser) if length is None else length]])
     return TensorDict(rows | {"achieved_goals": torch.zeros(1, len(chooser) + 1, 2, 3)}, [1])
 
 
@@ -100,3 +101,10 @@ def test_q_is_told_of_each_subtask_whether_they_are_mixed_or_come_in_turn():
         {"q": torch.tensor([[2.0, 4, 4, 6]]), "critic_loss": torch.tensor([3.0, 3.0])},
     ]
     assert update_statistics(in_turn, [1, 2], RELAY) == metrics
+
+
+def test_steps_after_an_episodes_end_are_nobodys():
+    guide, learner, _ = Chooser
+    ended = episodes([guide, learner, learner, learner], subtask=[0, 1, 1, 1], length=2)
+    metrics = episode_statistics(ended, RELAY)
+    assert metrics["relay/guide_share"].item() == 0.5

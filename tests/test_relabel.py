@@ -58,6 +58,7 @@ def test_hindsight_goals_come_from_a_strictly_later_state_of_the_same_episode(
         hindsight = relay.hindsight_goals(now, achieved[row, later.clamp(min=0)], subtask)
         desired, choose = pools.data["desired_goals"][row], relabeled.view(-1, 1, 1)
         goals = hindsight.where(choose, relay.goals(now, desired, subtask))
+        hindsight = relay.hindsight_goals(following, achieved[row, later.clamp(min=0)], subtask)
         next_goals = hindsight.where(choose, relay.goals(following, desired, subtask))
         assert torch.equal(sample["goals"], goals)
         assert torch.equal(sample["next", "goals"], next_goals)

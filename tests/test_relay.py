@@ -173,3 +173,17 @@ def test_objects_need_names_of_their_own(values):
 def test_an_order_names_each_object_once():
     with pytest.raises(ValueError, match="each of 2 objects once"):
         Relay(("a", "b"), order=(0, 0))
+
+
+@pytest.mark.parametrize(
+    "values", [{"handover": 1.5}, {"handover": 0.0}, {"reward_radius": 0.0}, {"epsilon": -1.0}]
+)
+def test_distances_and_shares_are_checked(values):
+    with pytest.raises(ValueError, match="epsilon above 0"):
+        Relay(("push",), **values)
+
+
+@pytest.mark.parametrize("objects", [("reach",), ("reach_1", "b")])
+def test_subtasks_need_names_of_their_own(objects):
+    with pytest.raises(ValueError, match="rename an object"):
+        Relay(objects)

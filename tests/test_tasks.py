@@ -45,6 +45,7 @@ def test_positions_in_an_observation_are_those_of_the_points(name):
         ({"relay": Relay(("a", "b"))}, "achieved_goals of shape (2, 3)"),
         ({"relay": Relay(("a", "b"), reach=False)}, "desired_goals of shape (1, 3)"),
         ({"action_size": 3}, "actions of shape (2,)"),
+        ({"layout": Layout(("object 1",) * 6)}, "names object 1"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(change, words):

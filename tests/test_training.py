@@ -8,6 +8,8 @@ import pytest
 import torch
 from trained import made_run, quiet_trainer, train
 
+from rher_pl.envs.point_push import PointPushEnv
+from rher_pl.errors import TrainingError
 from rher_pl.training.loader import RelayLoader
 from rher_pl.training.module import RHERModule
 
@@ -138,6 +140,29 @@ def test_lightnings_sanity_check_counts_for_nothing():
     module, datamodule = made_run(**SMALL)
     quiet_trainer(max_epochs=1, num_sanity_val_steps=2).fit(module, datamodule)
     assert [len(values) for values in module.success.recent] == [1, 1]
+
+
+@pytest.mark.parametrize("pipelined", [False, True], ids=["in turn", "pipelined"])
+def test_after_a_fault_in_collecting_all_is_closed_and_a_new_fit_begins(monkeypatch, pipelined):
+    threads, torch_threads = threading.active_count(), torch.get_num_threads()
+    module, datamodule = made_run(**SMALL, pipelined=pipelined, num_threads=2)
+    broken = {"at": 60}
+    advance = PointPushEnv._advance
+
+    def failing(self, action):
+        broken["at"] -= self.num_envs == 10
+        if broken["at"] == 0:
+            raise OSError("the simulator fell over")
+        return advance(self, action)
+
+    monkeypatch.setattr(PointPushEnv, "_advance", failing)
+    with pytest.raises(TrainingError, match="fell over"):
+        quiet_trainer(max_epochs=1, num_sanity_val_steps=0).fit(module, datamodule)
+    assert threading.active_count() == threads
+    assert torch.get_num_threads() == torch_threads
+    fresh, _ = made_run(**SMALL)
+    quiet_trainer(max_epochs=1, num_sanity_val_steps=0).fit(fresh, datamodule)
+    assert equal(fresh, train(epochs=1, **SMALL, pipelined=pipelined))
 
 
 # --- settings are live -------------------------------------------------------------------------

@@ -73,7 +73,8 @@ class BehaviorPolicy(TensorDictModuleBase):
         self._trained = (policy, success)
         self.policy = copy.deepcopy(policy).requires_grad_(False).cpu()
         self.exploration = exploration
-        self.relay = policy.relay.reaching(exploration.reached_distance)
+        distance = exploration.reached_distance
+        self.relay = policy.relay if distance is None else policy.relay.reaching(distance)
         self._guided = torch.tensor([subtask.reach for subtask in self.relay.subtasks])
         self._bring = torch.tensor([self.relay.bring_of(s) for s in self.relay.indices])
         self.steps = steps

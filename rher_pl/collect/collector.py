@@ -59,7 +59,12 @@ class EpisodeCollector:
         Raises:
             TrainingError: if environment or policy fail, or break the contract.
         """
-        return self._roll_out(self._begin())
+        before = self.episodes
+        try:
+            return self._roll_out(self._begin())
+        except BaseException:
+            self.episodes = before  # they are begun again by whoever goes on from here
+            raise
 
     def _begin(self) -> range:
         """Number the next N episodes, which the policy gets ready for."""
@@ -150,12 +155,16 @@ class PipelinedCollector(EpisodeCollector):
 
     def state_dict(self) -> dict[str, Any]:
         """As of the episodes under way, which are waited for and are part of the state."""
-        pending = None if self._next is None else dict(self._next.result().items())
-        return super().state_dict() | {"pending": pending}
+        state, pending = super().state_dict(), None
+        if self._next is not None and self._next.exception() is None:
+            pending = dict(self._next.result().items())
+        elif self._next is not None:  # they failed, and are begun again
+            state["episodes"] -= self.env.num_envs
+        return state | {"pending": pending}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        pending = state.get("pending")
+        pending, self._next = state.get("pending"), None
         if pending is not None:
             count = require_episodes(pending, empty_episode(self.env))
             self._next = Future()

@@ -65,10 +65,8 @@ def copy_code(folder: Path) -> Path:
     """
     package = folder / CODE
     for name in ("relay", "networks"):
-        shutil.copytree(HERE.parent / name, package / name, ignore=shutil.ignore_patterns("__*__"))
-        (package / name / "__init__.py").write_bytes(
-            (HERE.parent / name / "__init__.py").read_bytes()
-        )
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(HERE.parent / name, package / name, ignore=ignored)
     (package / "deploy").mkdir()
     shutil.copy(HERE / "portable.py", package / "deploy")
     for path in (package, package / "deploy"):

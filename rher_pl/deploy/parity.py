@@ -16,7 +16,7 @@ CHECKED_STATES = 1000
 TOLERANCE = 1e-5
 """Largest difference of an action number from the live policy's."""
 SPREAD = 0.1
-"""Metres by which gripper, objects and goals are apart, as on a table."""
+"""Metres by which gripper, objects and goals are apart at least, as on a table."""
 
 
 def stratified_states(policy: PortablePolicy, count: int, seed: int = 0) -> tuple[Tensor, ...]:
@@ -38,7 +38,7 @@ def stratified_states(policy: PortablePolicy, count: int, seed: int = 0) -> tupl
     statistics, seen = encoder.observations, encoder.columns.observed[-1]
     observation[:, seen] = statistics.shift + normal(count, len(seen)) / statistics.scale
     achieved, desired = _positions(relay, count, normal)
-    middle = _middle(encoder.observations.shift, observation, policy)
+    middle = _middle(observation, policy)
     achieved, desired = achieved + middle, desired + middle
     if policy.gripper_in_observation:
         observation[:, policy.gripper_columns] = achieved[:, 0]
@@ -50,8 +50,9 @@ def _positions(relay: Relay, count: int, normal: Callable[..., Tensor]) -> tuple
     """Positions [count, P, 3] and goals [count, N, 3] around 0; in row r the first r objects of the
     chain are home, counted anew after the last.
     """
-    achieved = SPREAD * normal(count, relay.num_points, 3)
-    desired = SPREAD * normal(count, relay.num_desired, 3)
+    spread = max(SPREAD, 2.0 * relay.epsilon)
+    achieved = spread * normal(count, relay.num_points, 3)
+    desired = spread * normal(count, relay.num_desired, 3)
     home = torch.arange(count) % (relay.num_objects + 1)
     near = 0.25 * relay.handover * relay.epsilon  # three coordinates of it are within the mark
     for rank, index in enumerate(relay.working_order):
@@ -62,7 +63,7 @@ def _positions(relay: Relay, count: int, normal: Callable[..., Tensor]) -> tuple
     return achieved, desired
 
 
-def _middle(shift: Tensor, observation: Tensor, policy: PortablePolicy) -> Tensor:
+def _middle(observation: Tensor, policy: PortablePolicy) -> Tensor:
     """Where the gripper is on average, as far as the normaliser has seen it, [3]."""
     if not policy.gripper_in_observation:
         return torch.zeros(3)

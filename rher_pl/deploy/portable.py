@@ -33,7 +33,8 @@ class PortablePolicy(nn.Module):
         super().__init__()
         self.policy = policy
         layout = policy.encoder.layout
-        self.gripper_columns = [c for c in layout.columns_of("gripper") if layout.axis(c)]
+        columns = [c for c in layout.columns_of("gripper") if layout.axis(c)]
+        self.gripper_columns = sorted(columns, key=layout.axis)
 
     @property
     def gripper_in_observation(self) -> bool:

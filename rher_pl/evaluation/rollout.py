@@ -11,6 +11,7 @@ from torchrl.envs import EnvBase
 
 from rher_pl.collect.threads import one_torch_thread
 from rher_pl.envs.checks import STATE_KEYS, check_finite, check_states
+from rher_pl.envs.contract import Ending
 from rher_pl.networks.policy import RelayPolicy
 from rher_pl.relay import Relay
 
@@ -47,8 +48,8 @@ def evaluate(
         env: batched environment.
         policy: acts.
         seeds: of the episodes.
-        subtask: acted by and judged; None is the whole task, where each state is served by the
-            subtask of its first object that is not home.
+        subtask: acted by and judged, once the objects before its own are home; None is the whole
+            task, where each state is served by the subtask of its first object that is not home.
         gamma: discount of the return.
         q_function: a critic.
 
@@ -100,6 +101,9 @@ def _rollout(
     judged = policy.relay.last if subtask is None else subtask
     goals = policy.relay.goals(achieved, desired, judged)
     solved = policy.relay.met(goals, achieved, judged)
+    if "ending" in state.keys():  # a failed episode has solved nothing, wherever things lie
+        solved = solved.clone()
+        solved[:, -1] &= state["ending"].squeeze(-1) != Ending.FAILURE
     return _summarise(solved, achieved, q, gamma, policy.relay)
 
 
@@ -107,7 +111,12 @@ def _inputs(
     policy: RelayPolicy, state: TensorDictBase, subtask: int | None, device: torch.device
 ) -> Tensor:
     observation, achieved, desired = (state[key].float().to(device) for key in STATE_KEYS)
-    acting = policy.relay.serving(achieved, desired) if subtask is None else subtask
+    acting: Tensor | int = 0 if subtask is None else subtask
+    if subtask is None or policy.relay.num_objects > 1:
+        acting = policy.relay.serving(achieved, desired)
+        if subtask is not None:  # objects that come before are brought first, or nobody would
+            before = acting < policy.relay.bring_of(subtask)
+            acting = torch.where(before, acting, subtask)
     return policy.inputs(observation, achieved, desired, acting)
 
 

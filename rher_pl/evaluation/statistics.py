@@ -18,10 +18,12 @@ Metrics = dict[str, Tensor]
 def episode_statistics(episodes: TensorDictBase, relay: Relay) -> Metrics:
     """Of newly collected episodes: who acted, and in how many an object was touched.
 
-    Who acted is told over all states, and over those whose first unsolved subtask is a given one
-    (left out where there was no such state).
+    Who acted is told over all states up to an episode's end, and over those in which a given
+    subtask came next (left out where there was no such state).
     """
-    chooser, following = episodes["chooser"], episodes["subtask"]
+    steps = torch.arange(episodes["chooser"].shape[1], device=episodes["chooser"].device)
+    played = steps < episodes["length"]  # [N, T]
+    chooser, following = (episodes[key].squeeze(-1)[played] for key in ("chooser", "subtask"))
     metrics: Metrics = {}
     for who in Chooser:
         chosen, share = (chooser == who).float(), f"relay/{who.name.lower()}_share"

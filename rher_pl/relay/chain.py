@@ -60,8 +60,16 @@ class Relay:
     def __post_init__(self) -> None:
         if not self.objects or len(set(self.objects)) < len(self.objects):
             raise ValueError(f"a relay needs objects of different names, got {self.objects}")
+        shares = (self.handover, self.reward_radius)
+        if not all(0 < share <= 1 for share in shares) or not self.epsilon > 0:
+            raise ValueError(
+                "a relay needs an epsilon above 0, and handover and reward_radius in (0, 1], got "
+                f"{self.epsilon}, {self.handover} and {self.reward_radius}"
+            )
         if self.order is not None and sorted(self.order) != list(range(self.num_objects)):
             raise ValueError(f"order must name each of {self.num_objects} objects once")
+        if len(set(self.names)) < self.num_subtasks:
+            raise ValueError(f"the subtasks {self.names} need names of their own: rename an object")
 
     # --- what it is made of --------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ class Columns(NamedTuple):
     Args:
         observed: columns of the observation that are seen.
         points: points of the relay, in the order in which their goals are seen.
-        objects: points of the objects, in that order; seen from the gripper.
+        objects: points of the objects, in that order; seen from the first point.
         flags: numbers that tell the subtasks apart; a column that never varies is left out, but
             for a chain of one.
         places: columns of x, y and z of each place, the same for all subtasks.
@@ -79,7 +79,8 @@ def _object_order(relay: Relay, subtask: int) -> list[int]:
 def _observed(layout: Layout, kept: list[int], order: list[int]) -> list[int]:
     """``kept`` with each object's columns taken from the object that plays its role."""
     owners = [layout.owner(column) for column in kept]
-    appearing = list(dict.fromkeys(owner for owner in owners if owner.startswith("object")))
+    ours = {f"object {index}" for index in order}
+    appearing = list(dict.fromkeys(owner for owner in owners if owner in ours))
     of = {owner: [c for c, o in zip(kept, owners) if o == owner] for owner in appearing}
     plays = {owner: f"object {index}" for owner, index in zip(appearing, order)}
     return [

@@ -36,7 +36,9 @@ def relabel(relay: Relay, transitions: TensorDictBase, subtask: int) -> TensorDi
     hindsight = relay.hindsight_goals(achieved, later, subtask)
     choose = relabeled.unsqueeze(-1)  # [B, 1, 1]
     goals = hindsight.where(choose, relay.goals(achieved, desired, subtask))
-    next_goals = hindsight.where(choose, relay.goals(next_achieved, desired, subtask))
+    # The slot of an object that must not be disturbed shows where it is then, as while acting.
+    next_hindsight = relay.hindsight_goals(next_achieved, later, subtask)
+    next_goals = next_hindsight.where(choose, relay.goals(next_achieved, desired, subtask))
     met = relay.met(goals, next_achieved, subtask).unsqueeze(-1)
     met_before = relay.met(goals, achieved, subtask).unsqueeze(-1)
     solves = met if subtask == relay.last else met.new_zeros(())

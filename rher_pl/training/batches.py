@@ -18,9 +18,14 @@ Batches = dict[str, Tensor]
 
 
 @torch.no_grad()
-def encode(encoder: InputEncoder, samples: TensorDict, subtask: int) -> Batches:
-    """Network inputs of one subtask's samples [U, B] at once; the normaliser stands still."""
+def encode(encoder: InputEncoder, samples: TensorDict, subtask: int, gamma: float) -> Batches:
+    """Network inputs of one subtask's samples [U, B] at once; the normaliser stands still.
+
+    An end that terminates counts for ever: its last reward goes on with discount ``gamma``, or
+    failing early would be worth more than going on unsolved.
+    """
     following = samples["next"]
+    reward, terminated = (following[key].squeeze(-1) for key in ("reward", "terminated"))
 
     def inputs(state: TensorDict) -> Tensor:
         return encoder(state["observation"], state["achieved"], state["goals"], subtask)
@@ -29,8 +34,8 @@ def encode(encoder: InputEncoder, samples: TensorDict, subtask: int) -> Batches:
         "inputs": inputs(samples),
         "next_inputs": inputs(following),
         "action": samples["action"],
-        "reward": following["reward"].squeeze(-1),
-        "terminated": following["terminated"].squeeze(-1),
+        "reward": torch.where(terminated, reward / (1.0 - gamma), reward),
+        "terminated": terminated,
     }
 
 

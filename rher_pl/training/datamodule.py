@@ -139,6 +139,11 @@ class RelayDataModule(pl.LightningDataModule):
         self.rule = settings_of(SamplingRule, self.hparams, hindsight=Hindsight(hindsight))
         self.task = get_task(task)
         self.relay = task_relay(task, RelayMode(relay))
+        require(
+            self.relay.num_objects == 1 or reward_radius <= self.relay.handover,
+            f"reward_radius must be at most {self.relay.handover:g}, the share of epsilon within "
+            f"which {task} goes on to its next object, got {reward_radius}",
+        )
         self.batch_sizes = split_batch(batch_size, self.relay.num_subtasks, RelayMode(relay), task)
         self.env: EnvBase | None = None
         self.eval_env: EnvBase | None = None
@@ -165,11 +170,21 @@ class RelayDataModule(pl.LightningDataModule):
 
     def teardown(self, stage: str) -> None:
         """Close environments and threads; a later fit goes on with the same episodes."""
+        try:
+            if self.loader is not None:
+                self._state = self.loader.state_dict()
+        finally:
+            self._close()
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Lightning does not tear down after a fault: close all, and keep nothing of it."""
+        self._close()
+
+    def _close(self) -> None:
         if self._torch_threads is not None:
             torch.set_num_threads(self._torch_threads)
             self._torch_threads = None
         if self.loader is not None:
-            self._state = self.loader.state_dict()
             self.loader.close()
         if self.eval_env is not None:
             self.eval_env.close()

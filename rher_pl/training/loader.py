@@ -125,7 +125,10 @@ class RelayLoader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.collector.load_state_dict(state["collector"])
         self.episodes = state["episodes"]
-        self.generator.set_state(state["sampling"].cpu())
+        sampling = state["sampling"].cpu()
+        if len(sampling) == len(self.generator.get_state()):  # else of another kind of device
+            self.generator.set_state(sampling)
+        self.storage, self.buffers = None, []
         if state["storage"] is not None:
             self._allocate().load_state_dict(state["storage"])
 

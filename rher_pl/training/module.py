@@ -46,7 +46,7 @@ RANGES = {
     "gamma": Range(0, 1, low_open=True, high_open=True),
     "tau": ABOVE_ZERO_SHARE,
     "average_rate": ABOVE_ZERO_SHARE,
-    "policy_delay": COUNT,
+    "policy_delay": Range(1, 1_000),
     "critics": COUNT,
     "hidden_size": COUNT,
     "hidden_layers": Range(1, 1_000),
@@ -207,7 +207,8 @@ class RHERModule(pl.LightningModule):
             return
         self.metrics |= sample_statistics(pools, self.relay)
         sizes = [pool.shape[1] for pool in pools]
-        encoded = [encode(self.encoder, pool, subtask) for subtask, pool in enumerate(pools)]
+        gamma = self.td3.gamma
+        encoded = [encode(self.encoder, pool, s, gamma) for s, pool in enumerate(pools)]
         with torch.autocast(self.device.type, enabled=False):  # TD3 says itself what is reduced
             done = [
                 self.td3.learn(batches)

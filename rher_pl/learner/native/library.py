@@ -71,7 +71,8 @@ def _find_or_build() -> ctypes.CDLL | str:
         found = _open(folder / name) if folder else None
         if found is None:
             found = _build(compiler, folder, name)
-    except (OSError, subprocess.SubprocessError, Unavailable) as error:
+    # A ValueError for a CXX that no shell could read, a RuntimeError for a user without a home.
+    except (OSError, RuntimeError, ValueError, subprocess.SubprocessError, Unavailable) as error:
         return " ".join(str(error).split())[:200]
     return found
 
