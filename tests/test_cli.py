@@ -121,12 +121,12 @@ def test_help_names_the_real_defaults(config: str, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "hints"),
     [
-        ([], ("--config configs/push.yaml",)),
-        (["--model.gamma", "0.9"], ("--config configs/push.yaml",)),
+        ([], ("--config push",)),
+        (["--model.gamma", "0.9"], ("--config push",)),
         (["vaildate"], ("did you mean validate?",)),
         (["predict"], ("fit, validate, test",)),
-        (["--config", "missing.yaml"], ("missing.yaml", "configs/push.yaml")),
-        (["--config"], ("configs/push.yaml",)),
+        (["--config", "missing.yaml"], ("missing.yaml", "such as push")),
+        (["--config"], ("such as push",)),
         (["test"], ("--ckpt_path",)),
         (["validate", "--ckpt_path", "missing.ckpt"], ("missing.ckpt", ".ckpt file")),
     ],
@@ -188,7 +188,7 @@ def test_mistakes_in_options(
         ("data: {seed: 3}", ("data.seed", "seed_everything")),
         ("model: {relay: none}", ("model.relay", "data.relay")),
         ("data: [1,", ("config",)),
-        ("- 1", ("configs/push.yaml",)),
+        ("- 1", ("such as push",)),
     ],
 )
 def test_mistakes_in_a_config(
