@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rher_pl.choices import RelayMode
 from rher_pl.errors import ConfigError, require
@@ -82,16 +82,30 @@ def known_tasks() -> list[str]:
     return sorted(_TASKS)
 
 
-def get_task(name: str) -> Task:
-    """The task of that name; a ConfigError lists the known ones."""
-    if name not in _TASKS:
-        raise ConfigError(f"unknown task {name!r:.60}: choose one of {', '.join(known_tasks())}")
-    return _TASKS[name]
+class WrittenTask(Protocol):
+    """A task that a config describes, in place of the name of one that is registered."""
+
+    def task(self) -> Task:
+        """The task; a ConfigError if it cannot be what the config says."""
+        ...
 
 
-def task_relay(name: str, mode: RelayMode) -> Relay:
+def get_task(choice: str | WrittenTask) -> Task:
+    """The task of that name, or that a config describes.
+
+    Raises:
+        ConfigError: for an unknown name, with the known ones.
+    """
+    if not isinstance(choice, str):
+        return choice.task()
+    if choice not in _TASKS:
+        raise ConfigError(f"unknown task {choice!r:.60}: choose one of {', '.join(known_tasks())}")
+    return _TASKS[choice]
+
+
+def task_relay(choice: str | WrittenTask, mode: RelayMode) -> Relay:
     """As much of a task's relay as is trained."""
-    relay = get_task(name).relay
+    relay = get_task(choice).relay
     return relay if mode == RelayMode.full else relay.only_last()
 
 

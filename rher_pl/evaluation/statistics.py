@@ -84,6 +84,7 @@ def evaluation_statistics(results: Mapping[str, TensorDictBase]) -> Metrics:
     success, fresh = result["success"].float(), ~result["solved_at_reset"]
     return metrics | {
         "eval/success": success.mean(),
+        "eval/success_within_epsilon": result["within_epsilon"].float().mean(),
         "eval/success_not_solved_at_reset": (success * fresh).sum() / fresh.sum().clamp(min=1),
         "eval/solved_at_reset": (~fresh).float().mean(),
         "eval/contact_rate": result["contact"].float().mean(),

@@ -23,6 +23,7 @@ from rher_pl.limits import (
     check_ranges,
     require_memory,
 )
+from rher_pl.gymnasium_task import GymnasiumTask
 from rher_pl.networks.policy import RelayPolicy
 from rher_pl.replay.sampling import SamplingRule
 from rher_pl.tasks import get_task, make_env, task_relay
@@ -102,7 +103,7 @@ class RelayDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        task: str = "FetchPush-v4",
+        task: GymnasiumTask | str = "FetchPush-v4",
         relay: RelayMode = RelayMode.full,
         seed: int = 0,
         num_envs: int = 5,
@@ -127,7 +128,7 @@ class RelayDataModule(pl.LightningDataModule):
         eval_envs: int = 25,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=["task"])
         self.hparams.update(plain(self.hparams))
         check_ranges(self.hparams, RANGES)
         require(
@@ -138,13 +139,16 @@ class RelayDataModule(pl.LightningDataModule):
         self.exploration = settings_of(Exploration, self.hparams)
         self.rule = settings_of(SamplingRule, self.hparams, hindsight=Hindsight(hindsight))
         self.task = get_task(task)
+        self.hparams["task"] = self.task.name
         self.relay = task_relay(task, RelayMode(relay))
         require(
             self.relay.num_objects == 1 or reward_radius <= self.relay.handover,
             f"reward_radius must be at most {self.relay.handover:g}, the share of epsilon within "
-            f"which {task} goes on to its next object, got {reward_radius}",
+            f"which {self.task.name} goes on to its next object, got {reward_radius}",
         )
-        self.batch_sizes = split_batch(batch_size, self.relay.num_subtasks, RelayMode(relay), task)
+        self.batch_sizes = split_batch(
+            batch_size, self.relay.num_subtasks, RelayMode(relay), self.task.name
+        )
         self.env: EnvBase | None = None
         self.eval_env: EnvBase | None = None
         self.loader: RelayLoader | None = None

@@ -24,6 +24,7 @@ from rher_pl.evaluation.statistics import (
     sample_statistics,
     update_statistics,
 )
+from rher_pl.gymnasium_task import GymnasiumTask
 from rher_pl.learner.engines import warm_up, with_engine
 from rher_pl.learner.precision import compute_type
 from rher_pl.learner.td3 import TD3, TD3Settings
@@ -98,7 +99,7 @@ class RHERModule(pl.LightningModule):
 
     def __init__(
         self,
-        task: str = "FetchPush-v4",
+        task: GymnasiumTask | str = "FetchPush-v4",
         relay: RelayMode = RelayMode.full,
         mixing: Mixing = Mixing.joint,
         algorithm: Algorithm = Algorithm.td3,
@@ -122,7 +123,7 @@ class RHERModule(pl.LightningModule):
         engine: Engine = Engine.auto,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=["task"])
         self.hparams.update(plain(self.hparams))
         check_ranges(self.hparams, RANGES)
         require(
@@ -138,6 +139,7 @@ class RHERModule(pl.LightningModule):
         self.automatic_optimization = False
         self.mixing = Mixing(mixing)
         self.task = get_task(task)
+        self.hparams["task"] = self.task.name
         self.relay = task_relay(task, RelayMode(relay))
         self.encoder = InputEncoder(
             self.relay, self.task.layout, relative_goals, absolute_positions, roles, stay
