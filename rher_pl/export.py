@@ -43,7 +43,7 @@ def evaluated_card(trained: TrainedPolicy, episodes: int, seed: int, name: str |
 
     figures = measure(trained, episodes, seed)
     return make_card(
-        trained.task.name,
+        trained.task_name,
         trained.counters,
         figures["subtasks"],
         f"seeds {seed:,} to {seed + episodes - 1:,}, none of which was used to train or to select",
@@ -66,7 +66,7 @@ def export_command(argv: Sequence[str]) -> int:
     quiet()
     folder, console = Path(options.out), Console(soft_wrap=True, highlight=False)
     trained = chosen_policy(options)
-    name = options.name or trained.task.name
+    name = options.name or trained.task_name
     check_writable(options.out, "--out")
     taken = folder / f"{name}_mlflow"
     require(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rher_pl.choices import RelayMode
-from rher_pl.errors import ConfigError, require
-from rher_pl.relay import Layout, Relay, fetch_layout
+from rher_pl.errors import ConfigError, fault, require
+from rher_pl.relay import Interface, Layout, Relay, fetch_layout
 
 if TYPE_CHECKING:
     from torchrl.envs import EnvBase
@@ -26,6 +29,10 @@ class Task:
         action_size: A, length of an action.
         gymnasium_id: under which Gymnasium knows the task, if it does: then it can be rendered, and
             the goals of its observations are those of the objects alone.
+        interface: how Gymnasium's numbers become points, if not as in its Fetch.
+        written: what a config says in place of a name, in plain types.
+        make_drawn: builds one that can be drawn by its ``render``.
+        max_episode_steps: env steps in an episode, if not those that ``make_env`` comes with.
     """
 
     name: str
@@ -34,6 +41,20 @@ class Task:
     make_env: Callable[..., EnvBase]
     action_size: int
     gymnasium_id: str | None = None
+    interface: Interface | None = None
+    written: Mapping[str, Any] | None = None
+    make_drawn: Callable[[], EnvBase] | None = None
+    max_episode_steps: int | None = None
+
+    def varied(self, epsilon: float | None, max_episode_steps: int | None) -> Task:
+        """The same task with another epsilon or length of episodes; None keeps what it is."""
+        relay = self.relay if epsilon is None else replace(self.relay, epsilon=epsilon)
+        steps = self.max_episode_steps if max_episode_steps is None else max_episode_steps
+        return replace(self, relay=relay, max_episode_steps=steps)
+
+    def trained_relay(self, mode: RelayMode) -> Relay:
+        """As much of the relay as is trained."""
+        return self.relay if mode == RelayMode.full else self.relay.only_last()
 
     def check(self, env: EnvBase) -> None:
         """Whether an environment gives what relay and layout say.
@@ -69,6 +90,7 @@ class Task:
         )
 
 
+GROUP = "rher_pl.tasks"
 _TASKS: dict[str, Task] = {}
 
 
@@ -78,8 +100,21 @@ def register_task(task: Task) -> None:
 
 
 def known_tasks() -> list[str]:
-    """Names of all registered tasks, sorted."""
+    """Names of all registered tasks, sorted; those of installed packages too."""
+    load_entry_points()
     return sorted(_TASKS)
+
+
+@lru_cache(maxsize=1)
+def load_entry_points() -> None:
+    """Import what installed packages offer in the entry-point group ``rher_pl.tasks``: modules
+    that register tasks. One that fails is reported and left out.
+    """
+    for point in entry_points(group=GROUP):
+        try:
+            point.load()
+        except Exception as error:  # it is another package's
+            print(f"warning: {GROUP} of {point.value}: {fault(error)}", file=sys.stderr)
 
 
 class WrittenTask(Protocol):
@@ -98,15 +133,9 @@ def get_task(choice: str | WrittenTask) -> Task:
     """
     if not isinstance(choice, str):
         return choice.task()
-    if choice not in _TASKS:
+    if choice not in _TASKS and choice not in known_tasks():
         raise ConfigError(f"unknown task {choice!r:.60}: choose one of {', '.join(known_tasks())}")
     return _TASKS[choice]
-
-
-def task_relay(choice: str | WrittenTask, mode: RelayMode) -> Relay:
-    """As much of a task's relay as is trained."""
-    relay = get_task(choice).relay
-    return relay if mode == RelayMode.full else relay.only_last()
 
 
 def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
@@ -116,6 +145,8 @@ def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvB
         ConfigError: if they do not fit.
     """
     env = task.make_env(num_envs, seed, num_threads)
+    if task.max_episode_steps is not None:
+        env.max_episode_steps = task.max_episode_steps
     task.check(env)
     return env
 

@@ -13,11 +13,14 @@ from rher_pl.tasks import make_env
 
 ENVS = 25
 """Episodes played side by side."""
+FEWER_ENVS = 5
+"""Of a Gymnasium environment: each is a simulator of its own, with tens of megabytes."""
 
 
 def measure(trained: TrainedPolicy, episodes: int, seed: int, threads: int = 1) -> dict[str, Any]:
     """Play episodes of every subtask under its own policy, of the last one as the whole task."""
-    env = make_env(trained.task, min(ENVS, episodes), seed, threads)
+    task = trained.task
+    env = make_env(task, min(ENVS if task.written is None else FEWER_ENVS, episodes), seed, threads)
     seeds = range(seed, seed + episodes)
     last = trained.relay.last
     results = {
@@ -26,7 +29,7 @@ def measure(trained: TrainedPolicy, episodes: int, seed: int, threads: int = 1) 
     }
     env.close()
     return {
-        "task": trained.task.name,
+        "task": trained.task_name,
         "policy": trained.source,
         "episodes": episodes,
         "first_seed": seed,

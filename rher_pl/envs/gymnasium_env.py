@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -18,46 +17,11 @@ from torchrl.data import Binary, Bounded
 from rher_pl.envs.contract import BatchedEnv, Ending
 from rher_pl.envs.gymnasium_make import FLAG, SUCCESS, Episode, Flag, Recipe
 from rher_pl.errors import TrainingError
+from rher_pl.relay import Interface
 
 Workers = Literal["sync", "async"]
 Judge = Callable[[Tensor, Tensor], Tensor]
 """Desired goals and achieved goals, both [*, D, 3], to whether the task is solved, [*] bool."""
-
-
-@dataclass(frozen=True)
-class GoalSpace:
-    """Where the numbers of an environment's goals go: D slots of three numbers, padded with 0.
-
-    Args:
-        numbers: of each slot, 1 to 3; together the length G of ``achieved_goal``.
-        gripper: columns of ``observation`` that hold the gripper's position, 1 to 3, or none.
-    """
-
-    numbers: tuple[int, ...]
-    gripper: tuple[int, ...] = ()
-
-    @property
-    def columns(self) -> list[int]:
-        """Where each of G numbers is among 3 D."""
-        return [3 * slot + axis for slot, count in enumerate(self.numbers) for axis in range(count)]
-
-    def slots(self, goals: Tensor) -> Tensor:
-        """Goals [*, G] as [*, D, 3]."""
-        padded = goals.new_zeros(*goals.shape[:-1], 3 * len(self.numbers))
-        padded[..., self.columns] = goals
-        return padded.unflatten(-1, (-1, 3))
-
-    def flat(self, slots: Tensor) -> Tensor:
-        """The inverse of :meth:`slots`."""
-        return slots.flatten(-2)[..., self.columns]
-
-    def points(self, observation: Tensor, achieved_goal: Tensor) -> Tensor:
-        """All points, gripper first, [*, P, 3]."""
-        slots = self.slots(achieved_goal)
-        if not self.gripper:
-            return slots
-        gripper = GoalSpace((len(self.gripper),)).slots(observation[..., list(self.gripper)])
-        return torch.cat([gripper, slots], dim=-2)
 
 
 class GymnasiumEnv(BatchedEnv):
@@ -69,7 +33,7 @@ class GymnasiumEnv(BatchedEnv):
 
     Args:
         recipe: how one is made.
-        goals: where the numbers of its goals go.
+        interface: where its numbers go.
         judge: see above.
         max_episode_steps: T.
         num_envs: N.
@@ -84,7 +48,7 @@ class GymnasiumEnv(BatchedEnv):
     def __init__(
         self,
         recipe: Recipe,
-        goals: GoalSpace,
+        interface: Interface,
         judge: Judge,
         max_episode_steps: int,
         num_envs: int = 1,
@@ -94,16 +58,17 @@ class GymnasiumEnv(BatchedEnv):
     ) -> None:
         super().__init__(num_envs, max_episode_steps)
         self.name = recipe.spec.id
-        self._goals, self._judge, self._options = goals, judge, dict(recipe.reset_options)
+        self._interface, self._judge = interface, judge
+        self._options = dict(recipe.reset_options)
         self._vector = _make_vector(recipe, num_envs, workers, render_mode)
         spaces, action = self._vector.single_observation_space, self._vector.single_action_space
-        self._low, self._high, self._action_type = action.low, action.high, action.dtype
+        self._action_type = action.dtype
         doubles = any(space.dtype == np.float64 for space in spaces.values())
         self._float_dtype = torch.float64 if doubles else torch.float32
         self._make_specs(
             observation=spaces["observation"].shape[0],
-            points=len(goals.numbers) + bool(goals.gripper),
-            desired=len(goals.numbers),
+            points=len(interface.numbers) + bool(interface.gripper),
+            desired=len(interface.numbers),
             action=action.shape[0],
             dtype=self._float_dtype,
         )
@@ -134,28 +99,23 @@ class GymnasiumEnv(BatchedEnv):
         self._state = state
 
     def _advance(self, action: Tensor) -> Tensor:
+        own = self._interface.stretched(action.clamp(-1.0, 1.0)).numpy().astype(self._action_type)
         with self._named_workers():
-            observed, reward, _, _, info = self._vector.step(self.stretched(action.numpy()))
+            observed, reward, _, _, info = self._vector.step(own)
         self._state = self._read(observed, info)
         return torch.tensor(reward, dtype=torch.float32).unsqueeze(-1)
-
-    def stretched(self, action: NDArray[np.float32]) -> NDArray[Any]:
-        """Actions [N, A] of [-1, 1], which are clipped to it, in the environment's own bounds."""
-        clipped = np.clip(action, -1.0, 1.0)
-        if np.any(self._low != -1.0) or np.any(self._high != 1.0):
-            share = (clipped.astype(np.float64) + 1.0) / 2.0
-            clipped = np.clip(self._low + share * (self._high - self._low), self._low, self._high)
-        return clipped.astype(self._action_type)
 
     def _observe(self) -> dict[str, Tensor]:
         return dict(self._state)
 
-    def _read(self, observed: Mapping[str, NDArray[Any]], info: Mapping[str, Any]) -> dict[str, Tensor]:
+    def _read(
+        self, observed: Mapping[str, NDArray[Any]], info: Mapping[str, Any]
+    ) -> dict[str, Tensor]:
         observation, achieved, desired = (
             torch.tensor(observed[key], dtype=self._float_dtype)
             for key in ("observation", "achieved_goal", "desired_goal")
         )
-        achieved_slots, desired_goals = self._goals.slots(achieved), self._goals.slots(desired)
+        achieved_slots, desired_goals = map(self._interface.goals, (achieved, desired))
         said = torch.tensor(np.asarray(info[SUCCESS], dtype=np.float64))
         success = said == 1.0
         if said.isnan().any():
@@ -165,7 +125,7 @@ class GymnasiumEnv(BatchedEnv):
         ending = torch.where(flag == Flag.TERMINATED, ended, (flag == Flag.TRUNCATED).long())
         return {
             "observation": observation,
-            "achieved_goals": self._goals.points(observation, achieved),
+            "achieved_goals": self._interface.points(observation, achieved),
             "desired_goals": desired_goals,
             "ending": ending.to(torch.uint8).unsqueeze(-1),
             "is_success": success.unsqueeze(-1),

@@ -121,9 +121,7 @@ def import_module(name: str, where: str) -> Any:
             f"{where}: no module {error.name!r:.60}: install it, or run where it can be imported"
         ) from error
     except Exception as error:
-        raise ConfigError(
-            f"{where}: importing {name:.60} fails: {fault(error)[:180]}"
-        ) from error
+        raise ConfigError(f"{where}: importing {name:.60} fails: {fault(error)[:180]}") from error
 
 
 def import_object(path: str, where: str) -> Any:

@@ -42,6 +42,11 @@ class Probe:
         """G."""
         return int(self.achieved.shape[1])
 
+    @property
+    def can_be_drawn(self) -> bool:
+        """Whether it can give pictures."""
+        return "rgb_array" in self.env.metadata.get("render_modes", [])
+
     def position_columns(self, numbers: Array, among: Sequence[int]) -> list[int]:
         """Where the observation holds some numbers [M, d] one after the other; empty if nowhere.
 

@@ -12,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rher_pl.envs.gymnasium_env import GoalSpace
 from rher_pl.errors import ConfigError, fault, require
-from rher_pl.relay import Relay
+from rher_pl.relay import Interface, Relay
 
 BISECTIONS = 40
 FARTHEST = 100.0
@@ -29,7 +28,7 @@ class OwnReward:
 
     Args:
         env: has ``compute_reward(achieved_goal, desired_goal, info)``; it stays open.
-        goals: where the numbers of its goals go.
+        interface: where the numbers of its goals go.
         achieved, desired: goals that were seen, [M, G].
 
     Raises:
@@ -39,11 +38,11 @@ class OwnReward:
     def __init__(
         self,
         env: gymnasium.Env,
-        goals: GoalSpace,
+        interface: Interface,
         achieved: NDArray[Any],
         desired: NDArray[Any],
     ) -> None:
-        self.env, self.goals, self.dtype = env, goals, achieved.dtype
+        self.env, self.interface, self.dtype = env, interface, achieved.dtype
         try:
             self._compute: Callable[..., Any] = env.get_wrapper_attr("compute_reward")
         except AttributeError as error:
@@ -89,7 +88,7 @@ class OwnReward:
     def __call__(self, desired: Tensor, achieved: Tensor) -> Tensor:
         """Whether goals [*, D, 3] are met by achieved goals [*, D, 3], [*] bool."""
         both = [
-            self.goals.flat(slots).reshape(-1, len(self.goals.columns)).cpu().numpy()
+            self.interface.flat(slots).reshape(-1, self.interface.goal_size).cpu().numpy()
             for slots in (achieved, desired)
         ]
         rewards = self.rewards(*(values.astype(self.dtype) for values in both))

@@ -14,6 +14,7 @@ from rher_pl.collect.behavior import BehaviorPolicy, Exploration
 from rher_pl.collect.collector import EpisodeCollector, PipelinedCollector
 from rher_pl.collect.progress import MovingSuccess
 from rher_pl.errors import require
+from rher_pl.gymnasium_task import GymnasiumTask
 from rher_pl.limits import (
     ABOVE_ZERO_SHARE,
     COUNT,
@@ -23,10 +24,9 @@ from rher_pl.limits import (
     check_ranges,
     require_memory,
 )
-from rher_pl.gymnasium_task import GymnasiumTask
 from rher_pl.networks.policy import RelayPolicy
 from rher_pl.replay.sampling import SamplingRule
-from rher_pl.tasks import get_task, make_env, task_relay
+from rher_pl.tasks import get_task, make_env
 from rher_pl.training.loader import EvaluationLoader, LoaderSettings, RelayLoader
 from rher_pl.training.settings import settings_of
 
@@ -53,6 +53,8 @@ RANGES = {
     "guide_share": SHARE,
     "random_share": SHARE,
     "reward_radius": ABOVE_ZERO_SHARE,
+    "epsilon": Range(0, low_open=True),
+    "max_episode_steps": Range(2, 1_000_000),
 }
 
 
@@ -67,7 +69,8 @@ class RelayDataModule(pl.LightningDataModule):
     """Wires environment, collector, storage and sampling.
 
     Args:
-        task: registered task name.
+        task: name of a registered task; or class_path and init_args of a ``GymnasiumTask``, which
+            is any goal environment of Gymnasium.
         relay: full is RHER; none is plain HER, which trains the last subtask alone, unguided.
         seed: of environments, exploration and sampling.
         num_envs: N, episodes collected side by side in one iteration.
@@ -99,6 +102,8 @@ class RelayDataModule(pl.LightningDataModule):
         eval_every_env_steps: env steps between evaluations, an epoch.
         eval_episodes: episodes of an evaluation, always on the same seeds.
         eval_envs: evaluation episodes run side by side.
+        epsilon: distance within which learning counts a goal as met, in metres; None is the task's.
+        max_episode_steps: env steps in an episode; None is the task's.
     """
 
     def __init__(
@@ -126,6 +131,8 @@ class RelayDataModule(pl.LightningDataModule):
         eval_every_env_steps: int = 2_500,
         eval_episodes: int = 100,
         eval_envs: int = 25,
+        epsilon: float | None = None,
+        max_episode_steps: int | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["task"])
@@ -138,9 +145,9 @@ class RelayDataModule(pl.LightningDataModule):
         )
         self.exploration = settings_of(Exploration, self.hparams)
         self.rule = settings_of(SamplingRule, self.hparams, hindsight=Hindsight(hindsight))
-        self.task = get_task(task)
+        self.task = get_task(task).varied(epsilon, max_episode_steps)
         self.hparams["task"] = self.task.name
-        self.relay = task_relay(task, RelayMode(relay))
+        self.relay = self.task.trained_relay(RelayMode(relay))
         require(
             self.relay.num_objects == 1 or reward_radius <= self.relay.handover,
             f"reward_radius must be at most {self.relay.handover:g}, the share of epsilon within "
