@@ -14,8 +14,10 @@ from rher_pl.tasks import Task
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rher_pl.envs.gymnasium_compare import Comparison
     from rher_pl.envs.gymnasium_make import Recipe
     from rher_pl.envs.gymnasium_probe import Probe
+    from rher_pl.relay import Relay
 
 CLASS_PATH = "rher_pl.GymnasiumTask"
 
@@ -80,6 +82,23 @@ class GymnasiumTask:
         """Plain types, as a config has them."""
         return {"class_path": CLASS_PATH, "init_args": self.options}
 
+    def compared(self, relay: Relay) -> Comparison:
+        """The environment's own reward beside the epsilon of a relay.
+
+        Raises:
+            ConfigError: if the reward cannot be asked.
+        """
+        from rher_pl.envs.gymnasium_compare import compare
+        from rher_pl.envs.gymnasium_probe import probe
+
+        interface = self.task().interface
+        assert interface is not None
+        seen = probe(make_recipe(self.options))
+        try:
+            return compare(seen, interface, relay)
+        finally:
+            seen.env.close()
+
     def task(self) -> Task:
         """The task; asked again, the same one.
 
@@ -118,19 +137,26 @@ def from_checkpoint(written: Mapping[str, Any]) -> GymnasiumTask:
     return task
 
 
+def make_recipe(given: Mapping[str, Any]) -> Recipe:
+    """How one environment of these options is made."""
+    from rher_pl.envs.gymnasium_make import Recipe, find_spec
+
+    spec = find_spec(given["id"])
+    return Recipe(spec, given["make_kwargs"], tuple(given["wrappers"]), given["reset_options"])
+
+
 @lru_cache(maxsize=8)
 def _task(options: str) -> Task:
-    from rher_pl.envs.gymnasium_make import Recipe, find_spec
     from rher_pl.envs.gymnasium_probe import probe
 
     given = json.loads(options)
-    spec = find_spec(given["id"])
+    recipe = make_recipe(given)
+    spec = recipe.spec
     steps = given["max_episode_steps"] or spec.max_episode_steps
-    require(
-        steps is not None and steps >= 2,
-        f"task {spec.id}: episodes of {steps} env steps: write max_episode_steps, at least 2",
-    )
-    recipe = Recipe(spec, given["make_kwargs"], tuple(given["wrappers"]), given["reset_options"])
+    if steps is None or steps < 2:
+        raise ConfigError(
+            f"task {spec.id}: episodes of {steps} env steps: write max_episode_steps, at least 2"
+        )
     return _built(recipe, probe(recipe), int(steps), given)
 
 
@@ -167,7 +193,7 @@ def _built(recipe: Recipe, seen: Probe, steps: int, given: Mapping[str, Any]) ->
         relay,
         make_layout(seen, interface, given),
         make,
-        action_size=int(seen.env.action_space.shape[0]),  # type: ignore[index]
+        action_size=seen.action_size,
         interface=interface,
         written={"class_path": CLASS_PATH, "init_args": dict(given)},
         make_drawn=partial(make, 1, 0, render_mode="rgb_array") if seen.can_be_drawn else None,

@@ -144,7 +144,7 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and len(value) <= MOST_CHARACTERS and value.isprintable()
 
 
-def _is_tree(value: object, levels: int) -> bool:
+def _is_tree(value: Any, levels: int) -> bool:
     if levels == 0 or _is_scalar(value):
         return _is_scalar(value)
     if isinstance(value, dict):

@@ -22,6 +22,7 @@ from rher_pl.checkpoints.trainer_io import SealedCheckpointIO
 from rher_pl.choices import LINKED
 from rher_pl.cli.checks import checkpoint as checkpoint_checks
 from rher_pl.cli.checks import options as option_checks
+from rher_pl.cli.checks.environment import quick_check
 from rher_pl.cli.fit_parser import FitParser, was_given
 from rher_pl.cli.messages import known_options
 from rher_pl.cli.subcommands import SUBCOMMANDS
@@ -124,6 +125,8 @@ class FitCLI(LightningCLI):
         recorder: RunRecorder = self._get(self.config_init, "recorder")
         check_writable(recorder.folder)
         check_tracking_uri(recorder.tracking_uri)
+        if (task := self.datamodule.task).written is not None:
+            quick_check(task)
         warn_of_device(self.trainer)
 
     # --- building and running ------------------------------------------------------------------

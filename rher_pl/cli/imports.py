@@ -10,6 +10,8 @@ from pathlib import Path
 from rher_pl.errors import ConfigError, fault, require
 
 OPTION = "--import"
+IMPORTED: list[str] = []
+"""What was asked for, so that other processes can import it, too."""
 
 
 def without_imports(arguments: Sequence[str]) -> list[str]:
@@ -36,12 +38,13 @@ def import_own(name: str) -> None:
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:  # as `python -m` has it, but `rher-fit` not
         sys.path.insert(0, here)
+    IMPORTED.append(name)
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"{OPTION} {name:.100}: no module {error.name!r:.60}: write its name with dots, and run "
-            "where it can be imported"
+            f"{OPTION} {name:.100}: no module {error.name!r:.60}: write its name with dots, "
+            "and run where it can be imported"
         ) from error
     except Exception as error:  # it may do anything
         raise ConfigError(f"{OPTION} {name:.100} fails: {fault(error)[:200]}") from error

@@ -61,7 +61,8 @@ class GymnasiumEnv(BatchedEnv):
         self._interface, self._judge = interface, judge
         self._options = dict(recipe.reset_options)
         self._vector = _make_vector(recipe, num_envs, workers, render_mode)
-        spaces, action = self._vector.single_observation_space, self._vector.single_action_space
+        spaces: Any = self._vector.single_observation_space
+        action: Any = self._vector.single_action_space
         self._action_type = action.dtype
         doubles = any(space.dtype == np.float64 for space in spaces.values())
         self._float_dtype = torch.float64 if doubles else torch.float32
@@ -111,6 +112,7 @@ class GymnasiumEnv(BatchedEnv):
     def _read(
         self, observed: Mapping[str, NDArray[Any]], info: Mapping[str, Any]
     ) -> dict[str, Tensor]:
+        """States by key, of what a vector environment gives."""
         observation, achieved, desired = (
             torch.tensor(observed[key], dtype=self._float_dtype)
             for key in ("observation", "achieved_goal", "desired_goal")

@@ -182,16 +182,19 @@ def said(info: Mapping[str, Any]) -> float:
 
 @contextmanager
 def _silent_libraries() -> Iterator[None]:
-    """Simulators greet from C on standard output, which belongs to a command's own figures."""
+    """Simulators greet from C, on the standard output that belongs to a command's own figures."""
     libc = ctypes.CDLL(None)
-    sys.stdout.flush()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
     libc.fflush(None)
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    kept, nowhere = [os.dup(1), os.dup(2)], os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(nowhere, number)
     try:
         yield
     finally:
         libc.fflush(None)
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
+        for number, copy in enumerate(kept, start=1):
+            os.dup2(copy, number)
+        for each in (*kept, nowhere):
+            os.close(each)

@@ -123,4 +123,9 @@ def _check_object_columns(
         f"task {name}: object_columns must be {count} lists of the same length, one for each of "
         f"{', '.join(given['objects'])!s:.60}, got lists of {[len(c) for c in own]!s:.60}",
     )
-    check_columns([*interface.gripper, *sum(own, [])], "gripper and object_columns", seen, name)
+    check_columns(
+        [*interface.gripper, *(c for columns in own for c in columns)],
+        "gripper and object_columns",
+        seen,
+        name,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import gymnasium
@@ -43,6 +44,12 @@ class Probe:
         return int(self.achieved.shape[1])
 
     @property
+    def action_size(self) -> int:
+        """A."""
+        space: Any = self.env.action_space
+        return int(space.shape[0])
+
+    @property
     def can_be_drawn(self) -> bool:
         """Whether it can give pictures."""
         return "rgb_array" in self.env.metadata.get("render_modes", [])
@@ -68,7 +75,7 @@ class Probe:
     def moves(self, columns: tuple[int, ...]) -> bool:
         """Whether columns of the observation change from step to step in every episode."""
         starts = [*self.first, len(self.observation)]
-        rows = [self.observation[a:b, list(columns)] for a, b in zip(starts, starts[1:])]
+        rows = [self.observation[a:b, list(columns)] for a, b in pairwise(starts)]
         return all(bool((row != row[0]).any()) for row in rows if len(row) > 1)
 
 
@@ -101,11 +108,11 @@ def probe(recipe: Recipe) -> Probe:
                 f"{recipe.spec.id} fails in its first steps: {fault(error)[:180]}{options}"
             ) from error
     require(
-        any(after - before > 2 for before, after in zip(first, [*first[1:], len(states)])),
+        any(after - before > 2 for before, after in pairwise([*first, len(states)])),
         f"every episode of {recipe.spec.id} ends after one step: there is nothing to relay",
     )
-    arrays = {key: np.stack([state[key] for state in states]) for key in KEYS}
-    return Probe(env, *(arrays[key] for key in KEYS), first)
+    observation, achieved, desired = (np.stack([s[key] for s in states]) for key in KEYS)
+    return Probe(env, observation, achieved, desired, first)
 
 
 def check_spaces(env: gymnasium.Env) -> None:

@@ -42,12 +42,13 @@ class OwnReward:
         achieved: NDArray[Any],
         desired: NDArray[Any],
     ) -> None:
-        self.env, self.interface, self.dtype = env, interface, achieved.dtype
+        self.interface, self.dtype = interface, achieved.dtype
+        name = env.spec.id if env.spec else "the environment"
         try:
             self._compute: Callable[..., Any] = env.get_wrapper_attr("compute_reward")
         except AttributeError as error:
             raise ConfigError(
-                f"{env.spec.id} has no compute_reward(achieved_goal, desired_goal, info), by which "
+                f"{name} has no compute_reward(achieved_goal, desired_goal, info), by which "
                 "hindsight goals of this kind are rewarded: add it to the environment"
             ) from error
         self.batched = True
@@ -56,15 +57,15 @@ class OwnReward:
             self.solved = float(self._one_by_one(achieved[:1], achieved[:1])[0])
         except Exception as error:  # whatever is raised for lack of info
             raise ConfigError(
-                f"compute_reward of {env.spec.id} fails without info ({fault(error)[:120]}): goals "
+                f"compute_reward of {name} fails without info ({fault(error)[:120]}): goals "
                 "that were never pursued have none, so it must do with the goals alone"
             ) from error
         self.batched = self._agrees(achieved, desired, single)
         values = {*single.tolist(), self.solved}
         require(
             len(values) <= 2,
-            f"compute_reward of {env.spec.id} pays {len(values)} different values: learning needs a "
-            "sparse one, often make_kwargs: {reward_type: sparse}",
+            f"compute_reward of {name} pays {len(values)} different values: learning needs "
+            "a sparse one, often make_kwargs: {reward_type: sparse}",
         )
 
     def _agrees(self, achieved: NDArray[Any], desired: NDArray[Any], single: NDArray[Any]) -> bool:

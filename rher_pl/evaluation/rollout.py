@@ -57,7 +57,7 @@ def evaluate(
         TensorDict [len(seeds)], one row per episode:
         ``success``: the subtask is solved in the final state; of the whole task, where the
         environment itself judges that (``is_success``), it is its word;
-        ``within_epsilon``: solved in the final state as the relay measures it;
+        ``within_epsilon``: solved in the final state as the relay measures it, only beside that;
         ``solved_at_reset``: it was solved before the first action;
         ``contact``: an object moved by more than :func:`contact_distance`;
         ``steps_to_success``: first step from which it stays solved, -1 if it does not;
@@ -103,14 +103,14 @@ def _rollout(
     judged = policy.relay.last if subtask is None else subtask
     goals = policy.relay.goals(achieved, desired, judged)
     solved = policy.relay.met(goals, achieved, judged)
-    within_epsilon = solved[:, -1]
-    if subtask is None and "is_success" in state.keys():
+    measured, judges = solved[:, -1], subtask is None and "is_success" in state.keys()
+    if judges:
         solved = torch.stack([s["is_success"].squeeze(-1) for s in states], dim=1)
     if "ending" in state.keys():  # a failed episode has solved nothing, wherever things lie
         solved = solved.clone()
         solved[:, -1] &= state["ending"].squeeze(-1) != Ending.FAILURE
     figures = _summarise(solved, achieved, q, gamma, policy.relay)
-    return figures.set("within_epsilon", within_epsilon)
+    return figures.set("within_epsilon", measured) if judges else figures
 
 
 def _inputs(

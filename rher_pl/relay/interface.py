@@ -94,7 +94,8 @@ class Interface:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Interface:
         """The interface that :meth:`to_dict` told of."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**own)
 
 
 def _padded(numbers: Tensor, counts: Sequence[int]) -> Tensor:
