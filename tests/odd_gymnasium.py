@@ -46,6 +46,8 @@ class OddEnv(gymnasium.Env):
         self.goals = self.np_random.uniform(-0.35, 0.35, (2, 2))
         if options and "goals" in options:
             self.goals = np.array(options["goals"], dtype=np.float64)
+        if options and "near" in options:
+            self.goals = self.pucks + self.np_random.uniform(-1, 1, (2, 2)) * options["near"]
         return self._observed(), {}
 
     def step(self, action: Any) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchrl.data import Binary, Bounded
 
 from rher_pl.envs.contract import BatchedEnv, Ending
-from rher_pl.envs.gymnasium_make import FLAG, SUCCESS, Episode, Flag, Recipe
+from rher_pl.envs.gymnasium_make import FLAG, SUCCESS, Episode, Flag, Recipe, make_episode
 from rher_pl.errors import TrainingError
 from rher_pl.relay import Interface
 
@@ -156,21 +156,18 @@ class GymnasiumEnv(BatchedEnv):
         if any(process.exitcode is not None for process in processes):
             for process in processes:  # asked to close, the dead one would never answer
                 process.kill()
+                process.join()
             self._vector.closed = True
         elif not self._vector.closed:
             self._vector.close()
         super().close(raise_if_closed=raise_if_closed)
 
 
-def _make_one(recipe: Recipe, number: int, render_mode: str | None) -> Episode:
-    return Episode(recipe.make(render_mode), number)
-
-
 def _make_vector(
     recipe: Recipe, count: int, workers: Workers, render_mode: str | None
 ) -> SyncVectorEnv | AsyncVectorEnv:
     makers: Sequence[Callable[[], Episode]] = [
-        partial(_make_one, recipe, number, render_mode) for number in range(count)
+        partial(make_episode, recipe, number, render_mode) for number in range(count)
     ]
     if workers == "sync":
         return SyncVectorEnv(makers, autoreset_mode=AutoresetMode.DISABLED)

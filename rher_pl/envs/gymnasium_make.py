@@ -175,6 +175,11 @@ class Episode(gymnasium.Wrapper):
             raise TrainingError(f"environment {self._number} ({name}): {fault(error)}") from None
 
 
+def make_episode(recipe: Recipe, number: int, render_mode: str | None) -> Episode:
+    """One environment to be stepped, as a worker makes it."""
+    return Episode(recipe.make(render_mode), number)
+
+
 def said(info: Mapping[str, Any]) -> float:
     """Whether the task is solved, as an environment's info says: 1 or 0; NaN if it says nothing."""
     return float(info.get("is_success", info.get("success", float("nan"))))
