@@ -60,14 +60,9 @@ class FetchEnv(BatchedEnv):
         self.task = task
         self._sim = FetchSimulator(task, num_envs, num_threads)
         self._float_dtype = dtype
-        self._desired_goals = torch.zeros(num_envs, 1, 3, dtype=dtype)
-        self._make_specs(
-            self._sim.observation.shape[1],
-            self._sim.num_positions,
-            desired=1,
-            action=4,
-            dtype=dtype,
-        )
+        sizes = (array.shape[1] for array in (self._sim.observation, self._sim.achieved))
+        self._desired_goals = torch.zeros(self._sim.goal.shape, dtype=dtype)
+        self._make_specs(*sizes, self._sim.goal.shape[1], action=4, dtype=dtype)
         self._set_seed(seed)
 
     @property
@@ -77,19 +72,16 @@ class FetchEnv(BatchedEnv):
 
     def _start(self, seeds: Mapping[int, int | None]) -> None:
         self._sim.reset(seeds)
-        self._desired_goals = torch.tensor(self._sim.goal, dtype=self._float_dtype).unsqueeze(1)
+        self._desired_goals = torch.tensor(self._sim.goal, dtype=self._float_dtype)
 
     def _advance(self, action: Tensor) -> Tensor:
         return torch.from_numpy(self._sim.step(action.numpy())).unsqueeze(-1)
 
     def _observe(self) -> dict[str, Tensor]:
         # torch.tensor copies even when no cast is needed, as the simulator reuses its array.
-        observation = torch.tensor(self._sim.observation, dtype=self._float_dtype)
-        positions = self._sim.num_positions
         return {
-            "observation": observation,
-            # The observation begins with the positions, of which these are a copy.
-            "achieved_goals": observation[:, : 3 * positions].clone().view(-1, positions, 3),
+            "observation": torch.tensor(self._sim.observation, dtype=self._float_dtype),
+            "achieved_goals": torch.tensor(self._sim.achieved, dtype=self._float_dtype),
             "desired_goals": self._desired_goals.clone(),
         }
 
