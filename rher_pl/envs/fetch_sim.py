@@ -8,7 +8,7 @@ left for each row but MuJoCo, which needs no interpreter lock. What depends on t
 *template* is lent the state and generator of a row.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
@@ -18,9 +18,10 @@ import mujoco
 import numpy as np
 from gymnasium.utils import seeding
 from gymnasium_robotics.utils import mujoco_utils, rotations
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rher_pl.envs.fetch_row import FloatArray, Row, find_addresses
+from rher_pl.envs.given_start import GivenStart
 from rher_pl.envs.mujoco_versions import check_mujoco_version, mend_joint_comparisons
 from rher_pl.errors import TrainingError, fault
 
@@ -53,6 +54,7 @@ class FetchSimulator:
         env: Any = gymnasium.make(task, disable_env_checker=True)
         self._template = template = env.unwrapped
         self._model = model = template.model
+        self._given = template if hasattr(template, "set_objects") else GivenStart(template)
         self.num_envs = num_envs
         self.distance_threshold = float(template.distance_threshold)
         # gymnasium-robotics' own tasks have none of these attributes.
@@ -89,21 +91,35 @@ class FetchSimulator:
             mats = [view for row in rows for view in row.object_mats]
             self._gathered.append((mats, self._object_mats.reshape(-1)))
 
-    def reset(self, seeds: Mapping[int, int | None]) -> None:
+    def reset(
+        self,
+        seeds: Mapping[int, int | None],
+        goal: Sequence[ArrayLike] | None = None,
+        objects: Sequence[ArrayLike] | None = None,
+    ) -> None:
         """Start an episode in each row that is named; the others keep their state.
 
         Args:
             seeds: of the rows; what follows is what ``gymnasium``'s ``reset(seed=...)`` would
                 draw. None goes on with the row's generator.
+            goal: ``[D, 3]`` of each of N rows, metres; else it is drawn.
+            objects: their positions, ``[objects, 3]`` in each of N rows, metres; else drawn.
+
+        Raises:
+            ValueError: if a given one cannot be; names the limit.
         """
-        template = self._template
+        template, given = self._template, self._given
         for i, seed in seeds.items():
             if seed is not None:
                 self._rngs[i] = seeding.np_random(seed)[0]
             template.data, template.np_random = self._rows[i].data, self._rngs[i]
             while not template._reset_sim():
                 pass
-            self.goal[i] = template._sample_goal().reshape(-1, 3)
+            drawn = template._sample_goal()
+            if objects is not None:
+                given.set_objects(objects[i])
+                drawn = template._sample_goal()
+            self.goal[i] = (drawn if goal is None else given.set_goal(goal[i])).reshape(-1, 3)
             self._differentiate(self._rows[i])
         self._observe()
 
