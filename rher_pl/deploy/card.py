@@ -47,7 +47,7 @@ def make_card(
         "",
         f"Success over {fresh['episodes']} episodes that did not start solved: "
         f"**{share_text(fresh)}**; over all {every['episodes']}: {share_text(every)}. "
-        f"Noise-free, {episodes}. Each subtask is judged by its own policy:",
+        f"Noise-free, {episodes}. Every subtask is judged in the same episodes:",
         "",
         report_markdown(subtasks),
         "Inputs are `observation`, `achieved_goal` and `desired_goal` as Gymnasium gives them, the "
