@@ -105,6 +105,7 @@ def test_what_became_of_each_object_is_told_from_one_rollout():
     assert results["b"]["fate"].tolist() == told
     assert list(results) == ["reach_0", "a", "reach_1", "b"]
     assert results["b"]["served"].tolist() == [False] + [True] * 5
+    assert results["reach_1"]["success"].tolist() == [False, True, True, True, False, False]
 
 
 def test_values_count_from_a_subtasks_first_turn():

@@ -83,7 +83,8 @@ def judge(
     Returns:
         By name of the subtask TensorDicts [N]:
         ``success``: of a subtask that brings, its object and all before it are at their goals in
-        the final state; of one that reaches, its object was reached or touched at some time;
+        the final state; of one that reaches, its object was reached or touched at some time from
+        its first turn on;
         ``solved_at_reset``: it was so before the first action;
         ``served``: it was the object's turn at some time;
         ``contact``: the object was touched (of the last subtask: any object);
@@ -98,10 +99,10 @@ def judge(
     results = {}
     for index, subtask in enumerate(relay.subtasks):
         turn = turns >= relay.bring_of(index)
+        begin = turn.long().argmax(1)
         contact = moved[:, -1].any(-1) if index == relay.last else moved[:, -1, subtask.object]
         if subtask.reach:
-            solved = _reached(played.achieved, relay, subtask.object) | moved[..., subtask.object]
-            solved = solved.cummax(1).values
+            solved = _reached(played.achieved, relay, subtask.object, turn, begin)
         else:
             solved = _solved(played, relay, index)
         figures = {
@@ -112,7 +113,6 @@ def judge(
             "steps_to_success": _stays_from(solved),
         }
         if not subtask.reach:
-            begin = turn.long().argmax(1)
             rows = torch.arange(len(begin))
             figures["fate"] = _fate(played, relay, index, solved, turn.any(1))
             figures["q"] = q_function(played.inputs[rows, begin], played.action[rows, begin]).cpu()
@@ -129,11 +129,24 @@ def _solved(played: Played, relay: Relay, subtask: int) -> Tensor:
     return solved
 
 
-def _reached(achieved: Tensor, relay: Relay, index: int) -> Tensor:
-    """Whether the gripper is at an object in each state, [N, T+1]."""
-    away = torch.linalg.vector_norm(achieved[..., 1 + index, :] - achieved[..., 0, :], dim=-1)
+def _reached(achieved: Tensor, relay: Relay, index: int, turn: Tensor, begin: Tensor) -> Tensor:
+    """Whether an object was reached or touched by each time from its first turn on, [N, T+1].
+
+    Args:
+        achieved: positions of the points, [N, T+1, P, 3] (metres).
+        relay: gives the distances.
+        index: of the object.
+        turn: whether it, or one after it, is served in each state, [N, T].
+        begin: step of its first turn, [N].
+    """
+    gripper, path = achieved[..., 0, :], achieved[..., 1 + index, :]  # [N, T+1, 3]
+    away = torch.linalg.vector_norm(path - gripper, dim=-1)
+    start = path[torch.arange(len(path)), begin].unsqueeze(1)
+    moved = torch.linalg.vector_norm(path - start, dim=-1)
     limit = relay.epsilon if relay.reached_distance is None else relay.reached_distance
-    return away <= limit
+    there = (away <= limit) | (moved > contact_distance(relay))
+    begun = turn.cummax(1).values
+    return (there & torch.cat([begun, begun[:, -1:]], dim=1)).cummax(1).values
 
 
 def _stays_from(solved: Tensor) -> Tensor:
