@@ -12,6 +12,7 @@ _ENTRIES = {
     "FetchDrawer-v0": ("drawer:DrawerEnv", 50),
     "FetchDoublePush-v0": ("push:DoublePushEnv", 60),
     "FetchStack-v0": ("stack:StackEnv", 60),
+    "FetchDrawerBox-v0": ("drawer_box:DrawerBoxEnv", 60),
     "FetchThreePush-v0": ("push:ThreePushEnv", 70),
     "FetchThreeStack-v0": ("stack:ThreeStackEnv", 70),
 }
