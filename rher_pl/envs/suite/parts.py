@@ -110,3 +110,30 @@ def box() -> str:
         f'rgba="{COLOURS[1]} 1" material="block_mat"/>'
         f'<site name="{BOX}" size="0.005" rgba="0 0 0 0"/></body>'
     )
+
+
+BLOCK = "block"
+BLOCK_HALF = 0.1
+BLOCK_HEIGHT = 0.08
+HOLE_HALF = 0.02
+
+
+def block() -> str:
+    """A block with a square hole, on a table; its place, ``mocap_pos``, is part of the state.
+
+    Its origin is the bottom of the hole's axis.
+    """
+    half = BLOCK_HEIGHT / 2
+    middle, side = (BLOCK_HALF + HOLE_HALF) / 2, (BLOCK_HALF - HOLE_HALF) / 2
+    walls = [
+        (-middle, 0, side, BLOCK_HALF),
+        (middle, 0, side, HOLE_HALF),
+        (side, middle, middle, side),
+        (side, -middle, middle, side),
+    ]
+    geoms = "".join(
+        f'<geom type="box" pos="{x:.4g} {y:.4g} {half}" size="{a:.4g} {b:.4g} {half}" condim="3" '
+        'rgba="0.3 0.5 0.6 0.6"/>'
+        for x, y, a, b in walls
+    )
+    return f'<body name="{BLOCK}" mocap="true" pos="1.2 0.55 0.36">{geoms}</body>'

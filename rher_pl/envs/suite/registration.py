@@ -9,6 +9,7 @@ _PACKAGE = "rher_pl.envs.suite"
 _ENTRIES = {
     # name: (class, steps of an episode)
     "FetchObstaclePush-v0": ("obstacle_push:ObstaclePushEnv", 50),
+    "FetchInsert-v0": ("insert:InsertEnv", 50),
     "FetchDrawer-v0": ("drawer:DrawerEnv", 50),
     "FetchDoublePush-v0": ("push:DoublePushEnv", 60),
     "FetchStack-v0": ("stack:StackEnv", 60),
