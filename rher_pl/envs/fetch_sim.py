@@ -17,9 +17,10 @@ import gymnasium_robotics
 import mujoco
 import numpy as np
 from gymnasium.utils import seeding
-from gymnasium_robotics.utils import mujoco_utils, rotations
+from gymnasium_robotics.utils import mujoco_utils
 from numpy.typing import ArrayLike, NDArray
 
+from rher_pl.envs.fetch_observation import Observations
 from rher_pl.envs.fetch_row import FloatArray, Row, find_addresses
 from rher_pl.envs.given_start import GivenStart
 from rher_pl.envs.mujoco_versions import check_mujoco_version, mend_joint_comparisons
@@ -44,7 +45,8 @@ class FetchSimulator:
     Attributes:
         observation: ``[N, O]`` float64, Gymnasium's observation; rewritten by each step and reset.
         achieved: ``[N, P, 3]`` float64, metres: positions of the gripper and of each object, or of
-            the gripper alone where a task has no object; rewritten by each step and reset.
+            the gripper alone where a task has none; rewritten by each step and reset. In Insert:
+            the fingers' tip, then what it achieves, see ``InsertEnv.achieved_points``.
         goal: ``[N, D, 3]`` float64, metres; a row changes when it is reset.
         distance_threshold: metres within which a goal counts as met.
     """
@@ -60,36 +62,17 @@ class FetchSimulator:
         # gymnasium-robotics' own tasks have none of these attributes.
         objects = getattr(template, "object_names", ("object0",) if template.has_object else ())
         self._at = find_addresses(model, objects, getattr(template, "places", ()))
-        # Scaled in float32, added in float64: the order in which gymnasium-robotics rounds.
         self._max_action = np.float32(getattr(template, "max_action", MAX_ACTION))
         self._lowest: float | None = getattr(template, "lowest_gripper", None)
-        self._dt = template.n_substeps * model.opt.timestep
-        self._jacobians: FloatArray = np.zeros((num_envs, 1 + 2 * len(objects), 3, model.nv))
-        self._rows = [Row(model, self._at, row) for row in self._jacobians]
+        tip = hasattr(template, "achieved_points")
+        self._seen = Observations(model, self._at, num_envs, template.dt, tip)
+        self.observation, self.achieved = self._seen.values, self._seen.achieved
+        self._rows = self._seen.rows
+        goals = template.observation_space["desired_goal"].shape[0] // 3
+        self.goal: FloatArray = np.zeros((num_envs, goals, 3))
         self._rngs = [seeding.np_random(row)[0] for row in range(num_envs)]
-        self._make_arrays()
         self._helpers = min(num_threads, num_envs) - 1  # the calling thread steps as well
         self._pool = ThreadPoolExecutor(self._helpers) if self._helpers else None
-
-    def _make_arrays(self) -> None:
-        """Shared arrays of raw quantities, and the views of each row that they are copied from."""
-        n, rows, count = self.num_envs, self._rows, self._at.num_objects
-        spaces = self._template.observation_space.spaces
-        self.observation: FloatArray = np.zeros((n, *spaces["observation"].shape))
-        self.goal: FloatArray = np.zeros((n, spaces["desired_goal"].shape[0] // 3, 3))
-        self._positions: FloatArray = np.zeros((n, len(rows[0].positions), 3))
-        self.achieved = self._positions[:, : 1 + count]
-        self._object_mats: FloatArray = np.zeros((n, count, 3, 3))
-        self._finger_qpos: FloatArray = np.zeros((n, 2))
-        self._qvel: FloatArray = np.zeros((n, self._model.nv))
-        self._gathered = [
-            ([view for row in rows for view in row.positions], self._positions.reshape(-1)),
-            ([row.fingers for row in rows], self._finger_qpos.reshape(-1)),
-            ([row.qvel for row in rows], self._qvel.reshape(-1)),
-        ]
-        if count:
-            mats = [view for row in rows for view in row.object_mats]
-            self._gathered.append((mats, self._object_mats.reshape(-1)))
 
     def reset(
         self,
@@ -120,12 +103,13 @@ class FetchSimulator:
                 given.set_objects(objects[i])
                 drawn = template._sample_goal()
             self.goal[i] = (drawn if goal is None else given.set_goal(goal[i])).reshape(-1, 3)
-            self._differentiate(self._rows[i])
-        self._observe()
+            self._seen.differentiate(self._rows[i])
+        self._seen.collect(self.goal)
 
     def step(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
         """Apply ``action [N, 4]``, clipped to [-1, 1], and return the reward ``[N]``, 0 or -1."""
         clipped = np.clip(action, -1.0, 1.0)
+        # Scaled in float32, added in float64: the order in which gymnasium-robotics rounds.
         moves = (clipped[:, :3] * self._max_action).astype(np.float64)
         grips = clipped[:, 3].astype(np.float64)
         # Each thread takes the next row when it is done with one: rows with contacts take longer.
@@ -138,7 +122,7 @@ class FetchSimulator:
             wait(jobs)
         for job in jobs:
             job.result()
-        self._observe()
+        self._seen.collect(self.goal)
         return self._reward()
 
     def _reward(self) -> NDArray[np.float32]:
@@ -172,29 +156,7 @@ class FetchSimulator:
             # mj_step starts with a forward pass of its own, from the same warm start.
             mujoco.mj_kinematics(self._model, row.data)
             mujoco.mj_comPos(self._model, row.data)
-        self._differentiate(row)
-
-    def _differentiate(self, row: Row) -> None:
-        """Compute the Jacobians of a row's sites, which turn its velocities into theirs."""
-        for site, linear, angular in row.jacobians:
-            mujoco.mj_jacSite(self._model, row.data, linear, angular, site)
-
-    def _observe(self) -> None:
-        """Compute ``observation`` and ``achieved`` of all rows from their raw quantities."""
-        for views, array in self._gathered:
-            np.concatenate(views, out=array)  # one call for all rows
-        # [N, J, 3]: one (3, nv) product each; a taller stack would round differently in BLAS.
-        velocity = np.matmul(self._jacobians, self._qvel[:, None, :, None])[..., 0] * self._dt
-        finger_velocity = self._qvel[:, self._at.finger_dof] * self._dt
-        gripper, last = self._positions[:, :1], 1 + self._at.num_objects
-        objects = self._positions[:, 1:last]
-        gripper_velocity, linear = velocity[:, :1], velocity[:, 1:last]
-        parts = [gripper, objects, objects - gripper, self._finger_qpos]
-        parts += [rotations.mat2euler(self._object_mats)]
-        parts += [linear - gripper_velocity, velocity[:, last:]]
-        parts += [gripper_velocity, finger_velocity, self._positions[:, last:]]
-        flat = [part.reshape(self.num_envs, -1) for part in parts if part.size]
-        np.concatenate(flat, axis=1, out=self.observation)
+        self._seen.differentiate(row)
 
     def close(self) -> None:
         """Stop the threads and free the template's resources; a second time does nothing."""

@@ -46,9 +46,12 @@ class CubesEnv(SuiteEnv):
     """Metres between two cubes at the start."""
 
     def _xml(self) -> str:
-        return model_xml(
-            [cube(i) for i in range(self.num_cubes)], self.num_cubes, actuated=not self.locked
-        )
+        cubes = [cube(i) for i in range(self.num_cubes)]
+        return model_xml([*cubes, *self._fixtures()], self.num_cubes, actuated=not self.locked)
+
+    def _fixtures(self) -> list[str]:
+        """Bodies beside the cubes, XML each."""
+        return []
 
     def _initial_joints(self) -> dict[str, Any]:
         rest = Table().height + CUBE_HALF
