@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from rher_pl.envs.suite.base import SuiteEnv
 from rher_pl.envs.suite.model import Table, model_xml
 from rher_pl.envs.suite.options import within
-from rher_pl.envs.suite.parts import CASE, DRAWER_JOINT, HANDLE, HANDLE_FROM_CASE, OPENS, drawer
+from rher_pl.envs.suite.parts import CASE, DRAWER_JOINT, FOOT, HANDLE, HANDLE_FROM_CASE, OPENS, drawer
 
 FloatArray = NDArray[np.float64]
 TOWARD_ROBOT = np.array([-1.0, 0.0, 0.0])
-TABLE = Table(height=0.32, x=1.42)
+TABLE = Table(height=FOOT, x=1.42)
 
 
 class DrawerEnv(SuiteEnv):
@@ -38,7 +38,7 @@ class DrawerEnv(SuiteEnv):
     """Least and most that a goal asks for, metres."""
 
     def _xml(self) -> str:
-        return model_xml([drawer(slides=True, damping=1000)], 1, actuated=False, table=TABLE)
+        return model_xml([drawer(1.5, 0.63, slides=True, damping=1000)], 1, actuated=False, table=TABLE)
 
     def _closed(self) -> FloatArray:
         """Where the handle of the closed drawer is in ``data`` [3]."""

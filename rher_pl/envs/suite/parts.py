@@ -44,10 +44,8 @@ OPENS = 0.2
 """Metres that the drawer slides toward the robot; its joint is at minus that when open."""
 HANDLE_FROM_CASE = (-0.124, 0.0, 0.13)
 """From the foot of the case to the handle of the closed drawer, along the world's axes."""
-CASE_TOP = 0.168
-"""Metres from the foot of the case to its top."""
-CASE_HALF = (0.1, 0.118)
-"""Half of the case's size along the world's x and y."""
+FOOT = 0.32
+"""z of the foot of the case, and of the table it stands on."""
 
 
 def _plate(position: str, size: str, mass: float, colour: str) -> str:
@@ -56,12 +54,14 @@ def _plate(position: str, size: str, mass: float, colour: str) -> str:
     )
 
 
-def drawer(slides: bool, damping: float) -> str:
-    """A case with a drawer that opens toward the robot, on a table of height 0.32.
+def drawer(x: float, y: float, slides: bool, damping: float) -> str:
+    """A case with a drawer that opens toward the robot, on a table of height ``FOOT``.
 
     In its own frame the drawer opens toward -y; the case is turned so that this is the world's -x.
 
     Args:
+        x: of the case, as is y.
+        y: see x.
         slides: whether the case itself gives way along y, by 0.03; else nothing moves it but
             ``mocap_pos``.
         damping: of the drawer's joint, N s/m.
@@ -87,7 +87,7 @@ def drawer(slides: bool, damping: float) -> str:
         'limited="true" damping="10000"/>'
     )
     return (
-        f'<body name="{CASE}" mocap="{str(not slides).lower()}" pos="1.5 0.63 0.32" '
+        f'<body name="{CASE}" mocap="{str(not slides).lower()}" pos="{x} {y} {FOOT}" '
         f'quat="0.7071067811865476 0 0 -0.7071067811865476">{joint if slides else ""}{case}'
         f'<body name="drawer" pos="0 -0.01 0.09"><joint name="{DRAWER_JOINT}" type="slide" '
         f'axis="0 1 0" range="-{OPENS} 0" limited="true" damping="{damping}" armature="0.001"/>'
@@ -95,3 +95,45 @@ def drawer(slides: bool, damping: float) -> str:
         f'mass="0.05" condim="3" rgba="{white}"/><site name="{HANDLE}" pos="0 -0.114 0.04" '
         'size="0.005" rgba="0 0 0 0"/></body></body>'
     )
+
+
+BOX = "box"
+
+
+def box() -> str:
+    """A box of 4 kg, as large as a cube; its joint resists."""
+    half = CUBE_HALF
+    return (
+        f'<body name="{BOX}"><joint name="{BOX}:joint" type="free" damping="10"/>'
+        '<inertial pos="0 0 0" mass="4" diaginertia="0.01 0.01 0.01"/>'
+        f'<geom name="{BOX}" type="box" size="{half} {half} {half}" condim="3" '
+        f'rgba="{COLOURS[1]} 1" material="block_mat"/>'
+        f'<site name="{BOX}" size="0.005" rgba="0 0 0 0"/></body>'
+    )
+
+
+BLOCK = "block"
+BLOCK_HALF = 0.1
+BLOCK_HEIGHT = 0.08
+HOLE_HALF = 0.02
+
+
+def block() -> str:
+    """A block with a square hole, on a table; its place, ``mocap_pos``, is part of the state.
+
+    Its origin is the bottom of the hole's axis.
+    """
+    half = BLOCK_HEIGHT / 2
+    middle, side = (BLOCK_HALF + HOLE_HALF) / 2, (BLOCK_HALF - HOLE_HALF) / 2
+    walls = [
+        (-middle, 0, side, BLOCK_HALF),
+        (middle, 0, side, HOLE_HALF),
+        (side, middle, middle, side),
+        (side, -middle, middle, side),
+    ]
+    geoms = "".join(
+        f'<geom type="box" pos="{x:.4g} {y:.4g} {half}" size="{a:.4g} {b:.4g} {half}" condim="3" '
+        'rgba="0.3 0.5 0.6 0.6"/>'
+        for x, y, a, b in walls
+    )
+    return f'<body name="{BLOCK}" mocap="true" pos="1.2 0.55 0.36">{geoms}</body>'

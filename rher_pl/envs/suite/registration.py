@@ -9,9 +9,11 @@ _PACKAGE = "rher_pl.envs.suite"
 _ENTRIES = {
     # name: (class, steps of an episode)
     "FetchObstaclePush-v0": ("obstacle_push:ObstaclePushEnv", 50),
+    "FetchInsert-v0": ("insert:InsertEnv", 50),
     "FetchDrawer-v0": ("drawer:DrawerEnv", 50),
     "FetchDoublePush-v0": ("push:DoublePushEnv", 60),
     "FetchStack-v0": ("stack:StackEnv", 60),
+    "FetchDrawerBox-v0": ("drawer_box:DrawerBoxEnv", 60),
     "FetchThreePush-v0": ("push:ThreePushEnv", 70),
     "FetchThreeStack-v0": ("stack:ThreeStackEnv", 70),
 }
