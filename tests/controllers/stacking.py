@@ -86,7 +86,9 @@ class Stacking:
     def _grasp(self, index: int) -> Moves:
         hand = self._hand
         cube = hand.object(index)
-        near = any(abs(cube[0] - o[0]) < 0.05 and _distance(cube, o) < 0.11 for o in self._others(index))
+        near = any(
+            abs(cube[0] - o[0]) < 0.05 and _distance(cube, o) < 0.11 for o in self._others(index)
+        )
         hand.opening = NARROW if near else OPEN
         for _ in range(30):
             cube = hand.object(index)
@@ -104,7 +106,9 @@ class Stacking:
             off = np.abs(rest[:2] - cube[:2]).max()
             if off < 0.008 and cube[2] - rest[2] < 0.004:
                 break
-            yield self._travel(rest + hand.at - cube, hand.at[2] - cube[2] + HALF, self._others(index))
+            yield self._travel(
+                rest + hand.at - cube, hand.at[2] - cube[2] + HALF, self._others(index)
+            )
         near = any(_distance(rest, other) < 0.11 for other in self._others(index))
         hand.opening = NARROW if near else OPEN
         yield from hand.stay(1)
@@ -126,7 +130,9 @@ class Stacking:
         aim = np.append(target[:2], max(need, target[2]))
         if at[2] < need - 0.004 and (at[2] < here or off < 1):
             lack = need - at[2]
-            aim[:2] = at[:2] + np.clip(path[:2], -1, 1) * 0.012 / max(lack / 0.03, 1) * (lack < 0.03)
+            aim[:2] = at[:2] + np.clip(path[:2], -1, 1) * 0.012 / max(lack / 0.03, 1) * (
+                lack < 0.03
+            )
         return self._hand.toward(aim)
 
     def _height(self, point: FloatArray, below: float, obstacles: list[FloatArray]) -> float:
