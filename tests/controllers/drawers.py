@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from controllers.hand import Hand, Moves
+from controllers.hand import FloatArray, Hand, Moves, up
 
 OPEN, CLOSED = 0.05, 0.0
 ABOVE = 0.07  # metres above the handle, and above the box, from which the fingers come down
@@ -21,8 +21,8 @@ class Pulling:
 
     def moves(self) -> Moves:
         hand = self._hand
-        yield from hand.go(lambda: hand.object(0) + [0, 0, ABOVE], 0.005)
-        yield from hand.go(lambda: hand.object(0) + [0, 0, 0.028], 0.005, patience=8)
+        yield from hand.go(lambda: hand.object(0) + up(ABOVE), 0.005)
+        yield from hand.go(lambda: hand.object(0) + up(0.028), 0.005, patience=8)
         for _ in count():
             pull = hand.at + (self._goal - hand.object(0))
             pull[1] = hand.object(0)[1]
@@ -39,15 +39,19 @@ class Unpacking:
 
     def moves(self) -> Moves:
         hand, (opened, placed) = self._hand, self._goals
+
+        def pull() -> FloatArray:
+            return (opened - hand.object(0)) * [1.0, 0.0, 0.0]
+
         yield from self._grasp(0)
-        yield from hand.go(lambda: hand.at + [opened[0] - hand.object(0)[0], 0, 0], 0.01, most=0.8)
+        yield from hand.go(lambda: hand.at + pull(), 0.01, most=0.8)
         hand.opening = OPEN
         yield from hand.stay(1)
         yield from self._rise(hand.object(0)[2] + 0.08)
         yield from self._grasp(1)
         yield from self._rise(placed[2] + 0.03)
-        yield from hand.go(lambda: hand.at + placed + [0, 0, 0.03] - hand.object(1), 0.02)
-        yield from hand.go(lambda: hand.at + placed + [0, 0, 0.006] - hand.object(1), 0.006)
+        yield from hand.go(lambda: hand.at + placed + up(0.03) - hand.object(1), 0.02)
+        yield from hand.go(lambda: hand.at + placed + up(0.006) - hand.object(1), 0.006)
         hand.opening = OPEN
         yield from hand.stay(1)
         yield from self._rise(placed[2] + ABOVE)
@@ -56,7 +60,7 @@ class Unpacking:
     def _grasp(self, index: int) -> Moves:
         hand = self._hand
         hand.opening = OPEN
-        yield from hand.go(lambda: hand.object(index) + [0, 0, ABOVE], 0.01)
+        yield from hand.go(lambda: hand.object(index) + up(ABOVE), 0.01)
         yield from hand.go(lambda: hand.object(index), 0.008)
         hand.opening = CLOSED
         for _ in range(4):

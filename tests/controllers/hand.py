@@ -16,6 +16,11 @@ SPEED = 0.65
 """Share of an action's metres that the gripper moves in one env step: a weld drags it."""
 
 
+def up(metres: float) -> FloatArray:
+    """The vector [3] that leads so much higher."""
+    return np.array([0.0, 0.0, metres])
+
+
 class Hand:
     """Reads positions from the environment; its moves yield the actions of a step each.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from controllers.hand import Hand, Moves
+from controllers.hand import Hand, Moves, up
 
 TIP = 0.02  # metres from the grip site down to the tip
 OVER = 0.12  # metres above the bottom of the hole where the grip site may move freely
@@ -24,4 +24,4 @@ class Inserting:
         for _ in count():
             beside = np.linalg.norm(hand.at[:2] - bottom[:2])
             outside = hand.at[2] > bottom[2] + OVER - 0.03
-            yield hand.toward(bottom + [0, 0, OVER if outside and beside > 0.008 else TIP])
+            yield hand.toward(bottom + up(OVER if outside and beside > 0.008 else TIP))

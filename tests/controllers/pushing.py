@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from controllers.hand import FloatArray, Hand, Moves
+from controllers.hand import FloatArray, Hand, Moves, up
 
 HALF = 0.025  # of a cube, metres
 TOUCH = 0.040  # metres between the centres of cube and fingers that touch
@@ -57,7 +57,7 @@ class Pushing:
             leg = min((self._plan(i, away) for i in away), key=lambda leg: leg.cost)
             yield from self._behind(leg)
             yield from self._push(leg)
-            yield self._hand.toward(self._hand.at + [0, 0, 0.05])  # the cube slides on meanwhile
+            yield self._hand.toward(self._hand.at + up(0.05))  # the cube slides on meanwhile
 
     def _cube(self, index: int) -> FloatArray:
         return self._hand.object(index)[:2]
@@ -92,7 +92,7 @@ class Pushing:
         cost = length
         for wall in self._walls:
             cost += _crosses(start, end, wall, WALL_HALF + HALF + 0.008)
-            cost += _crosses(behind, behind, wall, WALL_HALF + [0.018, 0.02])
+            cost += _crosses(behind, behind, wall, WALL_HALF + np.array([0.018, 0.02]))
         for other in range(self._number):
             if other != index:
                 price = 0.25 if other in away else 1.0

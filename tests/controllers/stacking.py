@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from controllers.hand import FloatArray, Hand, Moves
+from controllers.hand import FloatArray, Hand, Moves, up
 
 HALF = 0.025  # of a cube, metres
 BELOW = 0.016  # metres that the fingers reach below the grip site
@@ -30,11 +30,11 @@ class Stacking:
         yield from self._clear_the_place()
         base = self._place()
         for index in range(self._number):
-            rest = base if index == 0 else self._hand.object(index - 1) + [0, 0, 2 * HALF]
+            rest = base if index == 0 else self._hand.object(index - 1) + up(2 * HALF)
             if np.linalg.norm(self._hand.object(index) - rest) > 0.012:
                 yield from self._grasp(index)
                 yield from self._put(index, rest)
-        top = self._hand.at + [0, 0, 0.1]
+        top = self._hand.at + up(0.1)
         for _ in count():
             yield self._hand.toward(top)
 
@@ -76,7 +76,7 @@ class Stacking:
         ring = np.column_stack([np.cos(angles), np.sin(angles), np.zeros(24)])
         spot = min((place + 0.1 * offset for offset in ring), key=cost)
         hold = hand.at - start
-        yield from hand.go(lambda: spot + hold + [0, 0, 0.003], 0.01)
+        yield from hand.go(lambda: spot + hold + up(0.003), 0.01)
         hand.opening = NARROW
         yield from hand.stay(1)
 
