@@ -5,14 +5,21 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rher_pl.envs.suite.arm import FloatArray
 from rher_pl.envs.suite.base import SuiteEnv
 from rher_pl.envs.suite.model import Table, model_xml
 from rher_pl.envs.suite.options import within
-from rher_pl.envs.suite.parts import CASE, DRAWER_JOINT, FOOT, HANDLE, HANDLE_FROM_CASE, OPENS, drawer
+from rher_pl.envs.suite.parts import (
+    CASE,
+    DRAWER_JOINT,
+    FOOT,
+    HANDLE,
+    HANDLE_FROM_CASE,
+    OPENS,
+    drawer,
+)
 
-FloatArray = NDArray[np.float64]
 TOWARD_ROBOT = np.array([-1.0, 0.0, 0.0])
 TABLE = Table(height=FOOT, x=1.42)
 
@@ -28,17 +35,18 @@ class DrawerEnv(SuiteEnv):
     The option ``objects`` is where the handle starts, that is how far the drawer is open.
     """
 
-    object_names = (HANDLE,)
+    object_names: ClassVar[tuple[str, ...]] = (HANDLE,)
     locked = False
     epsilon = 0.02
     extra_height = 0.2
     max_action = 0.04
-    lowest_gripper = 0.47
+    lowest_gripper: ClassVar[float | None] = 0.47
     opening: ClassVar[tuple[float, float]] = (0.04, OPENS)
     """Least and most that a goal asks for, metres."""
 
     def _xml(self) -> str:
-        return model_xml([drawer(1.5, 0.63, slides=True, damping=1000)], 1, actuated=False, table=TABLE)
+        case = drawer(1.5, 0.63, slides=True, damping=1000)
+        return model_xml([case], 1, actuated=False, table=TABLE)
 
     def _closed(self) -> FloatArray:
         """Where the handle of the closed drawer is in ``data`` [3]."""
@@ -48,6 +56,9 @@ class DrawerEnv(SuiteEnv):
     def _open(self, distance: float) -> None:
         address = self.model.joint(DRAWER_JOINT).qposadr[0]
         self.data.qpos[address] = -distance
+
+    def _draw_start(self) -> None:
+        """Leave the drawer closed."""
 
     def _draw_opening(self) -> FloatArray:
         """A goal of the handle [3]."""
