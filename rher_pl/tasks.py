@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from rher_pl.choices import RelayMode
 from rher_pl.errors import ConfigError, require
 from rher_pl.relay import Layout, Relay, fetch_layout
+from rher_pl.relay.layout import position
+from rher_pl.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from torchrl.envs import EnvBase
@@ -69,6 +71,9 @@ class Task:
         )
 
 
+NAMESPACE = "rher_pl/"
+"""Under which Gymnasium knows the tasks that are our own."""
+
 _TASKS: dict[str, Task] = {}
 
 
@@ -83,10 +88,16 @@ def known_tasks() -> list[str]:
 
 
 def get_task(name: str) -> Task:
-    """The task of that name; a ConfigError lists the known ones."""
-    if name not in _TASKS:
-        raise ConfigError(f"unknown task {name!r:.60}: choose one of {', '.join(known_tasks())}")
-    return _TASKS[name]
+    """The task of that name, with or without Gymnasium's namespace before it.
+
+    Raises:
+        ConfigError: names the nearest known ones, or all.
+    """
+    short, known = name.removeprefix(NAMESPACE), known_tasks()
+    if short not in _TASKS:
+        hint = did_you_mean(short, known, f"choose one of {', '.join(known)}", most=3)
+        raise ConfigError(f"unknown task {name!r:.40}: {hint}")
+    return _TASKS[short]
 
 
 def task_relay(name: str, mode: RelayMode) -> Relay:
@@ -106,14 +117,15 @@ def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvB
     return env
 
 
-def _fetch(name: str, relay: Relay) -> Task:
+def _fetch(gymnasium_id: str, relay: Relay, layout: Layout | None = None, places: int = 0) -> Task:
     def make(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
         from rher_pl.envs.fetch import FetchEnv
 
-        return FetchEnv(name, num_envs=num_envs, seed=seed, num_threads=num_threads)
+        return FetchEnv(gymnasium_id, num_envs=num_envs, seed=seed, num_threads=num_threads)
 
-    layout = fetch_layout(relay.num_objects if relay.reach else 0)
-    return Task(name, relay, layout, make, 4, gymnasium_id=name)
+    layout = layout or fetch_layout(relay.num_objects if relay.reach else 0, places)
+    name = gymnasium_id.removeprefix(NAMESPACE)
+    return Task(name, relay, layout, make, 4, gymnasium_id)
 
 
 def _point_push(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
@@ -127,11 +139,22 @@ _POINT_PUSH = Layout.of(
     ["object 0", "object 0"],  # seen from the point
 )
 
+# The gripper's point is its tip, which ends the observation; where it is held is seen from there.
+_INSERT = Layout.of(position("place 0"), ["gripper"] * 7, position("gripper"))
+
 for _task in (
     _fetch("FetchReach-v4", Relay(("reach",), reach=False)),
     _fetch("FetchPush-v4", Relay(("push",))),
     _fetch("FetchPickAndPlace-v4", Relay(("place",))),
     _fetch("FetchSlide-v4", Relay(("slide",))),
+    _fetch("rher_pl/FetchObstaclePush-v0", Relay(("push",)), places=1),
+    _fetch("rher_pl/FetchInsert-v0", Relay(("insert",), epsilon=0.02), _INSERT),
+    _fetch("rher_pl/FetchDrawer-v0", Relay(("open",), epsilon=0.02)),
+    _fetch("rher_pl/FetchDoublePush-v0", Relay(("push_0", "push_1"))),
+    _fetch("rher_pl/FetchStack-v0", Relay(("stack_0", "stack_1"))),
+    _fetch("rher_pl/FetchDrawerBox-v0", Relay(("open", "place"))),
+    _fetch("rher_pl/FetchThreePush-v0", Relay(("push_0", "push_1", "push_2"))),
+    _fetch("rher_pl/FetchThreeStack-v0", Relay(("stack_0", "stack_1", "stack_2"))),
     Task("PointPush-v0", Relay(("push",), epsilon=0.07), _POINT_PUSH, _point_push, 2),
 ):
     register_task(_task)

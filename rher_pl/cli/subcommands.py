@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rher_pl.cli.suggest import did_you_mean
+from rher_pl.suggest import did_you_mean
 from rher_pl.errors import ConfigError
 
 SUBCOMMANDS = ("fit", "validate", "test")
