@@ -21,6 +21,8 @@ from rher_pl.envs.suite.parts import (
 )
 
 TOWARD_ROBOT = np.array([-1.0, 0.0, 0.0])
+BESIDE = np.array([0.0, 0.01, 0.01])
+"""Metres that a given goal may be beside the line on which the handle moves."""
 TABLE = Table(height=FOOT, x=1.42)
 
 
@@ -67,13 +69,15 @@ class DrawerEnv(SuiteEnv):
     def _draw_goal(self) -> FloatArray:
         return self._draw_opening()[None]
 
-    def _check_handle(self, name: str, position: FloatArray) -> None:
+    def _check_goal(self, goal: FloatArray) -> None:
         closed = self._closed()
-        within(name, position, closed + OPENS * TOWARD_ROBOT, closed)
+        low, high = closed + OPENS * TOWARD_ROBOT - BESIDE, closed + BESIDE
+        within(f"goal of the {HANDLE}", goal, low, high)
 
     def _put_objects(self, positions: FloatArray) -> None:
-        self._check_handle(HANDLE, positions[0])
-        self._open(float(self._closed()[0] - positions[0, 0]))
+        closed = self._closed()
+        within(HANDLE, positions[0], closed + OPENS * TOWARD_ROBOT, closed)
+        self._open(float(closed[0] - positions[0, 0]))
 
     def _put_goal(self, goals: FloatArray) -> None:
-        self._check_handle(f"goal of the {HANDLE}", goals[0])
+        self._check_goal(goals[0])

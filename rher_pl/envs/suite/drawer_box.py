@@ -88,7 +88,7 @@ class DrawerBoxEnv(DrawerEnv):
         self._place(handle, box)
 
     def _put_goal(self, goals: FloatArray) -> None:
-        self._check_handle(f"goal of the {HANDLE}", goals[0])
+        self._check_goal(goals[0])
         closed = self._closed()
         name = f"goal of the {BOX} above the case"
         within(name, goals[1], closed + ABOVE_LOW, closed + ABOVE_HIGH)
