@@ -6,14 +6,12 @@ from itertools import combinations
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rher_pl.envs.suite.arm import FloatArray
 from rher_pl.envs.suite.base import SuiteEnv
 from rher_pl.envs.suite.model import Table, model_xml
 from rher_pl.envs.suite.options import within
 from rher_pl.envs.suite.parts import CUBE_HALF, cube, cube_name
-
-FloatArray = NDArray[np.float64]
 
 SIDE = 2 * CUBE_HALF
 TOUCHING = 0.001  # metres that given cubes may cut into each other: those at rest do, a little
@@ -37,13 +35,17 @@ def apart(positions: FloatArray, distance: float) -> bool:
 
 
 class CubesEnv(SuiteEnv):
-    """N cubes that start on the table, around the gripper. All have a free place of their own."""
+    """N cubes that start on the table, around the gripper."""
 
-    num_cubes: ClassVar[int]
     start_range: ClassVar[float] = 0.1
     """Metres along x and y from the gripper's start."""
     start_distance: ClassVar[float] = 0.08
     """Metres between two cubes at the start."""
+
+    @property
+    def num_cubes(self) -> int:
+        """N."""
+        return len(self.object_names)
 
     def _xml(self) -> str:
         cubes = [cube(i) for i in range(self.num_cubes)]
