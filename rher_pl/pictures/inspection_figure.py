@@ -9,12 +9,13 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, Patch
+from matplotlib.patches import Circle, Patch, Rectangle
 from torch import Tensor
 
 from rher_pl.pictures import palette
 from rher_pl.pictures.inspection import Inspected
-from rher_pl.pictures.names import point_name
+from rher_pl.pictures.names import object_name, point_name
+from rher_pl.pictures.standing import standing
 
 CELLS = (palette.CELL, palette.CELL_SOLVED, palette.CELL_RELABELED, palette.CELL_INERT)
 MEANINGS = ("reward -1, or no", "reward 0", "relabelled", "inert: reward 0 whatever the action")
@@ -38,9 +39,10 @@ def inspection_figure(inspected: Sequence[Inspected], title: str) -> Figure:
 
 def _draw_plan(axes: Any, one: Inspected) -> None:
     """Paths, original goals with their epsilon, and where hindsight put the goals."""
+    _draw_standing(axes, one)
     for point, path in enumerate(one.achieved.unbind(1)):
         x, y, colour = path[:, 0], path[:, 1], palette.of_point(point, one.relay.reach)
-        label = f"{point_name(one.relay, point)}: from the hollow to the full dot"
+        label = f"{point_name(one.relay, point, one.look)}: from the hollow to the full dot"
         axes.plot(x, y, color=colour, lw=1.6, label=label)
         axes.plot(x[0], y[0], "o", color=colour, ms=6, mfc="white")
         axes.plot(x[-1], y[-1], "o", color=colour, ms=8)
@@ -49,6 +51,7 @@ def _draw_plan(axes: Any, one: Inspected) -> None:
         axes.annotate(str(time), (x, y), fontsize=7, textcoords="offset points", xytext=(4, 4))
     for slot in one.relay.slots.used[one.subtask].nonzero().flatten().tolist():
         _draw_goals(axes, one, slot)
+    _draw_other_goals(axes, one)
     name = one.relay.names[one.subtask]
     share = float(one.relabeled.float().mean())
     axes.set_title(f"{name}: {share:.0%} of the transitions relabelled", fontsize=11)
@@ -56,6 +59,29 @@ def _draw_plan(axes: Any, one: Inspected) -> None:
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
+
+
+def _draw_standing(axes: Any, one: Inspected) -> None:
+    """Walls, holes and drawers, as they are at the start."""
+    start = one.achieved[0]
+    found = standing(one.look, one.relay, start, start, one.desired, one.places)
+    for index, thing in enumerate(found):
+        fill = palette.STANDING[index % len(palette.STANDING)]
+        corner = (thing.x, thing.y)
+        axes.add_patch(Rectangle(corner, *thing.size, fc=fill, ec=palette.EDGE, zorder=0.5))
+        axes.annotate(thing.footprint.name, corner, fontsize=7, color=palette.EDGE, va="top")
+
+
+def _draw_other_goals(axes: Any, one: Inspected) -> None:
+    """Desired goals of the objects that this subtask has no goal for."""
+    relay = one.relay
+    used = relay.slots.used[one.subtask][relay.reach :]
+    for index in (~used).nonzero().flatten().tolist():
+        x, y = one.desired[index, :2].tolist()
+        colour = palette.of_point(index + relay.reach, relay.reach)
+        label = f"goal of {object_name(relay, index, one.look)}, of no account here"
+        axes.plot(x, y, "+", color=colour, ms=8, label=label)
+        axes.add_patch(Circle((x, y), relay.epsilon, fill=False, ec=colour, ls=":", lw=1.2))
 
 
 def _draw_goals(axes: Any, one: Inspected, slot: int) -> None:
