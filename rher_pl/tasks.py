@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rher_pl.choices import RelayMode
+from rher_pl.envs.suite.registration import NAMESPACE, SUITE, gymnasium_id
 from rher_pl.errors import ConfigError, require
 from rher_pl.relay import Layout, Relay, fetch_layout
 from rher_pl.relay.layout import position
@@ -71,9 +72,6 @@ class Task:
         )
 
 
-NAMESPACE = "rher_pl/"
-"""Under which Gymnasium knows the tasks that are our own."""
-
 _TASKS: dict[str, Task] = {}
 
 
@@ -93,7 +91,7 @@ def get_task(name: str) -> Task:
     Raises:
         ConfigError: names the nearest known ones, or all.
     """
-    short, known = name.removeprefix(NAMESPACE), known_tasks()
+    short, known = name.removeprefix(f"{NAMESPACE}/"), known_tasks()
     if short not in _TASKS:
         hint = did_you_mean(short, known, f"choose one of {', '.join(known)}", most=3)
         raise ConfigError(f"unknown task {name!r:.40}: {hint}")
@@ -117,15 +115,16 @@ def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvB
     return env
 
 
-def _fetch(gymnasium_id: str, relay: Relay, layout: Layout | None = None, places: int = 0) -> Task:
+def _fetch(name: str, relay: Relay, layout: Layout | None = None) -> Task:
+    known_as = gymnasium_id(name) if name in SUITE else name
+
     def make(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
         from rher_pl.envs.fetch import FetchEnv
 
-        return FetchEnv(gymnasium_id, num_envs=num_envs, seed=seed, num_threads=num_threads)
+        return FetchEnv(known_as, num_envs=num_envs, seed=seed, num_threads=num_threads)
 
-    layout = layout or fetch_layout(relay.num_objects if relay.reach else 0, places)
-    name = gymnasium_id.removeprefix(NAMESPACE)
-    return Task(name, relay, layout, make, 4, gymnasium_id)
+    layout = layout or fetch_layout(relay.num_objects if relay.reach else 0)
+    return Task(name, relay, layout, make, 4, gymnasium_id=known_as)
 
 
 def _point_push(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
@@ -147,14 +146,14 @@ for _task in (
     _fetch("FetchPush-v4", Relay(("push",))),
     _fetch("FetchPickAndPlace-v4", Relay(("place",))),
     _fetch("FetchSlide-v4", Relay(("slide",))),
-    _fetch("rher_pl/FetchObstaclePush-v0", Relay(("push",)), places=1),
-    _fetch("rher_pl/FetchInsert-v0", Relay(("insert",), epsilon=0.02), _INSERT),
-    _fetch("rher_pl/FetchDrawer-v0", Relay(("open",), epsilon=0.02)),
-    _fetch("rher_pl/FetchDoublePush-v0", Relay(("push_0", "push_1"))),
-    _fetch("rher_pl/FetchStack-v0", Relay(("stack_0", "stack_1"))),
-    _fetch("rher_pl/FetchDrawerBox-v0", Relay(("open", "place"))),
-    _fetch("rher_pl/FetchThreePush-v0", Relay(("push_0", "push_1", "push_2"))),
-    _fetch("rher_pl/FetchThreeStack-v0", Relay(("stack_0", "stack_1", "stack_2"))),
+    _fetch("FetchObstaclePush-v0", Relay(("push",)), fetch_layout(1, places=1)),
+    _fetch("FetchInsert-v0", Relay(("insert",), epsilon=0.02), _INSERT),
+    _fetch("FetchDrawer-v0", Relay(("open",), epsilon=0.02)),
+    _fetch("FetchDoublePush-v0", Relay(("push_0", "push_1"))),
+    _fetch("FetchStack-v0", Relay(("stack_0", "stack_1"))),
+    _fetch("FetchDrawerBox-v0", Relay(("open", "place"))),
+    _fetch("FetchThreePush-v0", Relay(("push_0", "push_1", "push_2"))),
+    _fetch("FetchThreeStack-v0", Relay(("stack_0", "stack_1", "stack_2"))),
     Task("PointPush-v0", Relay(("push",), epsilon=0.07), _POINT_PUSH, _point_push, 2),
 ):
     register_task(_task)

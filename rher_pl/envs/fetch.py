@@ -17,11 +17,10 @@ from rher_pl.envs.suite.registration import SUITE, gymnasium_id
 from rher_pl.errors import require
 from rher_pl.suggest import did_you_mean
 
-TASKS = (
-    *("FetchReach-v4", "FetchPush-v4", "FetchPickAndPlace-v4", "FetchSlide-v4"),
-    *map(gymnasium_id, SUITE),
-)
-"""As Gymnasium knows them: those of gymnasium-robotics, and our own."""
+SHIPPED = ("FetchReach-v4", "FetchPush-v4", "FetchPickAndPlace-v4", "FetchSlide-v4")
+"""Tasks that come with gymnasium-robotics."""
+TASKS = (*SHIPPED, *map(gymnasium_id, SUITE))
+"""All, as Gymnasium knows them."""
 
 
 class FetchEnv(BatchedEnv):
