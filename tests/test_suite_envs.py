@@ -158,8 +158,8 @@ MISTAKES = [
     ("FetchStack-v0", {"goal": [[1.9, 0.7, 0.425], [1.3, 0.7, 0.5]]}, "object0: x is 1.9 .* 1.525"),
     ("FetchStack-v0", {"goal": [[1.3, 0.7, 0.425], [1.3, 0.7, 1.5]]}, "object1: z is 1.5"),
     ("FetchDoublePush-v0", {"goal": [[1.3, 0.7, 0.6], [1.3, 0.8, 0.425]]}, "z is 0.6"),
-    ("FetchStack-v0", {"objects": [CUBES[0], [1.26, 0.63, 0.425]]}, "inside object1"),
-    ("FetchDoublePush-v0", {"objects": [CUBES[0], [1.37, 0.75, 0.425]]}, "inside the gripper"),
+    ("FetchStack-v0", {"objects": [CUBES[0], [1.26, 0.63, 0.425]]}, "object0 at .* inside object1"),
+    ("FetchDoublePush-v0", {"objects": [CUBES[0], [1.37, 0.75, 0.425]]}, "inside the robot"),
     ("FetchObstaclePush-v0", {"objects": [1.38, 0.86, 0.425]}, "inside the wall"),
     (
         "FetchObstaclePush-v0",

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rher_pl.envs.suite.arm import ArmEnv, FloatArray
 from rher_pl.envs.suite.options import check_keys, points
+from rher_pl.envs.suite.overlap import refuse_overlap
 
 BOUND = 100.0
 """Of the observation space: metres, radians, or either in a step; nothing comes near it."""
@@ -158,6 +159,8 @@ class SuiteEnv(ArmEnv, EzPickle):
         self._restore()
         self._put_objects(positions)
         mujoco.mj_forward(self.model, self.data)
+        for name in self.object_names:
+            refuse_overlap(self.model, self.data, name)
 
     def set_goal(self, goal: ArrayLike) -> FloatArray:
         """Given goals, [N, 3] or [3N], as [3N]; what stands for them in ``data`` is put there.
