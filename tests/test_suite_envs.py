@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 import rher_pl  # noqa: F401  registers the suite
 from rher_pl.envs.suite.insert import InsertEnv
 from rher_pl.envs.suite.registration import SUITE, gymnasium_id
+from rher_pl.pictures.rendering import working_backend
 from rher_pl.relay import fetch_layout
 
 OBJECTS = {
@@ -97,6 +99,37 @@ def test_drawing_a_picture_changes_nothing(name: str) -> None:
     goals = env.unwrapped.goal.reshape(-1, 3)
     drawn = [env.unwrapped.data.site(f"target{i}").xpos for i in range(len(goals))]
     assert np.array_equal(drawn, goals)
+
+
+def test_a_window_is_drawn_at_reset_and_step() -> None:
+    env = gymnasium.make(gymnasium_id("FetchStack-v0"), render_mode="human")
+    drawn = []
+    window = SimpleNamespace(
+        render=lambda mode: drawn.append((mode, env.unwrapped.goal.tolist())), close=lambda: None
+    )
+    env.unwrapped.mujoco_renderer = window
+    goal = [1.3, 0.7, 0.425, 1.3, 0.7, 0.475]
+    env.reset(seed=0, options={"goal": goal})
+    env.step(np.zeros(4, np.float32))
+    env.close()
+    assert drawn[-2:] == [("human", goal)] * 2
+
+
+@pytest.mark.parametrize("name", ["FetchInsert-v0", "FetchThreeStack-v0"])
+def test_a_picture_shows_the_goals(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = working_backend()
+    if backend is None:
+        pytest.skip("nothing draws here: EGL or OSMesa is needed")
+    monkeypatch.setenv("MUJOCO_GL", backend)
+    env = gymnasium.make(gymnasium_id(name), render_mode="rgb_array", width=96, height=80)
+    env.reset(seed=0)
+    picture = env.render()
+    assert picture.shape == (80, 96, 3)
+    assert picture.dtype == np.uint8
+    env.unwrapped.goal = env.unwrapped.goal - 5.0  # out of sight
+    changed = (picture != env.render()).any(-1)
+    assert 0 < changed.sum() < 0.05 * changed.size
+    env.close()
 
 
 @pytest.mark.parametrize("name", SUITE)
