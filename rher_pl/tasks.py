@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rher_pl.choices import RelayMode
@@ -40,7 +40,7 @@ class Task:
     make_env: Callable[..., EnvBase]
     action_size: int
     gymnasium_id: str | None = None
-    look: Look = Look()
+    look: Look = field(default_factory=Look)
 
     def check(self, env: EnvBase) -> None:
         """Whether an environment gives what relay and layout say.

@@ -1,4 +1,4 @@
-"""One picture of all tasks of the suite, each as it may start and with its goals, for the README."""
+"""One picture of all tasks of the suite, each at a start and with its goals, for the README."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rher_pl.cli.command import Parser, run_command
 from rher_pl.envs.suite.registration import gymnasium_id
 from rher_pl.errors import ConfigError
 from rher_pl.pictures.overlay import tile
-from rher_pl.pictures.palette import BAND, DIM_TEXT, TEXT
+from rher_pl.pictures.palette import BAND, OPEN, TEXT
 from rher_pl.pictures.rendering import use_backend
 
-WIDTH, HEIGHT, TEXT_SIZE, LINE = 400, 300, 17, 25  # pixels of one task
+WIDTH, HEIGHT, TEXT_SIZE, LINE = 400, 300, 23, 31  # pixels of one task
 FINER = 2
 """Pixels drawn for one that is kept, along each side: edges are smooth."""
 COLUMNS = 4
@@ -31,7 +31,7 @@ class Shown:
     """One task of the picture.
 
     Args:
-        name: in Gymnasium, without namespace.
+        name: without ``Fetch`` and version.
         says: what is to be done.
         goal, objects: of the episode, x, y and z of each.
     """
@@ -46,15 +46,15 @@ class Shown:
         import gymnasium
 
         size = {"width": FINER * WIDTH, "height": FINER * HEIGHT}
-        env = gymnasium.make(gymnasium_id(self.name), render_mode="rgb_array", **size)
+        env = gymnasium.make(gymnasium_id(f"Fetch{self.name}-v0"), render_mode="rgb_array", **size)
         env.reset(seed=0, options={"goal": self.goal, "objects": self.objects})
         picture = Image.fromarray(np.asarray(env.render())).resize((WIDTH, HEIGHT))
         env.close()
         cell = Image.new("RGB", (WIDTH, HEIGHT + 2 * LINE + LINE // 2), BAND)
         cell.paste(picture)
         pen, font = ImageDraw.Draw(cell), ImageFont.load_default(size=TEXT_SIZE)
-        pen.text((10, HEIGHT + 5), self.name.removeprefix("Fetch")[:-3], TEXT, font=font)
-        pen.text((10, HEIGHT + 5 + LINE), self.says, DIM_TEXT, font=font)
+        pen.text((10, HEIGHT + 5), self.name, TEXT, font=font)
+        pen.text((10, HEIGHT + 5 + LINE), self.says, OPEN, font=font)
         return np.asarray(cell)
 
 
@@ -69,28 +69,28 @@ def tower(x: float, y: float, number: int) -> list[tuple[float, float, float]]:
 
 
 TASKS = (
-    Shown("FetchObstaclePush-v0", "push the cube past the wall", cubes((1.47, 0.64)), cubes((1.40, 0.88))),
-    Shown("FetchInsert-v0", "put the fingers into the hole", [(1.36, 0.60, 0.37)]),
-    Shown("FetchDrawer-v0", "pull the drawer open"),
+    Shown("ObstaclePush", "push past the wall", cubes((1.46, 0.62)), cubes((1.42, 0.90))),
+    Shown("Insert", "put the fingers into the hole", [(1.36, 0.62, 0.37)]),
+    Shown("Drawer", "pull it open by the handle"),
     Shown(
-        "FetchDoublePush-v0",
+        "DoublePush",
         "push each cube to its ball",
-        cubes((1.46, 0.69), (1.40, 0.84)),
-        cubes((1.36, 0.62), (1.46, 0.82)),
+        cubes((1.46, 0.69), (1.39, 0.87)),
+        cubes((1.35, 0.62), (1.47, 0.79)),
     ),
-    Shown("FetchStack-v0", "put one cube on the other", tower(1.44, 0.75, 2), cubes((1.38, 0.64), (1.40, 0.86))),
-    Shown("FetchDrawerBox-v0", "open the drawer, put the box on top"),
+    Shown("Stack", "one on the other", tower(1.44, 0.75, 2), cubes((1.36, 0.64), (1.38, 0.88))),
+    Shown("DrawerBox", "open it, put the box on top"),
     Shown(
-        "FetchThreePush-v0",
+        "ThreePush",
         "push each cube to its ball",
-        cubes((1.45, 0.75), (1.38, 0.86), (1.36, 0.63)),
-        cubes((1.46, 0.66), (1.46, 0.84), (1.26, 0.68)),
+        cubes((1.46, 0.74), (1.37, 0.86), (1.36, 0.63)),
+        cubes((1.46, 0.65), (1.46, 0.84), (1.24, 0.68)),
     ),
     Shown(
-        "FetchThreeStack-v0",
+        "ThreeStack",
         "build a tower of three",
-        tower(1.44, 0.75, 3),
-        cubes((1.34, 0.63), (1.43, 0.65), (1.38, 0.87)),
+        tower(1.46, 0.76, 3),
+        cubes((1.33, 0.62), (1.44, 0.65), (1.46, 0.89)),
     ),
 )
 
@@ -98,12 +98,12 @@ TASKS = (
 def body(arguments: Sequence[str]) -> int:
     """Write the picture; exit status."""
     parser = Parser("tools.tasks_picture", __doc__ or "")
-    parser.add_argument("--out", type=Path, required=True, help="PNG or WebP to write")
+    parser.add_argument("--out", type=Path, required=True, help="WebP or PNG to write")
     options = parser.parse_args(arguments)
     if not options.out.absolute().parent.is_dir():
         raise ConfigError(f"--out {options.out}: make the folder first")
     use_backend()
-    Image.fromarray(tile([task.draw() for task in TASKS], COLUMNS)).save(options.out)
+    Image.fromarray(tile([task.draw() for task in TASKS], COLUMNS)).save(options.out, quality=88)
     print(options.out)
     return 0
 

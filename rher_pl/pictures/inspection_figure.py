@@ -73,10 +73,13 @@ def _draw_standing(axes: Any, one: Inspected) -> None:
 
 
 def _draw_other_goals(axes: Any, one: Inspected) -> None:
-    """Desired goals of the objects that this subtask has no goal for."""
+    """Desired goals of the objects that do not have to be there in this subtask."""
     relay = one.relay
-    used = relay.slots.used[one.subtask][relay.reach :]
-    for index in (~used).nonzero().flatten().tolist():
+    used = relay.slots.used[one.subtask]
+    for index in range(relay.num_desired):
+        slot = index + relay.reach
+        if used[slot] and not relay.moving_goal(one.subtask, slot):
+            continue
         x, y = one.desired[index, :2].tolist()
         colour = palette.of_point(index + relay.reach, relay.reach)
         label = f"goal of {object_name(relay, index, one.look)}, of no account here"

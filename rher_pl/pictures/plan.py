@@ -96,7 +96,7 @@ class Plan:
             nested = int((before < SAME).sum())
             colour = palette.of_point(index + self.relay.reach, self.relay.reach)
             colour = colour if several else palette.GOAL
-            self._circle(pen, goal, epsilon - 5 * nested, outline=colour, width=3)
+            self._circle(pen, goal, max(epsilon - 5 * nested, 3), outline=colour, width=3)
             self._circle(pen, goal, 3, fill=palette.GOAL)
             if several:
                 x, y = self._pixel(goal)

@@ -88,7 +88,7 @@ class CameraScene:
         env: Any = gymnasium.make(
             task.gymnasium_id, render_mode="rgb_array", width=width, height=height
         )
-        if not hasattr(env.unwrapped, "render_view"):
+        if env.spec.namespace is None:  # not ours, which know where to look from
             env.unwrapped.mujoco_renderer.default_cam_config = CAMERA
         # The long green bars of the motion-capture body that drags the arm: out of the picture.
         model = env.unwrapped.model

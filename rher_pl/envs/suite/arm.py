@@ -41,10 +41,10 @@ class ArmEnv(MujocoFetchEnv):
     lowest_gripper: ClassVar[float | None] = None
     """z, metres, below which the gripper's target is never put; it is 0.02 above the grip site."""
     camera: ClassVar[dict[str, Any]] = {
-        "distance": 1.15,
-        "azimuth": 145.0,
+        "distance": 0.92,
+        "azimuth": 140.0,
         "elevation": -42.0,
-        "lookat": np.array([1.33, 0.75, 0.44]),
+        "lookat": np.array([1.34, 0.75, 0.45]),
     }
     """From where it is drawn: metres and degrees."""
 

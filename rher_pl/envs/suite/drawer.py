@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -43,6 +43,12 @@ class DrawerEnv(SuiteEnv):
     extra_height = 0.2
     max_action = 0.04
     lowest_gripper: ClassVar[float | None] = 0.47
+    camera: ClassVar[dict[str, Any]] = {
+        "distance": 1.05,
+        "azimuth": 140.0,
+        "elevation": -42.0,
+        "lookat": np.array([1.38, 0.70, 0.45]),
+    }
     opening: ClassVar[tuple[float, float]] = (0.04, OPENS)
     """Least and most that a goal asks for, metres."""
 

@@ -37,7 +37,7 @@ def wall() -> str:
     size = " ".join(str(half) for half in WALL_HALF)
     return (
         f'<body name="{WALL}" mocap="true" pos="1.5 1.05 0.425">'
-        f'<geom name="{WALL}" type="box" size="{size}" condim="3" rgba="0.80 0.47 0.65 1"/>'
+        f'<geom name="{WALL}" type="box" size="{size}" condim="3" rgba="0.3 0.5 0.6 1"/>'
         f'<site name="{WALL}" size="0.005" rgba="0 0 0 0"/></body>'
     )
 
