@@ -12,6 +12,11 @@ def cube_name(index: int) -> str:
     return f"object{index}"
 
 
+def cube_names(number: int) -> tuple[str, ...]:
+    """Names of the first ``number`` cubes."""
+    return tuple(cube_name(i) for i in range(number))
+
+
 def cube(index: int) -> str:
     """A cube of 2 kg that can be moved."""
     name, half = cube_name(index), CUBE_HALF
@@ -49,9 +54,8 @@ FOOT = 0.32
 
 
 def _plate(position: str, size: str, mass: float, colour: str) -> str:
-    return (
-        f'<geom type="box" pos="{position}" size="{size}" mass="{mass}" condim="3" rgba="{colour}"/>'
-    )
+    shape = f'pos="{position}" size="{size}"'
+    return f'<geom type="box" {shape} mass="{mass}" condim="3" rgba="{colour}"/>'
 
 
 def drawer(x: float, y: float, slides: bool, damping: float) -> str:
