@@ -23,6 +23,8 @@ VIEWS = ("camera", "top")
 CAMERA = {"distance": 1.1, "azimuth": 145.0, "elevation": -30.0, "lookat": (1.31, 0.75, 0.47)}
 """Looks at the table from the robot's right front; metres and degrees. Our tasks have their own."""
 
+DRAGS_THE_ARM = "robot0:mocap"
+
 
 class Scene(Protocol):
     """One episode at a time, with the keys of the batched environments at batch size [1]."""
@@ -92,7 +94,7 @@ class CameraScene:
             env.unwrapped.mujoco_renderer.default_cam_config = CAMERA
         # The long green bars of the motion-capture body that drags the arm: out of the picture.
         model = env.unwrapped.model
-        model.geom_rgba[model.body_mocapid[model.geom_bodyid] >= 0, 3] = 0.0
+        model.geom_rgba[model.geom_bodyid == model.body(DRAGS_THE_ARM).id, 3] = 0.0
         self.look = task.look
         self._gripper: list[int] = []
         if task.relay.reach:  # the achieved goal leaves it out
