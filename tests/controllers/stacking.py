@@ -126,13 +126,10 @@ class Stacking:
             return self._hand.toward(target)
         ahead = [at + path * min(1.0, d / off) for d in (0.0, 0.015, 0.03, 0.045, 0.06, 0.08)]
         need = max(self._height(point, below, obstacles) for point in ahead)
-        here = self._height(ahead[0], below, obstacles)
         aim = np.append(target[:2], max(need, target[2]))
-        if at[2] < need - 0.004 and (at[2] < here or off < 1):
-            lack = need - at[2]
-            aim[:2] = at[:2] + np.clip(path[:2], -1, 1) * 0.012 / max(lack / 0.03, 1) * (
-                lack < 0.03
-            )
+        if (lack := need - at[2]) > 0.004:  # up first, hardly ahead
+            crawl = 0.012 if lack < 0.03 else 0.0
+            aim[:2] = at[:2] + crawl * np.clip(path[:2], -1, 1)
         return self._hand.toward(aim)
 
     def _height(self, point: FloatArray, below: float, obstacles: list[FloatArray]) -> float:
