@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rher_pl.choices import RelayMode
+from rher_pl.envs.suite.looks import LOOKS
 from rher_pl.envs.suite.registration import NAMESPACE, SUITE, gymnasium_id
 from rher_pl.errors import ConfigError, require
+from rher_pl.look import Look
 from rher_pl.relay import Layout, Relay, fetch_layout
 from rher_pl.relay.layout import position
 from rher_pl.suggest import did_you_mean
@@ -29,6 +31,7 @@ class Task:
         action_size: A, length of an action.
         gymnasium_id: under which Gymnasium knows the task, if it does: then it can be rendered, and
             the goals of its observations are those of the objects alone.
+        look: names of its objects, and what is drawn around them in a plan from above.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Task:
     make_env: Callable[..., EnvBase]
     action_size: int
     gymnasium_id: str | None = None
+    look: Look = field(default_factory=Look)
 
     def check(self, env: EnvBase) -> None:
         """Whether an environment gives what relay and layout say.
@@ -124,7 +128,7 @@ def _fetch(name: str, relay: Relay, layout: Layout | None = None) -> Task:
         return FetchEnv(known_as, num_envs=num_envs, seed=seed, num_threads=num_threads)
 
     layout = layout or fetch_layout(relay.num_objects if relay.reach else 0)
-    return Task(name, relay, layout, make, 4, gymnasium_id=known_as)
+    return Task(name, relay, layout, make, 4, gymnasium_id=known_as, look=LOOKS.get(name, Look()))
 
 
 def _point_push(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:

@@ -61,7 +61,9 @@ def assert_steps_alike(
     return batch
 
 
-def assert_equal_to_gymnasium(task: str, num_envs: int, episodes: int, num_threads: int = 1) -> None:
+def assert_equal_to_gymnasium(
+    task: str, num_envs: int, episodes: int, num_threads: int = 1
+) -> None:
     """Play whole episodes of random actions; the fingers go down to the objects in the first."""
     seed = 100 * num_envs
     env = FetchEnv(task, num_envs, seed=seed, num_threads=num_threads, dtype=torch.float64)

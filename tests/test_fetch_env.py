@@ -11,17 +11,24 @@ import numpy as np
 import pytest
 import torch
 from gymnasium_robotics.utils import mujoco_utils
-from numpy.typing import NDArray
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDictBase
 from torch import Tensor
 from torchrl.collectors import Collector
 from torchrl.envs.utils import check_env_specs
 
 from rher_pl.envs.fetch import SHIPPED, FetchEnv
 from rher_pl.envs.mujoco_versions import PlainJoints, mend_joint_comparisons
-from tests.lockstep import BATCHES, assert_equal_to_gymnasium, assert_same, play, random_actions, step
+from tests.lockstep import (
+    BATCHES,
+    assert_equal_to_gymnasium,
+    assert_same,
+    play,
+    random_actions,
+    step,
+)
 
 gymnasium.register_envs(gymnasium_robotics)
+
 
 @pytest.mark.parametrize(("num_envs", "episodes"), BATCHES)
 @pytest.mark.parametrize("task", SHIPPED)

@@ -133,9 +133,14 @@ def test_the_goal_of_the_gripper_can_be_given() -> None:
     [
         ("FetchPush-v4", {"goal": [[2.0, 0.7, 0.425]]}, "goal: x is 2 m, must be 1.05 to 1.55"),
         ("FetchPush-v4", {"goal": [[1.3, 0.7, 0.8]]}, "goal: z is 0.8 m, must be 0.41"),
-        ("FetchPush-v4", {"objects": [[1.34, 0.75, 0.425]]}, "object0 at .* is inside robot0:"),
+        ("FetchPush-v4", {"objects": [[1.34, 0.75, 0.425]]}, "object0 at .* is inside the robot"),
         ("FetchPush-v4", {"objects": [[1.3, 0.7]]}, r"has shape \(1, 2\): give \(1, 3\)"),
-        ("FetchPush-v4", {"goal": np.zeros((3, 1, 3))}, "given for 3 environments, but there are 2"),
+        (
+            "FetchPush-v4",
+            {"goal": np.zeros((3, 1, 3))},
+            "given for 3 environments, but there are 2",
+        ),
+        ("FetchPush-v4", {"gaol": [[1.3, 0.7, 0.425]]}, "unknown option 'gaol' .* mean 'goal'"),
         ("FetchReach-v4", {"objects": [[1.3, 0.7, 0.425]]}, "has no objects"),
         ("rher_pl/FetchStack-v0", {"goal": [[2.0, 0.7, 0.425]] * 2}, "goal of object0: x is 2 m"),
         ("rher_pl/FetchStack-v0", {"objects": [[1.2, 0.7, 0.425]] * 2}, "is inside object"),

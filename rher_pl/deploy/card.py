@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rher_pl.evaluation.report import Row, report_markdown, share_text
+from rher_pl.tasks import get_task
 
 USE = """\
 ```python
@@ -13,7 +14,7 @@ from rher_pl import load_policy
 
 policy, env = load_policy("{name}"), gym.make("{task}")
 observation, _ = env.reset(seed=0)
-for _ in range(50):
+for _ in range({steps}):
     observation, reward, _, _, info = env.step(policy(observation))
 ```
 """
@@ -56,4 +57,15 @@ def make_card(
         "Versions: " + ", ".join(f"{key} {value}" for key, value in versions.items()) + ".",
     ]
     text = "\n".join(lines) + "\n"
-    return text + "\n" + USE.format(name=name, task=task) if name else text
+    known_as = get_task(task).gymnasium_id
+    return text + "\n" + _use(name, known_as) if name and known_as else text
+
+
+def _use(name: str, gymnasium_id: str) -> str:
+    """How a shipped policy plays an episode in Gymnasium."""
+    import gymnasium
+
+    from rher_pl.envs import fetch_sim  # noqa: F401 registers the environments
+
+    steps = gymnasium.spec(gymnasium_id).max_episode_steps
+    return USE.format(name=name, task=gymnasium_id, steps=steps)

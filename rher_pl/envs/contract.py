@@ -111,11 +111,8 @@ class BatchedEnv(EnvBase):
         if seed is not None:
             self.set_seeds(range(seed, seed + self.num_envs))
 
-    def _start(self, seeds: Mapping[int, int | None], **options: Any) -> None:
-        """Start an episode in the rows named, each with its seed or, if None, without a new one.
-
-        What else :meth:`reset` was given by name comes as ``options``, for those that take any.
-        """
+    def _start(self, seeds: Mapping[int, int | None]) -> None:
+        """Start an episode in the rows named, each with its seed or, if None, without a new one."""
         raise NotImplementedError
 
     def _advance(self, action: Tensor) -> Tensor:
@@ -133,7 +130,7 @@ class BatchedEnv(EnvBase):
     def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDict:
         mask = None if tensordict is None else tensordict.get("_reset", None)
         rows = range(self.num_envs) if mask is None else mask.flatten().nonzero()[:, 0].tolist()
-        self._start({row: self._next_seeds[row] for row in rows}, **kwargs)
+        self._start({row: self._next_seeds[row] for row in rows})
         self._elapsed = self._elapsed.clone()
         for row in rows:
             self._next_seeds[row] = None

@@ -9,10 +9,12 @@ import gymnasium
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from rher_pl.envs.contract import BatchedEnv
 from rher_pl.envs.fetch_sim import FetchSimulator
+from rher_pl.envs.suite.options import check_keys
 from rher_pl.envs.suite.registration import SUITE, gymnasium_id
 from rher_pl.errors import require
 from rher_pl.suggest import did_you_mean
@@ -38,7 +40,7 @@ class FetchEnv(BatchedEnv):
 
     An episode is truncated at the time limit and never terminates. ``reset(goal=..., objects=...)``
     starts from given goals [D, 3] and positions of the objects, each for all rows alike or with N
-    in front, as Gymnasium's ``reset(options=...)`` of our own tasks does; see :meth:`_start`.
+    in front, as Gymnasium's ``reset(options=...)`` of our own tasks does; see :meth:`_reset`.
 
     Args:
         task: one of ``TASKS``.
@@ -72,9 +74,14 @@ class FetchEnv(BatchedEnv):
         self.task = task
         self._sim = FetchSimulator(task, num_envs, num_threads)
         self._float_dtype = dtype
-        sizes = (array.shape[1] for array in (self._sim.observation, self._sim.achieved))
         self._desired_goals = torch.zeros(self._sim.goal.shape, dtype=dtype)
-        self._make_specs(*sizes, self._sim.goal.shape[1], action=4, dtype=dtype)
+        self._make_specs(
+            observation=self._sim.observation.shape[1],
+            points=self._sim.achieved.shape[1],
+            desired=self._sim.goal.shape[1],
+            action=4,
+            dtype=dtype,
+        )
         self._set_seed(seed)
 
     @property
@@ -82,29 +89,30 @@ class FetchEnv(BatchedEnv):
         """Metres within which a goal counts as met."""
         return self._sim.distance_threshold
 
-    def _start(
-        self,
-        seeds: Mapping[int, int | None],
-        goal: ArrayLike | None = None,
-        objects: ArrayLike | None = None,
-    ) -> None:
-        """Start an episode in the rows named; what is given is not drawn.
+    def _reset(self, tensordict: TensorDictBase | None = None, **options: Any) -> TensorDict:
+        """Start an episode in the rows that ``tensordict`` names, or in all.
 
         Args:
-            seeds: see the base class.
-            goal: [D, 3] or [N, D, 3], metres.
-            objects: positions, [number of objects, 3] or [N, number of objects, 3], metres.
+            tensordict: see TorchRL.
+            options: ``goal``, [D, 3] or [N, D, 3], and ``objects``, positions [objects, 3] or
+                [N, objects, 3], in metres; what is not given is drawn.
 
         Raises:
-            ValueError: for another shape, or what cannot be, such as a goal out of reach or an
-                object inside another; names the limit.
+            ValueError: for another option or shape, or what cannot be, such as a goal out of reach
+                or an object inside another; names the limit.
         """
-        rows = [None if one is None else self._each_row(one) for one in (goal, objects)]
-        self._sim.reset(seeds, *rows)
+        check_keys(options)
+        self._given = {key: self._each_row(value) for key, value in options.items()}
+        return super()._reset(tensordict)
+
+    def _start(self, seeds: Mapping[int, int | None]) -> None:
+        self._sim.reset(seeds, **self._given)
         self._desired_goals = torch.tensor(self._sim.goal, dtype=self._float_dtype)
 
-    def _each_row(self, given: ArrayLike) -> list[Any]:
+    def _each_row(self, given: ArrayLike | None) -> list[Any] | None:
         """``given`` for each of N rows; it has one more dimension if they differ."""
+        if given is None:
+            return None
         array = np.asarray(given)
         if array.ndim < 3:
             return [array] * self.num_envs

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rher_pl.envs.suite.options import points, within
+from rher_pl.envs.suite.overlap import refuse_overlap
 
 FloatArray = NDArray[np.float64]
 
 OBJECT, TABLE = "object0", "table0"
-OVERLAP = 0.001
-"""Metres that a given object may cut into something: one at rest does, a little."""
 REST = 0.01
 """Metres above and below an object at rest that a given height may be."""
 RISE = 0.45
@@ -46,11 +45,7 @@ class GivenStart:
         address = env.model.joint(f"{OBJECT}:joint").qposadr[0]
         env.data.qpos[address : address + 3] = position
         mujoco.mj_forward(env.model, env.data)
-        if other := self._cuts_into():
-            raise ValueError(
-                f"{OBJECT} at {position.round(4).tolist()} is inside {other}: move it away, until "
-                f"they overlap by at most {OVERLAP} m"
-            )
+        refuse_overlap(env.model, env.data, OBJECT)
 
     def set_goal(self, goal: ArrayLike) -> FloatArray:
         """A given goal, [1, 3] or [3] (metres), as [3].
@@ -70,14 +65,3 @@ class GivenStart:
         low, high = table.pos - half, table.pos + half
         rest = env.height_offset if env.has_object else high[2]
         return np.array([*low[:2], rest - REST]), np.array([*high[:2], rest + rise])
-
-    def _cuts_into(self) -> str:
-        """Name of a body that the object cuts into; empty if there is none."""
-        env = self._env
-        own = env.model.body(OBJECT).id
-        for contact in env.data.contact:
-            bodies = env.model.geom_bodyid[list(contact.geom)].tolist()
-            if own in bodies and contact.dist < -OVERLAP:
-                bodies.remove(own)
-                return str(env.model.body(bodies[0]).name)
-        return ""

@@ -6,17 +6,14 @@ from itertools import combinations
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rher_pl.envs.suite.arm import FloatArray
 from rher_pl.envs.suite.base import SuiteEnv
 from rher_pl.envs.suite.model import Table, model_xml
 from rher_pl.envs.suite.options import within
 from rher_pl.envs.suite.parts import CUBE_HALF, cube, cube_name
 
-FloatArray = NDArray[np.float64]
-
 SIDE = 2 * CUBE_HALF
-TOUCHING = 0.001  # metres that given cubes may cut into each other: those at rest do, a little
 FROM_GRIPPER = 0.1  # metres, horizontally, from the gripper's start to any cube
 RISE = 0.45  # metres above the table that a goal of a free gripper may be
 
@@ -37,13 +34,17 @@ def apart(positions: FloatArray, distance: float) -> bool:
 
 
 class CubesEnv(SuiteEnv):
-    """N cubes that start on the table, around the gripper. All have a free place of their own."""
+    """N cubes that start on the table, around the gripper."""
 
-    num_cubes: ClassVar[int]
     start_range: ClassVar[float] = 0.1
     """Metres along x and y from the gripper's start."""
     start_distance: ClassVar[float] = 0.08
     """Metres between two cubes at the start."""
+
+    @property
+    def num_cubes(self) -> int:
+        """N."""
+        return len(self.object_names)
 
     def _xml(self) -> str:
         cubes = [cube(i) for i in range(self.num_cubes)]
@@ -95,17 +96,6 @@ class CubesEnv(SuiteEnv):
         low, high = self._limits(SIDE * (self.num_cubes - 1) + 0.01)
         for name, position in zip(self.object_names, positions):
             within(name, position, low, high)
-            if np.all(np.abs(position - self.initial_gripper_xpos) < self._hand()):
-                raise ValueError(
-                    f"{name} at {position.round(4).tolist()} is inside the gripper, which starts "
-                    f"at {self.initial_gripper_xpos.round(4).tolist()}"
-                )
-        for i, j in combinations(range(self.num_cubes), 2):
-            if smallest_gap(positions[[i, j]]) < -TOUCHING:
-                raise ValueError(
-                    f"{self.object_names[i]} is inside {self.object_names[j]}: cubes must be "
-                    f"{SIDE} m apart along x, y or z"
-                )
         for i, position in enumerate(positions):
             self._put_cube(i, position)
 
@@ -121,9 +111,3 @@ class CubesEnv(SuiteEnv):
         centre = np.array([table.x, table.y])
         height = self.height_offset
         return np.append(centre - reach, height - 0.01), np.append(centre + reach, height + rise)
-
-    def _hand(self) -> FloatArray:
-        """Half of the box around the fingers that no cube's centre may be in, metres."""
-        closed = np.array([0.0135, 0.015, 0.0385])
-        opened = np.array([0.0135, 0.065, 0.0385])
-        return (closed if self.locked else opened) + CUBE_HALF

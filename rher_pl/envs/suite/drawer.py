@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rher_pl.envs.suite.arm import FloatArray
 from rher_pl.envs.suite.base import SuiteEnv
 from rher_pl.envs.suite.model import Table, model_xml
 from rher_pl.envs.suite.options import within
-from rher_pl.envs.suite.parts import CASE, DRAWER_JOINT, FOOT, HANDLE, HANDLE_FROM_CASE, OPENS, drawer
+from rher_pl.envs.suite.parts import (
+    CASE,
+    DRAWER_JOINT,
+    FOOT,
+    HANDLE,
+    HANDLE_FROM_CASE,
+    OPENS,
+    drawer,
+)
 
-FloatArray = NDArray[np.float64]
 TOWARD_ROBOT = np.array([-1.0, 0.0, 0.0])
+BESIDE = np.array([0.0, 0.01, 0.01])
+"""Metres that a given goal may be beside the line on which the handle moves."""
 TABLE = Table(height=FOOT, x=1.42)
 
 
@@ -28,17 +37,24 @@ class DrawerEnv(SuiteEnv):
     The option ``objects`` is where the handle starts, that is how far the drawer is open.
     """
 
-    object_names = (HANDLE,)
+    object_names: ClassVar[tuple[str, ...]] = (HANDLE,)
     locked = False
     epsilon = 0.02
     extra_height = 0.2
     max_action = 0.04
-    lowest_gripper = 0.47
+    lowest_gripper: ClassVar[float | None] = 0.47
+    camera: ClassVar[dict[str, Any]] = {
+        "distance": 1.05,
+        "azimuth": 140.0,
+        "elevation": -42.0,
+        "lookat": np.array([1.38, 0.70, 0.45]),
+    }
     opening: ClassVar[tuple[float, float]] = (0.04, OPENS)
     """Least and most that a goal asks for, metres."""
 
     def _xml(self) -> str:
-        return model_xml([drawer(1.5, 0.63, slides=True, damping=1000)], 1, actuated=False, table=TABLE)
+        case = drawer(1.5, 0.63, slides=True, damping=1000)
+        return model_xml([case], 1, actuated=False, table=TABLE)
 
     def _closed(self) -> FloatArray:
         """Where the handle of the closed drawer is in ``data`` [3]."""
@@ -49,6 +65,9 @@ class DrawerEnv(SuiteEnv):
         address = self.model.joint(DRAWER_JOINT).qposadr[0]
         self.data.qpos[address] = -distance
 
+    def _draw_start(self) -> None:
+        """Leave the drawer closed."""
+
     def _draw_opening(self) -> FloatArray:
         """A goal of the handle [3]."""
         return self._closed() + self.np_random.uniform(*self.opening) * TOWARD_ROBOT
@@ -56,13 +75,15 @@ class DrawerEnv(SuiteEnv):
     def _draw_goal(self) -> FloatArray:
         return self._draw_opening()[None]
 
-    def _check_handle(self, name: str, position: FloatArray) -> None:
+    def _check_goal(self, goal: FloatArray) -> None:
         closed = self._closed()
-        within(name, position, closed + OPENS * TOWARD_ROBOT, closed)
+        low, high = closed + OPENS * TOWARD_ROBOT - BESIDE, closed + BESIDE
+        within(f"goal of the {HANDLE}", goal, low, high)
 
     def _put_objects(self, positions: FloatArray) -> None:
-        self._check_handle(HANDLE, positions[0])
-        self._open(float(self._closed()[0] - positions[0, 0]))
+        closed = self._closed()
+        within(HANDLE, positions[0], closed + OPENS * TOWARD_ROBOT, closed)
+        self._open(float(closed[0] - positions[0, 0]))
 
     def _put_goal(self, goals: FloatArray) -> None:
-        self._check_handle(f"goal of the {HANDLE}", goals[0])
+        self._check_goal(goals[0])

@@ -5,18 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rher_pl.envs.suite.arm import FloatArray
 from rher_pl.envs.suite.drawer import TABLE, DrawerEnv
 from rher_pl.envs.suite.model import model_xml
 from rher_pl.envs.suite.options import within
 from rher_pl.envs.suite.parts import BOX, CASE, HANDLE, HANDLE_FROM_CASE, box, drawer
 
-FloatArray = NDArray[np.float64]
 HANDLE_LOW = np.array([1.276, 0.77, 0.45])
 HANDLE_HIGH = np.array([1.286, 0.78, 0.45])
 """Between which the handle of the closed drawer is, and with it the case."""
 BOX_AT_REST = 0.391  # z of a box that stands in the drawer
+INSIDE_LOW = np.array([0.065, -0.059, -0.06])
+INSIDE_HIGH = np.array([0.165, 0.059, -0.05])
+"""Between which the box can stand in the closed drawer, seen from the handle."""
+ABOVE_LOW = np.array([0.03, -0.118, 0.05])
+ABOVE_HIGH = np.array([0.22, 0.118, 0.35])
+"""Between which a goal of the box may be, seen from the closed handle."""
 BOX_ON_CASE = 0.51  # z of its goals; it rests there at 0.513
 
 
@@ -66,8 +71,8 @@ class DrawerBoxEnv(DrawerEnv):
 
     def _draw_start(self) -> None:
         handle = self.np_random.uniform(HANDLE_LOW, HANDLE_HIGH)
-        x, y = handle[:2] + [0.1, 0.0] + self.np_random.uniform(-0.02, 0.02, 2)
-        self._place(handle, np.array([x, y, BOX_AT_REST]))
+        x, y = handle[:2] + self.np_random.uniform(-0.02, 0.02, 2)
+        self._place(handle, np.array([x + 0.1, y, BOX_AT_REST]))
 
     def _draw_goal(self) -> FloatArray:
         x, y, _ = self._closed()
@@ -79,13 +84,11 @@ class DrawerBoxEnv(DrawerEnv):
         handle, box = positions
         within(f"{HANDLE} of the closed drawer", handle, HANDLE_LOW, HANDLE_HIGH)
         # The drawer's inner walls, less half of the box.
-        low, high = handle + [0.065, -0.059, 0.0], handle + [0.165, 0.059, 0.0]
-        low[2], high[2] = BOX_AT_REST - 0.001, BOX_AT_REST + 0.01
-        within(f"{BOX} in the drawer", box, low, high)
+        within(f"{BOX} in the drawer", box, handle + INSIDE_LOW, handle + INSIDE_HIGH)
         self._place(handle, box)
 
     def _put_goal(self, goals: FloatArray) -> None:
-        self._check_handle(f"goal of the {HANDLE}", goals[0])
+        self._check_goal(goals[0])
         closed = self._closed()
-        low, high = closed + [0.03, -0.118, 0.05], closed + [0.22, 0.118, 0.35]
-        within(f"goal of the {BOX} above the case", goals[1], low, high)
+        name = f"goal of the {BOX} above the case"
+        within(name, goals[1], closed + ABOVE_LOW, closed + ABOVE_HIGH)

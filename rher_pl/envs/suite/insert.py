@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rher_pl.envs.suite.arm import FloatArray
 from rher_pl.envs.suite.base import SuiteEnv
 from rher_pl.envs.suite.model import Table, model_xml
 from rher_pl.envs.suite.options import within
 from rher_pl.envs.suite.parts import BLOCK, BLOCK_HEIGHT, block
 
-FloatArray = NDArray[np.float64]
 TABLE = Table(height=0.36)
 TOP = TABLE.height + BLOCK_HEIGHT  # of the hole, metres
 BOTTOM = 0.37  # z of the goal

@@ -17,7 +17,7 @@ ARM = ASSETS / "fetch" / "robot.xml"
 MATERIALS = ASSETS / "fetch" / "shared.xml"
 GRIP = "robot0:grip"
 FINGER_JOINTS = ("robot0:l_gripper_finger_joint", "robot0:r_gripper_finger_joint")
-COLOURS = ("0.84 0.37 0", "0 0.45 0.70", "0 0.62 0.45")
+COLOURS = ("0.84 0.37 0", "0 0.45 0.70", "0.80 0.47 0.65")
 """Of objects and their goals; told apart by colour-blind eyes too."""
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rher_pl.envs.suite.arm import FloatArray
 from rher_pl.envs.suite.cubes import CubesEnv
-from rher_pl.envs.suite.parts import CUBE_HALF, WALL, WALL_HALF, cube_name, wall
+from rher_pl.envs.suite.parts import CUBE_HALF, WALL, WALL_HALF, cube_names, wall
 
-FloatArray = NDArray[np.float64]
 NEAREST = np.array(WALL_HALF)[:2] + CUBE_HALF
 """Metres along x, and along y, of which a cube keeps one from the wall's centre."""
 
@@ -24,8 +23,7 @@ class ObstaclePushEnv(CubesEnv):
     10% of the goals need the cube inside the wall; here these are drawn again.
     """
 
-    num_cubes = 1
-    object_names = (cube_name(0),)
+    object_names = cube_names(1)
     places = (WALL,)
     start_range = 0.15
 
@@ -63,9 +61,9 @@ class ObstaclePushEnv(CubesEnv):
         if not self._build_wall(positions[0]):
             x, y = 2 * NEAREST
             raise ValueError(
-                f"object0 at {positions[0].round(4).tolist()} is inside the wall, which is half-way "
-                f"to the gripper's start at {self._centre().round(4).tolist()}: it must be "
-                f"{x:.4g} m from there along x or {y:.4g} m along y"
+                f"object0 at {positions[0].round(4).tolist()} is inside the wall, which is "
+                f"half-way to the gripper's start at {self._centre().round(4).tolist()}: it must "
+                f"be {x:.4g} m from there along x or {y:.4g} m along y"
             )
 
     def _put_goal(self, goals: FloatArray) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from rher_pl.suggest import did_you_mean
 
 FloatArray = NDArray[np.float64]
 KEYS = ("goal", "objects")
@@ -19,8 +20,7 @@ def check_keys(options: Iterable[str]) -> None:
     """Raise a ValueError for an option that does not exist."""
     for key in options:
         if key not in KEYS:
-            near = difflib.get_close_matches(str(key), KEYS, 1)
-            hint = f"did you mean {near[0]!r}?" if near else "'goal' and 'objects' are known"
+            hint = did_you_mean(str(key), KEYS, f"choose from {', '.join(KEYS)}")
             raise ValueError(f"unknown option {str(key)[:40]!r} of reset: {hint}")
 
 

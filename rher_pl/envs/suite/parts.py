@@ -12,6 +12,11 @@ def cube_name(index: int) -> str:
     return f"object{index}"
 
 
+def cube_names(number: int) -> tuple[str, ...]:
+    """Names of the first ``number`` cubes."""
+    return tuple(cube_name(i) for i in range(number))
+
+
 def cube(index: int) -> str:
     """A cube of 2 kg that can be moved."""
     name, half = cube_name(index), CUBE_HALF
@@ -32,7 +37,7 @@ def wall() -> str:
     size = " ".join(str(half) for half in WALL_HALF)
     return (
         f'<body name="{WALL}" mocap="true" pos="1.5 1.05 0.425">'
-        f'<geom name="{WALL}" type="box" size="{size}" condim="3" rgba="0.80 0.47 0.65 1"/>'
+        f'<geom name="{WALL}" type="box" size="{size}" condim="3" rgba="0.3 0.5 0.6 1"/>'
         f'<site name="{WALL}" size="0.005" rgba="0 0 0 0"/></body>'
     )
 
@@ -49,9 +54,8 @@ FOOT = 0.32
 
 
 def _plate(position: str, size: str, mass: float, colour: str) -> str:
-    return (
-        f'<geom type="box" pos="{position}" size="{size}" mass="{mass}" condim="3" rgba="{colour}"/>'
-    )
+    shape = f'pos="{position}" size="{size}"'
+    return f'<geom type="box" {shape} mass="{mass}" condim="3" rgba="{colour}"/>'
 
 
 def drawer(x: float, y: float, slides: bool, damping: float) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rher_pl.envs.suite.arm import FloatArray
 from rher_pl.envs.suite.cubes import CubesEnv, apart
-from rher_pl.envs.suite.parts import cube_name
+from rher_pl.envs.suite.parts import cube_names
 
 GOAL_DISTANCE = 0.1  # metres between two goals
 
@@ -20,10 +20,9 @@ class DoublePushEnv(CubesEnv):
     About 2% of episodes start solved, and in 13% cube 1 stands on the goal of cube 0.
     """
 
-    num_cubes = 2
-    object_names = (cube_name(0), cube_name(1))
+    object_names = cube_names(2)
 
-    def _draw_goal(self) -> NDArray[np.float64]:
+    def _draw_goal(self) -> FloatArray:
         while True:
             goals = self._around(self.start_range, self.num_cubes)
             if apart(goals, GOAL_DISTANCE):
@@ -38,6 +37,5 @@ class ThreePushEnv(DoublePushEnv):
     drawn again, and all three count.
     """
 
-    num_cubes = 3
-    object_names = (cube_name(0), cube_name(1), cube_name(2))
+    object_names = cube_names(3)
     start_distance = 0.05

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rher_pl.envs.suite.arm import FloatArray
 from rher_pl.envs.suite.cubes import SIDE, CubesEnv
-from rher_pl.envs.suite.parts import cube_name
+from rher_pl.envs.suite.parts import cube_names
 
 
 class StackEnv(CubesEnv):
@@ -17,12 +17,11 @@ class StackEnv(CubesEnv):
     cube 0.05 m above the one before it. In about 10% of episodes cube 0 starts at its goal.
     """
 
-    num_cubes = 2
-    object_names = (cube_name(0), cube_name(1))
+    object_names = cube_names(2)
     locked = False
     extra_height = 0.2
 
-    def _draw_goal(self) -> NDArray[np.float64]:
+    def _draw_goal(self) -> FloatArray:
         base = np.append(self._around(self.start_range, 1), self.height_offset)
         goals = np.tile(base, (self.num_cubes, 1))
         goals[:, 2] += SIDE * np.arange(self.num_cubes)
@@ -32,5 +31,4 @@ class StackEnv(CubesEnv):
 class ThreeStackEnv(StackEnv):
     """Build a tower of three cubes, see :class:`StackEnv`."""
 
-    num_cubes = 3
-    object_names = (cube_name(0), cube_name(1), cube_name(2))
+    object_names = cube_names(3)
