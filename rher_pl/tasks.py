@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rher_pl.choices import RelayMode
+from rher_pl.envs.suite.looks import LOOKS
+from rher_pl.envs.suite.registration import NAMESPACE, SUITE, gymnasium_id
 from rher_pl.errors import ConfigError, fault, require
+from rher_pl.look import Look
 from rher_pl.relay import Interface, Layout, Relay, fetch_layout
+from rher_pl.relay.layout import position
+from rher_pl.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from torchrl.envs import EnvBase
@@ -29,6 +34,7 @@ class Task:
         action_size: A, length of an action.
         gymnasium_id: under which Gymnasium knows the task, if it does: then it can be rendered, and
             the goals of its observations are those of the objects alone.
+        look: names of its objects, and what is drawn around them in a plan from above.
         interface: how Gymnasium's numbers become points, if not as in its Fetch.
         written: what a config says in place of a name, in plain types.
         make_drawn: builds one that can be drawn by its ``render``.
@@ -41,6 +47,7 @@ class Task:
     make_env: Callable[..., EnvBase]
     action_size: int
     gymnasium_id: str | None = None
+    look: Look = field(default_factory=Look)
     interface: Interface | None = None
     written: Mapping[str, Any] | None = None
     make_drawn: Callable[[], EnvBase] | None = None
@@ -126,16 +133,19 @@ class WrittenTask(Protocol):
 
 
 def get_task(choice: str | WrittenTask) -> Task:
-    """The task of that name, or that a config describes.
+    """The task of that name, with or without Gymnasium's namespace before it, or that a config
+    describes.
 
     Raises:
-        ConfigError: for an unknown name, with the known ones.
+        ConfigError: names the nearest known ones, or all.
     """
     if not isinstance(choice, str):
         return choice.task()
-    if choice not in _TASKS and choice not in known_tasks():
-        raise ConfigError(f"unknown task {choice!r:.60}: choose one of {', '.join(known_tasks())}")
-    return _TASKS[choice]
+    short = choice.removeprefix(f"{NAMESPACE}/")
+    if short not in _TASKS and short not in (known := known_tasks()):
+        hint = did_you_mean(short, known, f"choose one of {', '.join(known)}", most=3)
+        raise ConfigError(f"unknown task {choice!r:.40}: {hint}")
+    return _TASKS[short]
 
 
 def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
@@ -151,14 +161,16 @@ def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvB
     return env
 
 
-def _fetch(name: str, relay: Relay) -> Task:
+def _fetch(name: str, relay: Relay, layout: Layout | None = None) -> Task:
+    known_as = gymnasium_id(name) if name in SUITE else name
+
     def make(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
         from rher_pl.envs.fetch import FetchEnv
 
-        return FetchEnv(name, num_envs=num_envs, seed=seed, num_threads=num_threads)
+        return FetchEnv(known_as, num_envs=num_envs, seed=seed, num_threads=num_threads)
 
-    layout = fetch_layout(relay.num_objects if relay.reach else 0)
-    return Task(name, relay, layout, make, 4, gymnasium_id=name)
+    layout = layout or fetch_layout(relay.num_objects if relay.reach else 0)
+    return Task(name, relay, layout, make, 4, gymnasium_id=known_as, look=LOOKS.get(name, Look()))
 
 
 def _point_push(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
@@ -172,11 +184,22 @@ _POINT_PUSH = Layout.of(
     ["object 0", "object 0"],  # seen from the point
 )
 
+# The gripper's point is its tip, which ends the observation; where it is held is seen from there.
+_INSERT = Layout.of(position("place 0"), ["gripper"] * 7, position("gripper"))
+
 for _task in (
     _fetch("FetchReach-v4", Relay(("reach",), reach=False)),
     _fetch("FetchPush-v4", Relay(("push",))),
     _fetch("FetchPickAndPlace-v4", Relay(("place",))),
     _fetch("FetchSlide-v4", Relay(("slide",))),
+    _fetch("FetchObstaclePush-v0", Relay(("push",)), fetch_layout(1, places=1)),
+    _fetch("FetchInsert-v0", Relay(("insert",), epsilon=0.02), _INSERT),
+    _fetch("FetchDrawer-v0", Relay(("open",), epsilon=0.02)),
+    _fetch("FetchDoublePush-v0", Relay(("push_0", "push_1"))),
+    _fetch("FetchStack-v0", Relay(("stack_0", "stack_1"))),
+    _fetch("FetchDrawerBox-v0", Relay(("open", "place"))),
+    _fetch("FetchThreePush-v0", Relay(("push_0", "push_1", "push_2"))),
+    _fetch("FetchThreeStack-v0", Relay(("stack_0", "stack_1", "stack_2"))),
     Task("PointPush-v0", Relay(("push",), epsilon=0.07), _POINT_PUSH, _point_push, 2),
 ):
     register_task(_task)

@@ -10,8 +10,8 @@ from typing import NoReturn
 
 from rher_pl.cli import exit_status
 from rher_pl.cli.imports import OPTION, without_imports
-from rher_pl.cli.suggest import did_you_mean
 from rher_pl.errors import ConfigError, TrainingError
+from rher_pl.suggest import did_you_mean
 
 UNKNOWN = re.compile(r"unrecognized arguments: (?P<option>\S+)")
 

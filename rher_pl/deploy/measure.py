@@ -18,15 +18,11 @@ FEWER_ENVS = 5
 
 
 def measure(trained: TrainedPolicy, episodes: int, seed: int, threads: int = 1) -> dict[str, Any]:
-    """Play episodes of every subtask under its own policy, of the last one as the whole task."""
+    """Play episodes of the whole task, and judge every subtask in them."""
     task = trained.task
     env = make_env(task, min(ENVS if task.written is None else FEWER_ENVS, episodes), seed, threads)
     seeds = range(seed, seed + episodes)
-    last = trained.relay.last
-    results = {
-        name: evaluate(env, trained.policy, seeds, None if subtask == last else subtask, 0.0, _no_q)
-        for subtask, name in enumerate(trained.relay.names)
-    }
+    results = evaluate(env, trained.policy, seeds, 0.0, _no_q)
     env.close()
     return {
         "task": trained.task_name,

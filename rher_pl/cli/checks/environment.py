@@ -18,7 +18,7 @@ from rher_pl.envs.contract import Ending
 from rher_pl.envs.episodes import ends
 from rher_pl.envs.gymnasium_reward import OwnReward
 from rher_pl.errors import ConfigError, TrainingError
-from rher_pl.evaluation.rollout import objects_moved
+from rher_pl.evaluation.judging import objects_moved
 from rher_pl.gymnasium_task import GymnasiumTask
 from rher_pl.relay import Relay
 from rher_pl.tasks import Task, WrittenTask, get_task, make_env
