@@ -116,6 +116,25 @@ def test_a_checkpoint_imports_nothing(folder: Path, monkeypatch: pytest.MonkeyPa
     assert "evil_module" not in sys.modules
 
 
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--data.task.colour", "1"], "data.task: a GymnasiumTask has no option colour"),
+        (["--data.task.gripper", "x"], "data.task: gripper cannot be x: write list"),
+        (["--data.distance_threshold", "0.03"], "write --data.epsilon"),
+        (["--data.max_episode_steps", "1"], "max_episode_steps must be in [2, 1,000,000]"),
+        (["--import", "no_such_module"], "no module 'no_such_module'"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit([*arguments(tmp_path), *options, "--recorder.folder", str(tmp_path / "runs")]) == 2
+    line = capsys.readouterr().err
+    assert message in line and line.count("\n") == 1 and len(line) <= 300
+    assert not (tmp_path / "runs").exists()
+
+
 def test_episodes_and_epsilon_can_be_others(folder: Path) -> None:
     runs = ["--recorder.folder", str(folder / "other"), "--data.num_envs", "2"]
     other = ["--data.task", "PointPush-v0", "--data.max_episode_steps", "10"]
