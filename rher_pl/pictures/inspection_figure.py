@@ -55,7 +55,12 @@ def _draw_plan(axes: Any, one: Inspected) -> None:
     axes.set(xlabel="x in m (seen from above)", ylabel="y in m")
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
+    handles, labels = axes.get_legend_handles_labels()
+    once = dict(zip(labels, handles))  # slots share labels
+    style = {"fontsize": 7, "ncols": 2, "frameon": False}
+    axes.legend(
+        once.values(), once.keys(), loc="upper center", bbox_to_anchor=(0.5, -0.12), **style
+    )
 
 
 def _draw_goals(axes: Any, one: Inspected, slot: int) -> None:
@@ -66,6 +71,9 @@ def _draw_goals(axes: Any, one: Inspected, slot: int) -> None:
     moves = relay.moving_goal(one.subtask, slot)
     label = "original goal at t = 0, it moves with the object" if moves else "original goal"
     axes.plot(x, y, "+", color=colour, ms=10, mew=2, label=f"{label} (ring: epsilon)")
+    if relay.num_objects > 1:
+        near = {"textcoords": "offset points", "xytext": (8, 8), "fontsize": 7}
+        axes.annotate(f"for {point_name(relay, slot)}", (x, y), color=colour, **near)
     drawn = one.goals[one.relabeled, slot, :2]
     origin = one.achieved[:-1][one.relabeled, slot, :2]
     for begin, end in zip(origin.tolist(), drawn.tolist(), strict=True):
