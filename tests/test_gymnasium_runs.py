@@ -79,6 +79,7 @@ def test_every_command_works_on_it(folder: Path, capsys: pytest.CaptureFixture[s
     ckpt, own = ["--ckpt", str(checkpoint(folder))], ["--import", "odd_gymnasium"]
     video = ["--episodes", "2", "--video", str(folder / "odd.mp4"), "--video_episodes", "1"]
     assert evaluate([*own, *ckpt, *video]) == 0
+    assert list(folder.glob("whole/artifacts/**/MLmodel")), "the policy was not logged as a model"
     out = ["--to", "torchscript", "mlflow", "--out", str(folder), "--episodes", "0"]
     assert export([*ckpt, *out]) == 0
     assert capsys.readouterr().out.count(": ok\n") == 2

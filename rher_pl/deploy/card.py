@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rher_pl.evaluation.report import Row, report_markdown, share_text
-from rher_pl.tasks import get_task
+from rher_pl.tasks import get_task, known_tasks
 
 USE = """\
 ```python
@@ -52,12 +52,13 @@ def make_card(
         "",
         report_markdown(subtasks),
         "Inputs are `observation`, `achieved_goal` and `desired_goal` as Gymnasium gives them, the "
-        "output is an action in [-1, 1]. It knows this task only, in simulation.",
+        "output is an action as the environment takes it. It knows this task only, in simulation.",
         "",
         "Versions: " + ", ".join(f"{key} {value}" for key, value in versions.items()) + ".",
     ]
     text = "\n".join(lines) + "\n"
-    known_as = get_task(task).gymnasium_id
+    # Of a task that a config described, the card does not tell how it is made.
+    known_as = get_task(task).gymnasium_id if task in known_tasks() else None
     return text + "\n" + _use(name, known_as) if name and known_as else text
 
 
