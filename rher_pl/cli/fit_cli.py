@@ -16,6 +16,7 @@ from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.callbacks.stopping import StopOnSignal
 from rher_pl.callbacks.throughput import Throughput
 from rher_pl.callbacks.video import VideoRecorder
+from rher_pl.checkpoints.continuing import changed
 from rher_pl.checkpoints.finding import KEYWORDS, newest_checkpoint
 from rher_pl.checkpoints.info import CheckpointInfo, read_info
 from rher_pl.checkpoints.trainer_io import SealedCheckpointIO
@@ -81,6 +82,7 @@ class FitCLI(LightningCLI):
             checkpoint_checks.check_task(self.checkpoint, get_task(config.data.task))
             if command == "fit":
                 checkpoint_checks.check_can_continue(self.checkpoint)
+            checkpoint_checks.check_options(self.checkpoint, self._asked_for(config), command)
 
     def _parse_ckpt_path(self) -> None:
         """Lightning's would let a checkpoint override the command line; ours are defaults."""
@@ -99,18 +101,21 @@ class FitCLI(LightningCLI):
         """The same run goes on; under other options its record would not be true any more."""
         if self.checkpoint is None or config.recorder.run_id:
             return
-        changed = self.checkpoint.changed(
-            {name: config.get(name) for name in self.checkpoint.options if name in config}
-        )
-        if changed:
-            print(f"other options than before ({', '.join(changed)}): a new run begins")
+        others = changed(self.checkpoint.options, self._asked_for(config))
+        if others:
+            print(f"other options than before ({', '.join(others)}): a new run begins")
         else:
             config.recorder.run_id = self.checkpoint.run_id
+
+    def _asked_for(self, config: Namespace) -> dict[str, Any]:
+        """Of the options that the checkpoint was made with, what is asked for now."""
+        assert self.checkpoint is not None
+        return {name: config.get(name) for name in self.checkpoint.options if name in config}
 
     def after_instantiate_classes(self) -> None:
         if self.checkpoint is not None:
             shapes = {name: value.shape for name, value in self.model.state_dict().items()}
-            checkpoint_checks.check_shapes(self.checkpoint, shapes, dict(self.model.hparams))
+            checkpoint_checks.check_shapes(self.checkpoint, shapes)
             checkpoint_checks.warn_of_versions(self.checkpoint)
             recorder: RunRecorder = self._get(self.config_init, "recorder")
             if recorder.run_id != self.checkpoint.run_id:

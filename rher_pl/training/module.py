@@ -13,7 +13,9 @@ from tensordict import TensorDict
 from torch import Tensor
 from torchrl.envs import EnvBase
 
-from rher_pl.checkpoints.layout import Entry, read_entry, write_entry
+from rher_pl.checkpoints.continuing import changed, require_unchanged
+from rher_pl.checkpoints.info import dotted, made_with
+from rher_pl.checkpoints.layout import OPTIMIZERS, Entry, read_entry, write_entry
 from rher_pl.choices import Algorithm, Engine, Mixing, RelayMode, plain
 from rher_pl.collect.progress import MovingSuccess
 from rher_pl.errors import require
@@ -279,9 +281,22 @@ class RHERModule(pl.LightningModule):
         write_entry(checkpoint, entry)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            self._continue_with_other_options(checkpoint)
         entry = read_entry(checkpoint, "the checkpoint")
         self.env_steps, self.episodes = entry.env_steps, entry.episodes
         self.td3.updates = entry.updates
         self.success.restore(entry.success)
         if entry.rng_state is not None:  # not in a file cut down to its policy
             torch.set_rng_state(entry.rng_state)
+
+    def _continue_with_other_options(self, checkpoint: dict[str, Any]) -> None:
+        """What may change takes effect, what may not is refused; see ``continuing.py``."""
+        before = made_with(checkpoint, "the checkpoint")
+        data = getattr(self.trainer.datamodule, "hparams", {})  # type: ignore[attr-defined]
+        now = dotted(self.hparams, data)
+        require_unchanged(before, now, "the checkpoint")
+        if "model.learning_rate" in changed(before, now):  # else it may have been scheduled
+            for optimizer in checkpoint[OPTIMIZERS]:
+                for group in optimizer["param_groups"]:
+                    group["lr"] = self.hparams["learning_rate"]
