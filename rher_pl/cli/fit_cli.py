@@ -30,7 +30,9 @@ from rher_pl.errors import ConfigError, Stopped, TrainingError, fault
 from rher_pl.learner.precision import cpu_has_bfloat16, default_precision, is_reduced
 from rher_pl.limits import check_writable
 from rher_pl.tasks import get_task
+from rher_pl.tracking.store import named_by
 from rher_pl.tracking.uri import check_tracking_uri
+from rher_pl.training.checks import check_trainer
 
 TOLD_APART = ("data.task", "seed_everything")
 """Options that a checkpoint must have been made with if they are given, to be the newest one."""
@@ -117,15 +119,17 @@ class FitCLI(LightningCLI):
             shapes = {name: value.shape for name, value in self.model.state_dict().items()}
             checkpoint_checks.check_shapes(self.checkpoint, shapes)
             checkpoint_checks.warn_of_versions(self.checkpoint)
-            recorder: RunRecorder = self._get(self.config_init, "recorder")
-            if recorder.run_id != self.checkpoint.run_id:
-                recorder.continued_from = self.checkpoint.run_id
+        recorder: RunRecorder = self._get(self.config_init, "recorder")
+        before = self.checkpoint.run_id if self.checkpoint else None
+        if recorder.run_id != before:
+            recorder.continued_from, recorder.fresh = before, recorder.run_id is not None
 
     def before_fit(self) -> None:
         """Where the run will be written must be reachable before the first env step."""
         recorder: RunRecorder = self._get(self.config_init, "recorder")
         check_writable(recorder.folder)
-        check_tracking_uri(recorder.tracking_uri)
+        given = self._get(self.config, "recorder").tracking_uri
+        check_tracking_uri(recorder.tracking_uri, named_by(given, "recorder.tracking_uri"))
         warn_of_device(self.trainer)
 
     # --- building and running ------------------------------------------------------------------
@@ -140,9 +144,11 @@ class FitCLI(LightningCLI):
         kwargs["callbacks"] = [Throughput(), *own("callbacks"), StopOnSignal()]
         kwargs["plugins"] = [*own("plugins"), SealedCheckpointIO()]
         try:
-            return super().instantiate_trainer(**kwargs)
+            trainer = super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, TypeError, ValueError) as error:
             raise ConfigError(f"trainer options: {error}") from error
+        check_trainer(trainer)
+        return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
         with one_line(self._kind_of_fault):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rher_pl.checkpoints.finding import OF_A_RUN, checkpoint_of_run
 from rher_pl.errors import ConfigError
-from rher_pl.tracking.store import absolute_uri, default_store, sqlite_path
+from rher_pl.tracking.store import absolute_uri, default_store, named_by, sqlite_path, store_of
 from rher_pl.tracking.uri import check_tracking_uri
 
 
@@ -23,15 +23,15 @@ def run_checkpoint(run_id: str, folder: str, tracking_uri: str | None) -> Path:
     """
     if (found := checkpoint_of_run(run_id, folder)) is not None:
         return found
-    uri = tracking_uri or default_store(folder)
+    uri = store_of(folder, tracking_uri)
     file = sqlite_path(uri)
     if file is not None and not file.is_file():
         raise ConfigError(
             f"no runs in {folder}: name another --folder"
-            if tracking_uri is None
+            if uri == default_store(folder)
             else f"no store {uri}: name another --tracking_uri"
         )
-    check_tracking_uri(uri, "tracking_uri")
+    check_tracking_uri(uri, named_by(tracking_uri, "tracking_uri"))
     return _download(run_id, uri)
 
 

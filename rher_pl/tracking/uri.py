@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from rher_pl.errors import ConfigError, require
 from rher_pl.limits import check_writable
+from rher_pl.tracking.database import require_whole
 from rher_pl.tracking.store import default_store
 
 CONNECT_SECONDS = 5.0
@@ -63,6 +64,7 @@ def _check_sqlite(uri: str, option: str) -> None:
         f"{option}: {path} is not a database that can be written: name another file, "
         f"such as {EXAMPLE}",
     )
+    require_whole(file, option)
 
 
 def _check_server(uri: str, option: str) -> None:
