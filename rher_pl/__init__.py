@@ -7,9 +7,13 @@ __version__ = "0.2.0.dev0"
 
 
 def __getattr__(name: str) -> object:
-    """``load_policy``, imported when it is first asked for: torch takes seconds."""
-    if name != "load_policy":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from rher_pl.deploy.trained import load_policy
+    """``load_policy`` and ``policy_of``, imported when first asked for: torch takes seconds."""
+    if name == "load_policy":
+        from rher_pl.deploy.trained import load_policy
 
-    return load_policy
+        return load_policy
+    if name == "policy_of":
+        from rher_pl.deploy.from_module import policy_of
+
+        return policy_of
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

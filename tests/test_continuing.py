@@ -51,9 +51,7 @@ def rule(name: str) -> Live:
 
 
 def explored(name: str) -> Live:
-    return lambda module, data: getattr(
-        data.loader.collector.behavior_policy.exploration, name
-    )
+    return lambda module, data: getattr(data.loader.collector.behavior_policy.exploration, name)
 
 
 TAKES_EFFECT: dict[str, tuple[Any, Live, Any]] = {

@@ -15,7 +15,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from rher_pl.checkpoints.continuing import Change, on_continuing
-from rher_pl.errors import Stopped
+from rher_pl.errors import ConfigError, Stopped
 from rher_pl.pictures.figures import draw_figures
 from rher_pl.tracking import provenance
 from rher_pl.tracking.client import end_run_within
@@ -88,7 +88,13 @@ class RunRecorder(pl.Callback):
         checkpoints = Path(self.checkpoint_folder).parent
         if self.run_id is not None:
             self.lock = lock_run(checkpoints, self.run_id)
-        self.run = self._begin(trainer, pl_module)
+        try:
+            self.run = self._begin(trainer, pl_module)
+        except ConfigError:
+            if self.lock is not None:
+                self.lock.withdraw()
+                self.lock = None
+            raise
         if self.lock is None or self.run_id != self.run.run_id:
             if self.run_id is not None:  # a run of another store
                 self.run.set_tags({"continued_from": self.run_id})
@@ -142,26 +148,22 @@ class RunRecorder(pl.Callback):
         batch_idx: int,
     ) -> None:
         assert isinstance(pl_module, RHERModule)
-        self.history.add_iteration(self.record(trainer, pl_module.metrics, pl_module.env_steps))
+        self.history.add_iteration(self.record(pl_module.metrics, pl_module.env_steps))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.run is None or trainer.state.fn != TrainerFn.FITTING:
             return
         assert isinstance(pl_module, RHERModule)
-        metrics = self.record(trainer, pl_module.metrics_eval, pl_module.env_steps)
+        metrics = self.record(pl_module.metrics_eval, pl_module.env_steps)
         self.history.add_evaluation(pl_module.env_steps, metrics)
         if len(self.history.rows) % self.figures_every_evaluations == 1:
             self._draw(pl_module)
 
-    def record(
-        self, trainer: pl.Trainer, metrics: Mapping[str, Tensor | float], env_steps: int
-    ) -> dict[str, float]:
-        """Log metrics to the run, and to any other logger that the user asked for."""
+    def record(self, metrics: Mapping[str, Tensor | float], env_steps: int) -> dict[str, float]:
+        """Log metrics to the run; the module itself gives them to other loggers."""
         values = {name: float(value) for name, value in metrics.items()}
         assert self.run is not None
         self.run.log_metrics(values, env_steps)
-        for logger in trainer.loggers:
-            logger.log_metrics(values, env_steps)
         return values
 
     def _draw(self, module: RHERModule) -> None:

@@ -26,7 +26,7 @@ from rher_pl.cli.checks import options as option_checks
 from rher_pl.cli.fit_parser import FitParser, was_given
 from rher_pl.cli.messages import known_options
 from rher_pl.cli.subcommands import SUBCOMMANDS
-from rher_pl.errors import ConfigError, Stopped, TrainingError, fault
+from rher_pl.errors import ConfigError, TrainingError, fault
 from rher_pl.learner.precision import cpu_has_bfloat16, default_precision, is_reduced
 from rher_pl.limits import check_writable
 from rher_pl.tasks import get_task
@@ -72,6 +72,8 @@ class FitCLI(LightningCLI):
         self.checkpoint = chosen_checkpoint(given, subparser.get_default("recorder.folder"))
         accelerator = given.get("trainer.accelerator", subparser.get_default("trainer.accelerator"))
         defaults = {"trainer.precision": default_precision(accelerator)}
+        if command != "fit":
+            defaults["verbose"] = False  # our own table says it
         if self.checkpoint is not None:  # what it was made with
             known = known_options(subparser)
             defaults |= {k: v for k, v in self.checkpoint.options.items() if k in known}
@@ -93,6 +95,7 @@ class FitCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
+        option_checks.check_precision(config.trainer.precision)
         if self.subcommand == "fit":
             option_checks.check_limits(config.trainer)
             self._choose_run(config)
@@ -201,7 +204,7 @@ def one_line(kind: Callable[[str], Exception]) -> Iterator[None]:
     """Turn what no check foresaw into one line."""
     try:
         yield
-    except (ConfigError, TrainingError, Stopped):
+    except (ConfigError, TrainingError):
         raise
     except Exception as error:
         raise kind(fault(error)) from error

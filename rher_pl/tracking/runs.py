@@ -7,6 +7,7 @@ from pathlib import Path
 from rher_pl.checkpoints.finding import OF_A_RUN, checkpoint_of_run
 from rher_pl.errors import ConfigError
 from rher_pl.tracking.store import absolute_uri, default_store, named_by, sqlite_path, store_of
+from rher_pl.tracking.ui import open_command
 from rher_pl.tracking.uri import check_tracking_uri
 
 
@@ -47,5 +48,7 @@ def _download(run_id: str, uri: str) -> Path:
             if name in files:
                 return Path(client.download_artifacts(run_id, f"checkpoints/{name}"))
     except MlflowException as error:
-        raise ConfigError(f"no run {run_id} in {uri}: see `make ui` for the ids of runs") from error
+        raise ConfigError(
+            f"no run {run_id} in the store: its runs are shown by {open_command(uri)}"
+        ) from error
     raise ConfigError(f"run {run_id} has recorded no checkpoint yet: it does so at its end")

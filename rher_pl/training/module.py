@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -15,7 +17,16 @@ from torchrl.envs import EnvBase
 
 from rher_pl.checkpoints.continuing import changed, require_unchanged
 from rher_pl.checkpoints.info import dotted, made_with
-from rher_pl.checkpoints.layout import OPTIMIZERS, Entry, read_entry, write_entry
+from rher_pl.checkpoints.file import versions
+from rher_pl.checkpoints.layout import (
+    OPTIMIZERS,
+    TENSORS,
+    Entry,
+    make_header,
+    read_entry,
+    write_entry,
+)
+from rher_pl.checkpoints.policy import PARTS
 from rher_pl.choices import Algorithm, Engine, Mixing, RelayMode, plain
 from rher_pl.collect.progress import MovingSuccess
 from rher_pl.errors import require
@@ -157,6 +168,8 @@ class RHERModule(pl.LightningModule):
         self.td3 = TD3(sizes, settings)
         self.success = MovingSuccess(self.relay.num_subtasks)
         self._engine_chosen = False
+        self._knows_values = True
+        """Whether the critic is the one that belongs to the policy."""
         self.env_steps = 0
         self.episodes = 0
         self.metrics: dict[str, Tensor] = {}
@@ -221,6 +234,21 @@ class RHERModule(pl.LightningModule):
         # Lightning count an iteration, and call the hooks that others hang on a step.
         self.optimizers()[0].step()  # type: ignore[index]
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.send(self.metrics)
+
+    def on_validation_end(self) -> None:
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+            self.send(self.metrics_eval)
+
+    def send(self, metrics: Mapping[str, Tensor | float]) -> None:
+        """Give metrics of this moment to every logger of the trainer, against env steps.
+
+        Not by ``log``, which leaves out most of them: an epoch has few iterations.
+        """
+        for logger in self.trainer.loggers:
+            logger.log_metrics({k: float(v) for k, v in metrics.items()}, self.env_steps)
+
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Choose and build what computes the updates ahead of its first use."""
         self.on_fit_start()
@@ -232,6 +260,10 @@ class RHERModule(pl.LightningModule):
     def evaluate(self, env: EnvBase, seeds: Sequence[int], subtask: int | None) -> TensorDict:
         """Noise-free episodes, one per seed; see ``evaluation/rollout.py``."""
         critic, gamma = self.td3.critic, self.td3.gamma
+
+        def value(inputs: Tensor, action: Tensor) -> Tensor:
+            return critic(inputs, action)[0] if self._knows_values else inputs[:, 0] * torch.nan
+
         # Outside inference mode: what an environment keeps of an evaluation is written again.
         with (
             torch.inference_mode(False),
@@ -244,7 +276,7 @@ class RHERModule(pl.LightningModule):
                 seeds,
                 subtask,
                 gamma,
-                lambda inputs, action: critic(inputs, action)[0],
+                value,
             )
 
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
@@ -256,17 +288,31 @@ class RHERModule(pl.LightningModule):
             played = self.evaluate(env, seeds if last else few, None if last else subtask)
             self.evaluations[name] = played
         self.metrics_eval = evaluation_statistics(self.evaluations)
-        self.log_dict(self.metrics_eval, batch_size=len(seeds), logger=False)
-        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+        fitting = self.trainer.state.fn == TrainerFn.FITTING
+        self._log_evaluation(fitting, len(seeds))
+        if fitting and not self.trainer.sanity_checking:
             names = self.relay.names
             self.success.record([float(self.metrics_eval[f"eval/success/{n}"]) for n in names])
 
     test_step = validation_step
 
+    def _log_evaluation(self, fitting: bool, episodes: int) -> None:
+        """For callbacks, and as what ``validate()`` and ``test()`` return and give to loggers."""
+        # ``step`` is Lightning's name for what loggers show metrics against.
+        axis = {} if fitting else {"step": torch.tensor(float(self.env_steps))}
+        with warnings.catch_warnings():  # results are returned without a logger, too
+            warnings.filterwarnings("ignore", message=".*no logger configured.*")
+            self.log_dict(self.metrics_eval | axis, batch_size=episodes, logger=not fitting)
+
     # --- checkpoints ---------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        entry = Entry(
+        checkpoint |= make_header(versions())  # also in files that Lightning writes by itself
+        write_entry(checkpoint, replace(self.entry(), rng_state=torch.get_rng_state()))
+
+    def entry(self) -> Entry:
+        """What is trained, and how far it is."""
+        return Entry(
             task=self.task.name,
             relay=self.relay.to_dict(),
             layout=self.task.layout.to_list(),
@@ -276,19 +322,25 @@ class RHERModule(pl.LightningModule):
             updates=self.updates,
             success=self.success.recent,
             engine=self.td3.engine.value,
-            rng_state=torch.get_rng_state(),
         )
-        write_entry(checkpoint, entry)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
             self._continue_with_other_options(checkpoint)
+        else:
+            self._complete(checkpoint[TENSORS])
         entry = read_entry(checkpoint, "the checkpoint")
         self.env_steps, self.episodes = entry.env_steps, entry.episodes
         self.td3.updates = entry.updates
         self.success.restore(entry.success)
         if entry.rng_state is not None:  # not in a file cut down to its policy
             torch.set_rng_state(entry.rng_state)
+
+    def _complete(self, tensors: dict[str, Tensor]) -> None:
+        """A policy alone can be evaluated: what else is missing is as it is here."""
+        others = {k: v for k, v in self.state_dict().items() if not k.startswith(tuple(PARTS))}
+        self._knows_values = not any(name not in tensors for name in others)
+        tensors.update({k: v for k, v in others.items() if k not in tensors})
 
     def _continue_with_other_options(self, checkpoint: dict[str, Any]) -> None:
         """What may change takes effect, what may not is refused; see ``continuing.py``."""
