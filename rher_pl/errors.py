@@ -36,7 +36,7 @@ def fault(error: BaseException) -> str:
 class Stopped(BaseException):
     """A signal asked for the end of a run, which was saved and recorded.
 
-    No ``Exception``, as ``KeyboardInterrupt`` is none: libraries would take it for a fault of theirs.
+    Like ``KeyboardInterrupt`` it is no ``Exception``: libraries would take it for a fault.
 
     Args:
         number: the signal; commands exit with 128 plus it, as a shell reports it.

@@ -19,13 +19,8 @@ from rher_pl.errors import ConfigError, Stopped
 from rher_pl.pictures.figures import draw_figures
 from rher_pl.tracking import provenance
 from rher_pl.tracking.client import end_run_within
-from rher_pl.tracking.experiment import (
-    begin_run,
-    default_run_name,
-    experiment_of,
-    parameters,
-    run_tags,
-)
+from rher_pl.tracking.existing import experiment_of
+from rher_pl.tracking.experiment import begin_run, default_run_name, parameters, run_tags
 from rher_pl.tracking.history import History
 from rher_pl.tracking.mlflow_run import MLflowRun
 from rher_pl.tracking.run_lock import RUNNING, RunLock, lock_run, mark_abandoned_runs

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing.util import _run_finalizers
+from multiprocessing import util
 from types import FrameType
 from typing import Any
 
@@ -114,5 +114,5 @@ class StopOnSignal(Checkpoint):
         if self._recorder is not None:
             self._recorder.mark_killed(self.received.name)
         with suppress(Exception):
-            _run_finalizers(0)  # lets go of semaphores, or Python warns that they leaked
+            util._run_finalizers(0)  # type: ignore[attr-defined]  # lets go of semaphores, or Python warns that they leaked
         os._exit(128 + self.received)

@@ -71,7 +71,7 @@ class FitCLI(LightningCLI):
         subparser = self._subcommand_parsers[command]
         self.checkpoint = chosen_checkpoint(given, subparser.get_default("recorder.folder"))
         accelerator = given.get("trainer.accelerator", subparser.get_default("trainer.accelerator"))
-        defaults = {"trainer.precision": default_precision(accelerator)}
+        defaults: dict[str, Any] = {"trainer.precision": default_precision(accelerator)}
         if command != "fit":
             defaults["verbose"] = False  # our own table says it
         if self.checkpoint is not None:  # what it was made with

@@ -1,4 +1,4 @@
-"""The policy of a module in memory, as :func:`~rher_pl.deploy.trained.load_policy` would give it."""
+"""The policy of a module in memory, of the same type as one from a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def policy_of(module: RHERModule) -> TrainedPolicy:
     """
     policy = copy.deepcopy(module.evaluated_policy).cpu().eval().requires_grad_(False)
     trainer = module._trainer  # None of a module that no trainer has had
-    data = {} if trainer is None else getattr(trainer.datamodule, "hparams", {})
+    data = getattr(getattr(trainer, "datamodule", None), "hparams", {})
     stored = StoredPolicy(
         module.entry(),
         dict(module.hparams),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rher_pl.errors import ConfigError, require
+from rher_pl.errors import ConfigError
 from rher_pl.tracking import provenance
 from rher_pl.tracking.client import connect, short
 from rher_pl.tracking.database import follow_folder
+from rher_pl.tracking.existing import exists, require_same_run
 from rher_pl.tracking.mlflow_run import MLflowRun
 from rher_pl.tracking.store import creating, sqlite_path
 
@@ -53,7 +53,7 @@ def begin_run(
             if local is not None and local.parent.absolute() == artifacts.parent.absolute():
                 follow_folder(local, artifacts)
             client = connect(tracking_uri)
-            if run_id is not None and (fresh or _exists(client, run_id)):
+            if run_id is not None and (fresh or exists(client, run_id)):
                 require_same_run(client, run_id, params, fresh)
                 client.update_run(run_id, status="RUNNING")
             else:
@@ -63,31 +63,6 @@ def begin_run(
         return MLflowRun(client, run_id)
     except MlflowException as error:
         raise ConfigError(f"recorder.tracking_uri cannot be recorded to: {short(error)}") from error
-
-
-def require_same_run(
-    client: MlflowClient, run_id: str, params: Mapping[str, str], fresh: bool
-) -> None:
-    """Refuse to go on in a run whose record would not be true any more.
-
-    Args:
-        client: of the store.
-        run_id: of the run.
-        params: of what is going to be trained.
-        fresh: whether training begins anew.
-
-    Raises:
-        ConfigError: names the difference.
-    """
-    own = "leave out recorder.run_id to begin a run of its own"
-    require(_exists(client, run_id), f"there is no run {run_id}: {own}")
-    known = client.get_run(run_id).data
-    other = [f"{k} {known.params[k]}" for k, v in params.items() if known.params.get(k, v) != v]
-    require(not other, f"run {run_id} is of other options ({', '.join(other)!s:.120}): {own}")
-    require(
-        not (fresh and known.metrics),
-        f"run {run_id} has been trained: add --ckpt_path last to continue it, or {own}",
-    )
 
 
 def default_run_name(last_subtask: str, algorithm: str, seed: int) -> str:
@@ -100,28 +75,6 @@ def run_tags(task: str, algorithm: str, seed: int) -> dict[str, str]:
     versions = {f"version.{name}": value for name, value in provenance.versions().items()}
     tags = {"task": task, "algorithm": algorithm, "seed": str(seed)}
     return tags | provenance.git_state() | provenance.hardware() | versions
-
-
-def experiment_of(tracking_uri: str, experiment: str | None, task: str) -> str:
-    """Name of the experiment: the one that is given, that of MLflow's own variables, or the task.
-
-    Raises:
-        ConfigError: if ``MLFLOW_EXPERIMENT_ID`` is of none.
-    """
-    named = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
-    number = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    if named or not number:
-        return named or task
-    from mlflow.exceptions import MlflowException
-
-    try:
-        with creating(tracking_uri):
-            return str(connect(tracking_uri).get_experiment(number).name)
-    except MlflowException as error:
-        raise ConfigError(
-            f"MLFLOW_EXPERIMENT_ID {number:.40} is no experiment of the store ({short(error)}): "
-            "unset it, or give --recorder.experiment"
-        ) from error
 
 
 def parameters(**groups: Mapping[str, Any]) -> dict[str, str]:
@@ -144,15 +97,6 @@ def _describe(
         params=[Param(key, value) for key, value in params.items() if key not in known],
         tags=[RunTag(key, value) for key, value in tags.items()],
     )
-
-
-def _exists(client: MlflowClient, run_id: str) -> bool:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
-    except MlflowException:
-        return False
 
 
 def _experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:

@@ -15,18 +15,8 @@ from tensordict import TensorDict
 from torch import Tensor
 from torchrl.envs import EnvBase
 
-from rher_pl.checkpoints.continuing import changed, require_unchanged
-from rher_pl.checkpoints.info import dotted, made_with
 from rher_pl.checkpoints.file import versions
-from rher_pl.checkpoints.layout import (
-    OPTIMIZERS,
-    TENSORS,
-    Entry,
-    make_header,
-    read_entry,
-    write_entry,
-)
-from rher_pl.checkpoints.policy import PARTS
+from rher_pl.checkpoints.layout import Entry, make_header, read_entry, write_entry
 from rher_pl.choices import Algorithm, Engine, Mixing, RelayMode, plain
 from rher_pl.collect.progress import MovingSuccess
 from rher_pl.errors import require
@@ -53,6 +43,7 @@ from rher_pl.networks.encoder import InputEncoder
 from rher_pl.networks.policy import RelayPolicy
 from rher_pl.tasks import get_task, task_relay
 from rher_pl.training.batches import encode, episode_length, rounds
+from rher_pl.training.restoring import complete, continue_under
 from rher_pl.training.settings import settings_of
 
 RANGES = {
@@ -326,29 +317,13 @@ class RHERModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
-            self._continue_with_other_options(checkpoint)
+            data = getattr(self.trainer.datamodule, "hparams", {})  # type: ignore[attr-defined]
+            continue_under(checkpoint, self.hparams, data)
         else:
-            self._complete(checkpoint[TENSORS])
+            self._knows_values = complete(checkpoint, self.state_dict())
         entry = read_entry(checkpoint, "the checkpoint")
         self.env_steps, self.episodes = entry.env_steps, entry.episodes
         self.td3.updates = entry.updates
         self.success.restore(entry.success)
         if entry.rng_state is not None:  # not in a file cut down to its policy
             torch.set_rng_state(entry.rng_state)
-
-    def _complete(self, tensors: dict[str, Tensor]) -> None:
-        """A policy alone can be evaluated: what else is missing is as it is here."""
-        others = {k: v for k, v in self.state_dict().items() if not k.startswith(tuple(PARTS))}
-        self._knows_values = not any(name not in tensors for name in others)
-        tensors.update({k: v for k, v in others.items() if k not in tensors})
-
-    def _continue_with_other_options(self, checkpoint: dict[str, Any]) -> None:
-        """What may change takes effect, what may not is refused; see ``continuing.py``."""
-        before = made_with(checkpoint, "the checkpoint")
-        data = getattr(self.trainer.datamodule, "hparams", {})  # type: ignore[attr-defined]
-        now = dotted(self.hparams, data)
-        require_unchanged(before, now, "the checkpoint")
-        if "model.learning_rate" in changed(before, now):  # else it may have been scheduled
-            for optimizer in checkpoint[OPTIMIZERS]:
-                for group in optimizer["param_groups"]:
-                    group["lr"] = self.hparams["learning_rate"]
