@@ -379,7 +379,8 @@ def test_arguments_are_parsed_for_what_is_given_and_with_its_defaults(
     config: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    more = [*more, str(checkpoint)] if more == ["--ckpt_path"] else more
+    if more == ["--ckpt_path"]:
+        more = [*more, str(checkpoint), "--model.hidden_layers", "2", "--data.random_episodes", "5"]
     arguments = ["--config", config, *more, "--trainer.max_epochs", "0"]
     assert_refused(arguments, ("max_epochs",), capsys)
     assert parsed == [["fit", *arguments]] * 2

@@ -116,7 +116,7 @@ def test_parameters_and_provenance(finished: tuple[MlflowClient, Run]) -> None:
     assert run.info.run_name.startswith("push-td3-seed3-")
     assert run.data.params["model.hidden_size"] == "16"
     assert run.data.params["data.seed"] == "3"
-    assert run.data.params["trainer.max_epochs"] == "2"
+    assert run.data.tags["trainer.max_epochs"] == "2"
     assert run.data.tags["task"] == "PointPush-v0"
     assert run.data.tags["version.torch"] == torch.__version__
     assert {"version.mujoco", "version.python", "cpu", "seed"} <= set(run.data.tags)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rher_pl.errors import ConfigError
 from rher_pl.tracking import provenance
 from rher_pl.tracking.client import connect, short
-from rher_pl.tracking.database import follow_folder
 from rher_pl.tracking.existing import exists, require_same_run
 from rher_pl.tracking.mlflow_run import MLflowRun
+from rher_pl.tracking.moving import follow_folder
 from rher_pl.tracking.store import creating, sqlite_path
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rher_pl.tracking.database import make_database
+from rher_pl.tracking.making import make_database
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 

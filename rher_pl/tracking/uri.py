@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from rher_pl.errors import ConfigError, require
 from rher_pl.limits import check_writable
-from rher_pl.tracking.database import require_whole
+from rher_pl.tracking.making import require_whole
 from rher_pl.tracking.store import default_store
 
 CONNECT_SECONDS = 5.0
@@ -53,6 +53,7 @@ def _check_sqlite(uri: str, option: str) -> None:
         uri.startswith("sqlite:///") and bool(path.strip("/")),
         f"{option} {uri!r:.200} names no file: write {EXAMPLE}",
     )
+    require_whole(Path(path), option)
     check_writable(str(Path(path).parent), f"--{option}")
     file = Path(path)
     if not file.exists():
@@ -64,7 +65,6 @@ def _check_sqlite(uri: str, option: str) -> None:
         f"{option}: {path} is not a database that can be written: name another file, "
         f"such as {EXAMPLE}",
     )
-    require_whole(file, option)
 
 
 def _check_server(uri: str, option: str) -> None:
