@@ -6,10 +6,13 @@ MLflow makes its tables one by one, and cannot go on from some of them.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from glob import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from rher_pl.errors import require
@@ -21,11 +24,13 @@ def make_database(path: Path) -> None:
         return
     from mlflow.tracking import MlflowClient
 
-    draft = path.with_name(path.name + ".draft")
-    for leftover in (draft, draft.with_name(draft.name + "-journal")):
-        leftover.unlink(missing_ok=True)
-    MlflowClient(f"sqlite:///{draft.absolute()}").search_experiments(max_results=1)
-    os.replace(draft, path)
+    beside, name = path.absolute().parent, f"{path.name}.draft-"
+    for leftover in beside.glob(f"{escape(name)}*"):  # of a process that was killed here
+        shutil.rmtree(leftover, ignore_errors=True)
+    with TemporaryDirectory(prefix=name, dir=beside) as folder:
+        draft = Path(folder) / path.name
+        MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
+        os.replace(draft, path)
 
 
 def require_whole(path: Path, option: str) -> None:
