@@ -39,8 +39,8 @@ The last column says what another value does when a run is continued (`--ckpt_pa
 takes effect, and the same run goes on; *new run* takes effect, and a run of its own begins, which
 names the one that it continues; *refused* cannot take effect any more, and one line says so. Of the
 options that are not listed here, another `--seed_everything` is {seed}, another
-`--trainer.precision` a {precision}, and all other `--trainer.*` are of the {trainer}: the trainer is
-built anew.
+`--trainer.precision` a {precision}, and all other `--trainer.*` are of the {trainer}: the trainer
+is built anew.
 """
 
 
