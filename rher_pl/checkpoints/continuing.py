@@ -48,10 +48,12 @@ NEW_RUN = (
     "data.relabel_ratio",
     "data.hindsight",
     "data.inert_ratio",
+    "data.unmet_ratio",
     "data.prioritize_motion",
     "data.reward_radius",
     "data.guide_share",
     "data.fading_guide",
+    "data.fading_noise",
     "data.random_share",
     "data.exploration_noise",
     "data.reached_distance",
@@ -59,6 +61,7 @@ NEW_RUN = (
     "data.eval_every_env_steps",
     "data.eval_episodes",
     "data.eval_envs",
+    "data.eval_last_policy",
     "trainer.precision",
 )
 
