@@ -478,6 +478,7 @@ def test_other_options_begin_a_run_of_their_own(
     monkeypatch.chdir(tmp_path)
     config = write_config(tmp_path)
     assert main(["--config", config, "--trainer.max_epochs", "1"]) == 0
+    capsys.readouterr()
     others = ["--model.gamma", "0.9", "--data.num_envs", "4"]
     assert main(["--config", config, "--ckpt_path", "last", *others]) == 0
     out = capsys.readouterr().out
