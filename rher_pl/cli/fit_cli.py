@@ -16,6 +16,7 @@ from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.callbacks.stopping import StopOnSignal
 from rher_pl.callbacks.throughput import Throughput
 from rher_pl.callbacks.video import VideoRecorder
+from rher_pl.checkpoints.continuing import changed
 from rher_pl.checkpoints.finding import KEYWORDS, newest_checkpoint
 from rher_pl.checkpoints.info import CheckpointInfo, read_info
 from rher_pl.checkpoints.trainer_io import SealedCheckpointIO
@@ -26,12 +27,14 @@ from rher_pl.cli.checks.environment import quick_check
 from rher_pl.cli.fit_parser import FitParser, was_given
 from rher_pl.cli.messages import known_options
 from rher_pl.cli.subcommands import SUBCOMMANDS
-from rher_pl.errors import ConfigError, Stopped, TrainingError, fault
+from rher_pl.errors import ConfigError, TrainingError, fault
 from rher_pl.gymnasium_task import CLASS_PATH, GymnasiumTask, from_checkpoint
 from rher_pl.learner.precision import cpu_has_bfloat16, default_precision, is_reduced
 from rher_pl.limits import check_writable
 from rher_pl.tasks import Task, get_task
+from rher_pl.tracking.store import named_by
 from rher_pl.tracking.uri import check_tracking_uri
+from rher_pl.training.checks import check_trainer
 
 TOLD_APART = ("data.task", "seed_everything")
 """Options that a checkpoint must have been made with if they are given, to be the newest one."""
@@ -70,7 +73,9 @@ class FitCLI(LightningCLI):
         subparser = self._subcommand_parsers[command]
         self.checkpoint = chosen_checkpoint(given, subparser.get_default("recorder.folder"))
         accelerator = given.get("trainer.accelerator", subparser.get_default("trainer.accelerator"))
-        defaults = {"trainer.precision": default_precision(accelerator)}
+        defaults: dict[str, Any] = {"trainer.precision": default_precision(accelerator)}
+        if command != "fit":
+            defaults["verbose"] = False  # our own table says it
         if self.checkpoint is not None:  # what it was made with
             known = known_options(subparser)
             made_with = self.checkpoint.options
@@ -85,6 +90,7 @@ class FitCLI(LightningCLI):
             checkpoint_checks.check_task(self.checkpoint, chosen_task(config.data))
             if command == "fit":
                 checkpoint_checks.check_can_continue(self.checkpoint)
+            checkpoint_checks.check_options(self.checkpoint, self._asked_for(config), command)
 
     def _parse_ckpt_path(self) -> None:
         """Lightning's would let a checkpoint override the command line; ours are defaults."""
@@ -93,6 +99,7 @@ class FitCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
+        option_checks.check_precision(config.trainer.precision)
         if self.subcommand == "fit":
             option_checks.check_limits(config.trainer)
             self._choose_run(config)
@@ -103,28 +110,34 @@ class FitCLI(LightningCLI):
         """The same run goes on; under other options its record would not be true any more."""
         if self.checkpoint is None or config.recorder.run_id:
             return
-        changed = self.checkpoint.changed(
-            {name: as_plain(config[name]) for name in self.checkpoint.options if name in config}
-        )
-        if changed:
-            print(f"other options than before ({', '.join(changed)}): a new run begins")
+        others = changed(self.checkpoint.options, self._asked_for(config))
+        if others:
+            print(f"other options than before ({', '.join(others)}): a new run begins")
         else:
             config.recorder.run_id = self.checkpoint.run_id
+
+    def _asked_for(self, config: Namespace) -> dict[str, Any]:
+        """Of the options that the checkpoint was made with, what is asked for now."""
+        assert self.checkpoint is not None
+        names = [name for name in self.checkpoint.options if name in config]
+        return {name: as_plain(config[name]) for name in names}
 
     def after_instantiate_classes(self) -> None:
         if self.checkpoint is not None:
             shapes = {name: value.shape for name, value in self.model.state_dict().items()}
-            checkpoint_checks.check_shapes(self.checkpoint, shapes, dict(self.model.hparams))
+            checkpoint_checks.check_shapes(self.checkpoint, shapes)
             checkpoint_checks.warn_of_versions(self.checkpoint)
-            recorder: RunRecorder = self._get(self.config_init, "recorder")
-            if recorder.run_id != self.checkpoint.run_id:
-                recorder.continued_from = self.checkpoint.run_id
+        recorder: RunRecorder = self._get(self.config_init, "recorder")
+        before = self.checkpoint.run_id if self.checkpoint else None
+        if recorder.run_id != before:
+            recorder.continued_from, recorder.fresh = before, recorder.run_id is not None
 
     def before_fit(self) -> None:
         """Where the run will be written must be reachable before the first env step."""
         recorder: RunRecorder = self._get(self.config_init, "recorder")
         check_writable(recorder.folder)
-        check_tracking_uri(recorder.tracking_uri)
+        given = self._get(self.config, "recorder").tracking_uri
+        check_tracking_uri(recorder.tracking_uri, named_by(given, "recorder.tracking_uri"))
         if (task := self.datamodule.task).written is not None:
             quick_check(task)
         warn_of_device(self.trainer)
@@ -141,9 +154,11 @@ class FitCLI(LightningCLI):
         kwargs["callbacks"] = [Throughput(), *own("callbacks"), StopOnSignal()]
         kwargs["plugins"] = [*own("plugins"), SealedCheckpointIO()]
         try:
-            return super().instantiate_trainer(**kwargs)
+            trainer = super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, TypeError, ValueError) as error:
             raise ConfigError(f"trainer options: {error}") from error
+        check_trainer(trainer)
+        return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
         with one_line(self._kind_of_fault):
@@ -233,7 +248,7 @@ def one_line(kind: Callable[[str], Exception]) -> Iterator[None]:
     """Turn what no check foresaw into one line."""
     try:
         yield
-    except (ConfigError, TrainingError, Stopped):
+    except (ConfigError, TrainingError):
         raise
     except Exception as error:
         raise kind(fault(error)) from error

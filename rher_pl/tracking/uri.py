@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from rher_pl.errors import ConfigError, require
 from rher_pl.limits import check_writable
+from rher_pl.tracking.making import require_whole
 from rher_pl.tracking.store import default_store
 
 CONNECT_SECONDS = 5.0
@@ -52,6 +53,7 @@ def _check_sqlite(uri: str, option: str) -> None:
         uri.startswith("sqlite:///") and bool(path.strip("/")),
         f"{option} {uri!r:.200} names no file: write {EXAMPLE}",
     )
+    require_whole(Path(path), option)
     check_writable(str(Path(path).parent), f"--{option}")
     file = Path(path)
     if not file.exists():
