@@ -96,6 +96,8 @@ REFUSED: dict[str, Any] = {
     "data.task": "FetchPush-v4",
     "data.relay": "none",
     "data.random_episodes": 9,
+    "data.epsilon": 0.1,
+    "data.max_episode_steps": 20,
     "model.algorithm": "ddpg",
     "model.critics": 3,
     "model.critic_layer_norm": True,
