@@ -61,7 +61,7 @@ def export_command(argv: Sequence[str]) -> int:
     from rher_pl.deploy.exporting import export, read_back
     from rher_pl.deploy.parity import CHECKED_STATES, TOLERANCE, parity_gap
     from rher_pl.errors import require
-    from rher_pl.limits import check_writable
+    from rher_pl.paths import check_writable
 
     quiet()
     folder, console = Path(options.out), Console(soft_wrap=True, highlight=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,9 +24,9 @@ from rher_pl.cli.checks import options as option_checks
 from rher_pl.cli.fit_parser import FitParser, was_given
 from rher_pl.cli.messages import known_options
 from rher_pl.cli.subcommands import SUBCOMMANDS
-from rher_pl.errors import ConfigError, Stopped, TrainingError, fault
+from rher_pl.errors import ConfigError, Stopped, TrainingError, fault, warn
 from rher_pl.learner.precision import cpu_has_bfloat16, default_precision, is_reduced
-from rher_pl.limits import check_writable
+from rher_pl.paths import check_writable, require_plain
 from rher_pl.tasks import get_task
 from rher_pl.tracking.uri import check_tracking_uri
 
@@ -120,6 +119,7 @@ class FitCLI(LightningCLI):
         """Where the run will be written must be reachable before the first env step."""
         recorder: RunRecorder = self._get(self.config_init, "recorder")
         check_writable(recorder.folder)
+        require_plain(recorder.folder, "--recorder.folder")
         check_tracking_uri(recorder.tracking_uri)
         warn_of_device(self.trainer)
 
@@ -178,7 +178,7 @@ def warn_of_device(trainer: Trainer) -> None:
         line += "--trainer.precision 32-true is the fast one here"
     else:
         return
-    print(f"warning: {line}", file=sys.stderr)
+    warn(line)
 
 
 def cannot_begin(message: str) -> ConfigError:

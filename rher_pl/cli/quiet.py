@@ -28,3 +28,5 @@ def quiet() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # read when mlflow is imported,
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # and where it is already
+    # A hundred lines for each database error; what it was is in the one line of ours.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)

@@ -19,6 +19,7 @@ from rher_pl.errors import ConfigError, require
 from rher_pl.networks.actor_critic import Actor, NetworkSizes
 from rher_pl.networks.encoder import InputEncoder
 from rher_pl.networks.policy import RelayPolicy
+from rher_pl.paths import is_file
 from rher_pl.relay import Layout, Relay
 from rher_pl.tasks import Task, get_task
 
@@ -91,14 +92,6 @@ def load_policy(name: str | Path) -> TrainedPolicy:
     stored = read_policy(read_checkpoint_file(path), source)
     policy = build_policy(stored).eval().requires_grad_(False)
     return TrainedPolicy(policy, PortablePolicy(policy), stored, str(name))
-
-
-def is_file(path: Path) -> bool:
-    """Whether there is such a file; not, for a name that no file can have."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def build_policy(stored: StoredPolicy) -> RelayPolicy:

@@ -5,7 +5,6 @@ Each check raises :class:`ConfigError` with one line that says what to write ins
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from rher_pl.checkpoints.file import versions
 from rher_pl.checkpoints.info import CheckpointInfo
 from rher_pl.checkpoints.layout import FORMAT
 from rher_pl.choices import LINKED, RelayMode
-from rher_pl.errors import ConfigError, require
+from rher_pl.errors import ConfigError, require, warn
 from rher_pl.tasks import Task
 
 DATA_OPTIONS = ("reached_distance", "reward_radius")
@@ -101,7 +100,4 @@ def warn_of_versions(info: CheckpointInfo) -> None:
     other = {name: was for name, was in info.versions.items() if here.get(name, was) != was}
     if other:
         pairs = ", ".join(f"{name} {was} (here {here[name]})" for name, was in other.items())
-        print(
-            f"warning: checkpoint {info.path} was made with {pairs}: results may differ",
-            file=sys.stderr,
-        )
+        warn(f"checkpoint {info.path} was made with {pairs}: results may differ")
