@@ -57,8 +57,11 @@ def card_of(module: RHERModule) -> str:
         "episodes": module.episodes,
         "updates": module.updates,
     }
+    policy = PortablePolicy(module.evaluated_policy)
     return make_card(
         module.task.name,
+        policy.sizes,
+        policy.action_size,
         counters,
         report(module.evaluations),
         "on the evaluation episodes of the run itself",

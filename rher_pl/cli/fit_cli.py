@@ -8,6 +8,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import DeviceStatsMonitor, LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -22,7 +23,7 @@ from rher_pl.choices import LINKED
 from rher_pl.cli.checks import checkpoint as checkpoint_checks
 from rher_pl.cli.checks import options as option_checks
 from rher_pl.cli.fit_parser import FitParser, was_given
-from rher_pl.cli.messages import known_options
+from rher_pl.cli.messages import explain, known_options
 from rher_pl.cli.subcommands import SUBCOMMANDS
 from rher_pl.errors import ConfigError, Stopped, TrainingError, fault, warn
 from rher_pl.learner.precision import cpu_has_bfloat16, default_precision, is_reduced
@@ -30,6 +31,8 @@ from rher_pl.paths import check_writable, require_plain
 from rher_pl.tasks import get_task
 from rher_pl.tracking.uri import check_tracking_uri
 
+NEED_A_LOGGER = (LearningRateMonitor, DeviceStatsMonitor)
+"""Callbacks that Lightning refuses only in mid-run if there is none."""
 TOLD_APART = ("data.task", "seed_everything")
 """Options that a checkpoint must have been made with if they are given, to be the newest one."""
 
@@ -125,6 +128,14 @@ class FitCLI(LightningCLI):
 
     # --- building and running ------------------------------------------------------------------
 
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+        except ConfigError:
+            raise
+        except ValueError as error:  # of a class that a config names
+            raise ConfigError(explain(str(error), [])) from error
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         def own(name: str) -> list[Any]:
             """What the user asked for: one, several or none."""
@@ -133,11 +144,26 @@ class FitCLI(LightningCLI):
 
         # Throughput goes first: it adds to the metrics that the others record and show.
         kwargs["callbacks"] = [Throughput(), *own("callbacks"), StopOnSignal()]
+        if any(isinstance(callback, ProgressBar) for callback in own("callbacks")):
+            self._get(self.config_init, "trainer")["enable_progress_bar"] = True
         kwargs["plugins"] = [*own("plugins"), SealedCheckpointIO()]
         try:
-            return super().instantiate_trainer(**kwargs)
-        except (MisconfigurationException, TypeError, ValueError) as error:
+            trainer = super().instantiate_trainer(**kwargs)
+        except (ImportError, MisconfigurationException, TypeError, ValueError) as error:
+            asked = self._get(self.config_init, "trainer")["accelerator"]
+            if "backend found" in str(error) or "is not available" in str(error):
+                raise ConfigError(
+                    f"trainer.accelerator {asked}: PyTorch finds none on this machine: "
+                    "write cpu, or auto for what there is"
+                ) from error
             raise ConfigError(f"trainer options: {error}") from error
+        needy = [c for c in trainer.callbacks if isinstance(c, NEED_A_LOGGER)]  # type: ignore[attr-defined]
+        if needy and not trainer.loggers:
+            raise ConfigError(
+                f"{type(needy[0]).__name__} writes to a logger: add --trainer.logger CSVLogger "
+                "--trainer.logger.save_dir logs"
+            )
+        return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
         with one_line(self._kind_of_fault):

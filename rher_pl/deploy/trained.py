@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rher_pl.checkpoints.file import read_checkpoint_file
 from rher_pl.checkpoints.policy import StoredPolicy, read_policy
-from rher_pl.deploy.portable import INPUTS, PortablePolicy
+from rher_pl.deploy.portable import PortablePolicy
 from rher_pl.deploy.pretrained import known_policies, policy_file
 from rher_pl.errors import ConfigError, require
 from rher_pl.networks.actor_critic import Actor, NetworkSizes
@@ -59,9 +59,13 @@ class TrainedPolicy:
 
     @torch.no_grad()
     def __call__(self, observation: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Action [A] for an observation of the Gymnasium environment, or [N, A] for a batch."""
-        values = [torch.as_tensor(observation[key], dtype=torch.float32) for key in INPUTS]
-        return self.portable(*values).numpy()
+        """Action [A] for an observation of the Gymnasium environment, or [N, A] for a batch.
+
+        Raises:
+            ValueError: for a vector that it was not trained on; see ``PortablePolicy.take``.
+        """
+        action: NDArray[np.float32] = self.portable(*self.portable.take(observation)).numpy()
+        return action
 
     def __repr__(self) -> str:
         entry = self.stored.entry
