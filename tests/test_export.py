@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import rher_pl.deploy.formats
-from rher_pl.deploy.card import make_card
+from rher_pl.deploy.card import lengths, make_card
 from rher_pl.deploy.formats import FORMATS
 from rher_pl.deploy.mlflow_model import save_mlflow_model
 from rher_pl.deploy.parity import TOLERANCE, parity_gap, stratified_states
@@ -111,9 +111,13 @@ def test_the_card_says_how_well_and_of_what() -> None:
 
     groups = {"not_solved_at_reset": figures(90, 92), "solved_at_reset": figures(8, 8)}
     groups["all"] = figures(98, 100)
+    sizes = {"observation": 25, "achieved_goal": 3, "desired_goal": 3}
     counters = {"env_steps": 60_000, "episodes": 1_200, "updates": 47_400}
-    card = make_card("FetchPush-v4", counters, {"push": groups}, "seeds 1 to 100", {"torch": "2"})
+    card = make_card(
+        "FetchPush-v4", sizes, 4, counters, {"push": groups}, "seeds 1 to 100", {"torch": "2"}
+    )
     assert "**0.978 [0.924, 0.994]**" in card and "60,000 env steps" in card and "torch 2" in card
+    assert "`observation` [N, 25], `achieved_goal` [N, 3]" in card and "action [N, 4]" in card
     assert "| push | 90 of 92 | 0.978 | [0.924, 0.994] | 9.0 | 8 of 8 |" in card
 
 
@@ -122,6 +126,7 @@ def test_a_policy_that_comes_with_the_package(name: str) -> None:
     trained = load_policy(name)
     assert policy_file(name).stat().st_size < 1_000_000
     card = card_file(name).read_text()
+    assert lengths(trained.portable.sizes) in card
     assert trained.task.name in card and f"{trained.counters['env_steps']:,} env steps" in card
     assert parity_gap(trained.portable, trained.portable) <= TOLERANCE
 

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -135,12 +136,16 @@ def _enough(*_: Any, **__: Any) -> None:
 
 @contextlib.contextmanager
 def _inside(folder: Path) -> Iterator[None]:
-    before = Path.cwd()
+    """Work there, temporary files included."""
+    before, temporary = Path.cwd(), tempfile.tempdir
     os.chdir(folder)
+    Path("tmp").mkdir()
+    tempfile.tempdir = str(Path("tmp").absolute())
     try:
         yield
     finally:
         os.chdir(before)
+        tempfile.tempdir = temporary
 
 
 def run_fuzz(folder: Path, cases: int, seed: int) -> dict[str, int]:

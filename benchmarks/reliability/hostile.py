@@ -97,7 +97,7 @@ VALUES: tuple[Callable[[], Any], ...] = (
 """What may stand in a value's place, beside what :mod:`broken` has."""
 
 
-# --- contents: each changes one in place -----------------------------------------------------------
+# --- contents: each changes one in place ---------------------------------------------------------
 
 
 def _places(content: Any, kind: type) -> list[tuple[Any, Any]]:
@@ -131,7 +131,7 @@ def missing(random: Random, content: dict[str, Any]) -> None:
 
 
 def extra(random: Random, content: dict[str, Any]) -> None:
-    holder, key = random.choice([p for p in _places(content, object) if isinstance(p[0], dict)])
+    holder = random.choice([p for p, _ in _places(content, object) if isinstance(p, dict)])
     name = random.choice(["zzz", "\x1b[31m", "_instantiator", "__class__", "x" * 10_000, 7])
     holder[name] = random.choice(VALUES)()
 
@@ -166,10 +166,20 @@ def code(random: Random, content: dict[str, Any]) -> None:
     holder[key] = broken.Trap()
 
 
-CONTENTS = (other_tensor, other_value, other_value, missing, extra, swapped, optimizer, replay, code)
+CONTENTS = (
+    other_tensor,
+    other_value,
+    other_value,
+    missing,
+    extra,
+    swapped,
+    optimizer,
+    replay,
+    code,
+)
 
 
-# --- pickles and bytes -----------------------------------------------------------------------------
+# --- pickles and bytes ---------------------------------------------------------------------------
 
 PICKLES = (
     b"\x80\x02]q\x00h\x00a.",  # a list that contains itself
@@ -245,7 +255,7 @@ def _record(recorder: Any, trainer: Any, metrics: Any, env_steps: int) -> dict[s
     return {name: float(value) for name, value in metrics.items()}
 
 
-# --- what reads one ----------------------------------------------------------------------------------
+# --- what reads one ------------------------------------------------------------------------------
 
 
 def act(arguments: list[str]) -> int:
@@ -285,7 +295,7 @@ def hostile_case(seed: int, good: Path, small: list[str]) -> Callable[[int], str
         if index < 0:
             shutil.copy(good, PATH)
         else:
-            make_hostile(random, good, sealed=index % 2 == 1)
+            make_hostile(random, good, sealed=index % 4 in (1, 2))  # as many for each child
         with mock.patch.multiple(RunRecorder, setup=lambda *_, **__: None, record=_record):
             for name, main, arguments, statuses in commands:
                 step()
@@ -294,4 +304,3 @@ def hostile_case(seed: int, good: Path, small: list[str]) -> Callable[[int], str
         return None
 
     return case
-

@@ -109,7 +109,9 @@ def _not_a_class(key: str, value: str, line: str) -> str:
     if found := MISSING_ARGUMENTS.search(line):
         first = found["names"].partition(",")[0]
         return f"{key}: {name} needs {found['names']}: add --{key}.{first} <value>"
-    return f"{key} cannot be {value}: write the name of a class, such as {EXAMPLES.get(key, 'true')}"
+    return (
+        f"{key} cannot be {value}: write the name of a class, such as {EXAMPLES.get(key, 'true')}"
+    )
 
 
 def _names(listed: str) -> list[str]:

@@ -33,7 +33,7 @@ def check_yaml(text: str) -> None:
         yaml.YAMLError: for what is no YAML.
     """
     require(len(text) <= MOST_BYTES, f"a config is larger than {MOST_BYTES:,} characters")
-    whole: dict[str, int] = {}  # values below each anchor, aliases resolved
+    whole: dict[str | None, int] = {}  # values below each anchor, aliases resolved
     open_anchors: list[str | None] = []
     counts = [0]  # values so far, in each list or mapping that is open
     for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):

@@ -68,7 +68,9 @@ class PortablePolicy(nn.Module):
         try:
             given = {name: values[name] for name in INPUTS}
         except (KeyError, TypeError, IndexError) as error:
-            raise ValueError(f"an observation needs {', '.join(INPUTS)}: {error} is wrong") from error
+            raise ValueError(
+                f"an observation needs {', '.join(INPUTS)}: {error} is wrong"
+            ) from error
         taken = [_numbers(name, value) for name, value in given.items()]
         for tensor, (name, size) in zip(taken, self.sizes.items(), strict=True):
             if tensor.dim() not in (1, 2) or tensor.shape[-1] != size:

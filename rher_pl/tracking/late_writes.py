@@ -13,7 +13,6 @@ from typing import Any
 from rher_pl.errors import say, warn
 from rher_pl.tracking.client import short
 
-
 RETRY_SECONDS = 30.0
 """Between two tries of what waits; each may take as long as the store's own retries."""
 

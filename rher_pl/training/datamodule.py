@@ -272,6 +272,7 @@ def split_batch(
     require(
         len(each) == subtasks and min(each) >= 1 and max(each) <= MANY,
         f"batch_size must be one number of at least 1, or {subtasks} of them (one for each subtask "
-        f"of {task}), such as --data.batch_size {64 * subtasks}; got {', '.join(map(number, sizes))[:60]}",
+        f"of {task}), such as --data.batch_size {64 * subtasks}; "
+        f"got {', '.join(map(number, sizes))[:60]}",
     )
     return tuple(each)
