@@ -3,7 +3,11 @@
 Importing the package is cheap on purpose: heavy libraries are imported where they are used.
 """
 
+from rher_pl.envs.suite.registration import register_suite
+
 __version__ = "0.2.0.dev0"
+
+register_suite()  # with Gymnasium: gymnasium.make("rher_pl/FetchStack-v0")
 
 
 def __getattr__(name: str) -> object:

@@ -32,6 +32,7 @@ def inspect_command(argv: Sequence[str]) -> int:
 
     from pathlib import Path
 
+    import torch
     from tensordict import TensorDict
 
     from rher_pl.checkpoints.episodes import data_options, read_episode
@@ -39,11 +40,13 @@ def inspect_command(argv: Sequence[str]) -> int:
     from rher_pl.checkpoints.layout import read_entry
     from rher_pl.choices import Hindsight
     from rher_pl.errors import require
+    from rher_pl.look import Look
     from rher_pl.paths import check_output_file
     from rher_pl.pictures.inspection import inspect_episode
     from rher_pl.pictures.inspection_figure import inspection_figure
-    from rher_pl.relay import Relay
+    from rher_pl.relay import Layout, Relay
     from rher_pl.replay.sampling import SamplingRule
+    from rher_pl.tasks import get_task, known_tasks
 
     out = Path(options.out)
     require(out.suffix in SUFFIXES, f"{out} names no picture: end it in {', '.join(SUFFIXES)}")
@@ -59,8 +62,11 @@ def inspect_command(argv: Sequence[str]) -> int:
         settings.one_of("hindsight", Hindsight),
         settings.share("inert_ratio"),
     )
+    look = get_task(entry.task).look if entry.task in known_tasks() else Look()
+    columns = torch.tensor(Layout(tuple(entry.layout)).places, dtype=torch.long).view(-1, 3)
+    places = episode["observation"][0][columns]
     inspected = [
-        inspect_episode(relay, episode, subtask, rule, options.seed)
+        inspect_episode(relay, episode, subtask, rule, options.seed, look, places)
         for subtask in range(relay.num_subtasks)
     ]
     title = f"{entry.task}, episode {options.episode} of {Path(options.ckpt).name}"

@@ -11,6 +11,7 @@ from rher_pl.cli.checks import doctor, software
 from rher_pl.cli.checks.finding import Level
 from rher_pl.cli.checks.machine import check_folder
 from rher_pl.doctor import main
+from rher_pl.envs.suite import cubes, model
 from rher_pl.pictures import rendering
 
 
@@ -47,6 +48,25 @@ def test_the_known_bad_mujoco_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(software, "_version", lambda name: "5.0.0")
     (finding,) = software.check_simulator()
     assert finding.level is Level.BROKEN and 'pip install "mujoco>=3.7,<5"' in finding.fix
+
+
+def test_the_tasks_start() -> None:
+    (finding,) = software.check_tasks()
+    assert finding.level is Level.OK and "all 8" in finding.detail
+
+
+def test_a_missing_file_of_the_arm_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "ARM", Path("none.xml"))
+    (finding,) = software.check_tasks()
+    assert finding.level is Level.BROKEN and "none.xml" in finding.detail
+    assert "gymnasium-robotics" in finding.fix
+
+
+def test_a_task_that_does_not_start_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cubes, "model_xml", lambda *bodies, **more: "<mujoco>")
+    found = {finding.name: finding for finding in software.check_tasks()}
+    assert "FetchStack-v0" in found and "FetchInsert-v0" not in found
+    assert all(finding.level is Level.BROKEN for finding in found.values())
 
 
 def test_a_folder_that_cannot_be_written_is_red() -> None:

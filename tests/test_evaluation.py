@@ -7,10 +7,11 @@ import torch
 from tensordict import TensorDict
 
 from rher_pl.collect.behavior import Chooser
-from rher_pl.evaluation.rollout import _summarise, objects_moved
+from rher_pl.evaluation.judging import Fate, Played, judge, objects_moved
 from rher_pl.evaluation.statistics import (
     episode_statistics,
     evaluation_statistics,
+    success_when_served,
     update_statistics,
 )
 from rher_pl.relay import Relay
@@ -20,10 +21,22 @@ RELAY = Relay(("push",), epsilon=0.05)
 
 
 def summary(*rows: list[int]) -> TensorDict:
-    """Of episodes given as solved or not at each of their states; nothing moves."""
+    """Of episodes given as solved or not at each of their states; the gripper stays away."""
     solved = torch.tensor(rows, dtype=torch.bool)
     achieved = torch.zeros(len(rows), solved.shape[1], 2, 3)
-    return _summarise(solved, achieved, torch.zeros(len(rows)), GAMMA, RELAY)
+    achieved[:, :, 0] = 5.0
+    achieved[:, :, 1, 0] = 1.0 - solved.float()
+    return judged(achieved, RELAY)["push"]
+
+
+def judged(achieved: torch.Tensor, relay: Relay) -> dict[str, TensorDict]:
+    """Of paths of the points [N, T+1, P, 3] to goals at the origin."""
+    count, states = achieved.shape[:2]
+    desired = torch.zeros(count, states, relay.num_objects, 3)
+    nothing = torch.zeros(count, states - 1, 1)
+    failed = torch.zeros(count, dtype=torch.bool)
+    played = Played(achieved, desired, failed, nothing, nothing)
+    return judge(played, relay, GAMMA, lambda inputs, action: inputs[:, 0])
 
 
 def test_success_is_that_of_the_final_state():
@@ -59,12 +72,58 @@ def test_episodes_solved_at_reset_do_not_flatter_the_figure():
     assert metrics["eval/solved_at_reset"].item() == 0.5
 
 
-def test_contact_is_told_of_each_policy():
-    touched, untouched = summary([0, 1], [0, 1]), summary([0, 0], [0, 0])
-    touched["contact"] = torch.tensor([True, False])
-    metrics = evaluation_statistics({"reach": touched, "push": untouched})
-    assert metrics["eval/contact_rate/reach"].item() == 0.5
-    assert metrics["eval/contact_rate/push"].item() == metrics["eval/contact_rate"].item() == 0.0
+def test_reached_is_near_the_object_or_in_contact_with_it_at_any_time():
+    achieved = torch.zeros(3, 4, 2, 3)
+    achieved[:, :, 0] = 5.0
+    achieved[:, :, 1, 0] = 1.0
+    achieved[0, 2, 0] = torch.tensor([1.0, 0.0, 0.04])  # near, and gone again
+    achieved[1, 1:, 1, 0] = 1.1  # struck from afar
+    result = judged(achieved, RELAY)["reach"]
+    assert result["success"].tolist() == [True, True, False]
+    assert result["steps_to_success"].tolist() == [2, 1, -1]
+
+
+def chain_of_two() -> torch.Tensor:
+    """Paths [N, 4, 3, 3] of gripper and two objects, which end in different ways."""
+    achieved = torch.zeros(6, 4, 3, 3)
+    achieved[:, :, 0] = 5.0
+    achieved[:, :, 1:, 0] = 1.0  # both away, at rest
+    achieved[1:, 1:, 1, 0] = 0.02  # the first is home from step 1 on
+    achieved[1, 2:, 2, 0] = 0.06  # the second is a little short
+    achieved[2, 2, 2, 2], achieved[2, 3, 2, 2] = 0.3, 0.0  # lifted, and fell
+    achieved[3, 2:, 2, 0] = 0.0  # both solved
+    achieved[4, 3, 1, 0] = 0.5  # the first is carried off again
+    return achieved
+
+
+def test_what_became_of_each_object_is_told_from_one_rollout():
+    results = judged(chain_of_two(), Relay(("a", "b")))
+    F = Fate
+    told = [F.UNTOUCHED, F.SOLVED, F.SOLVED, F.SOLVED, F.DISTURBED, F.SOLVED]
+    assert results["a"]["fate"].tolist() == told
+    told = [F.WAITING, F.SHORT, F.DROPPED, F.SOLVED, F.UNTOUCHED, F.UNTOUCHED]
+    assert results["b"]["fate"].tolist() == told
+    assert list(results) == ["reach_0", "a", "reach_1", "b"]
+    assert results["b"]["served"].tolist() == [False] + [True] * 5
+    assert results["reach_1"]["success"].tolist() == [False, True, True, True, False, False]
+
+
+def test_values_count_from_a_subtasks_first_turn():
+    results = judged(chain_of_two(), Relay(("a", "b")))
+    never = -1 / (1 - GAMMA)
+    # The second object's turn begins at step 1; in row 3 it is solved one step later.
+    assert results["b"]["monte_carlo_return"][3].item() == pytest.approx(0.0)
+    assert results["b"]["monte_carlo_return"][1].item() == pytest.approx(never)
+    metrics = evaluation_statistics(results)
+    assert metrics["eval/monte_carlo_return/b"].item() == pytest.approx(never * 4 / 5)
+    assert "eval/q/reach_0" not in metrics
+    assert metrics["eval/fate/b/waiting"].item() == pytest.approx(1 / 6)
+
+
+def test_success_of_a_subtask_counts_where_it_had_its_turn():
+    results = judged(chain_of_two(), Relay(("a", "b")))
+    _, a, _, b = success_when_served(results)
+    assert (a, b) == (pytest.approx(4 / 6), pytest.approx(1 / 5))
 
 
 def episodes(chooser: list[int], subtask: list[int], length: int | None = None) -> TensorDict:

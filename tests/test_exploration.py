@@ -87,6 +87,18 @@ def test_a_guide_fades_with_the_success_of_the_object_being_served():
     assert shares(steady, first)[0] == pytest.approx(0.5, abs=0.02)
 
 
+def test_random_actions_and_noise_fade_with_the_same_success():
+    success = [0.0, 0.75, 0.0, 0.25]
+    policy = behavior(TWO, success, guide_share=0.0, random_share=0.4, fading_noise=True)
+    first, second = states(0.0, [0.5, 0.5]), states(0.0, [1.0, 0.5])
+    assert shares(policy, first)[2] == pytest.approx(0.4 * 0.25, abs=0.02)
+    assert shares(policy, second)[2] == pytest.approx(0.4 * 0.75, abs=0.02)
+    mastered = behavior(TWO, [1.0] * 4, guide_share=0.0, exploration_noise=1.0, fading_noise=True)
+    mastered.begin(range(ROWS))
+    acted = mastered(first.clone())["action"]
+    assert torch.equal(acted, acted[:1].expand_as(acted))
+
+
 def actions(policy: BehaviorPolicy, seeds: list[int], only_random: bool = False) -> Tensor:
     """Of all steps of each episode, [N, T, A]."""
     policy.begin(seeds, only_random)

@@ -121,6 +121,22 @@ def test_the_card_says_how_well_and_of_what() -> None:
     assert "| push | 90 of 92 | 0.978 | [0.924, 0.994] | 9.0 | 8 of 8 |" in card
 
 
+@pytest.mark.parametrize(
+    ("task", "lines"),
+    [
+        ("FetchStack-v0", ('gym.make("rher_pl/FetchStack-v0")', "in range(60)")),
+        ("FetchPush-v4", ('gym.make("FetchPush-v4")', "in range(50)")),
+    ],
+)
+def test_a_card_says_how_to_play_an_episode_of_its_task(task: str, lines: tuple[str]) -> None:
+    one = {"episodes": 1, "solved": 1, "success": 1.0, "interval_95": [0.2, 1.0]}
+    groups = dict.fromkeys(("not_solved_at_reset", "solved_at_reset", "all"), one)
+    groups = {key: value | {"mean_steps_to_success": 1.0} for key, value in groups.items()}
+    counters = {"env_steps": 1, "episodes": 1, "updates": 1}
+    card = make_card(task, counters, {"bring": groups}, "seed 1", {}, "mine")
+    assert all(line in card for line in lines)
+
+
 @pytest.mark.parametrize("name", known_policies())
 def test_a_policy_that_comes_with_the_package(name: str) -> None:
     trained = load_policy(name)

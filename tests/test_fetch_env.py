@@ -11,69 +11,29 @@ import numpy as np
 import pytest
 import torch
 from gymnasium_robotics.utils import mujoco_utils
-from numpy.typing import NDArray
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDictBase
 from torch import Tensor
 from torchrl.collectors import Collector
 from torchrl.envs.utils import check_env_specs
 
-from rher_pl.envs.fetch import TASKS, FetchEnv
+from rher_pl.envs.fetch import SHIPPED, FetchEnv
 from rher_pl.envs.mujoco_versions import PlainJoints, mend_joint_comparisons
+from tests.lockstep import (
+    BATCHES,
+    assert_equal_to_gymnasium,
+    assert_same,
+    play,
+    random_actions,
+    step,
+)
 
 gymnasium.register_envs(gymnasium_robotics)
 
-# Each task plays 8 + 28 + 80 + 84 = 200 episodes; each environment plays two or more.
-BATCHES = [(1, 8), (7, 4), (16, 5), (28, 3)]
-
-
-def random_actions(rng: np.random.Generator, num_envs: int) -> NDArray[np.float32]:
-    # Beyond [-1, 1], so that clipping is compared as well.
-    return rng.uniform(-1.2, 1.2, (num_envs, 4)).astype(np.float32)
-
-
-def step(env: FetchEnv, action: NDArray[np.float32]) -> TensorDictBase:
-    return env.step(TensorDict({"action": torch.from_numpy(action)}, [env.num_envs]))["next"]
-
-
-def assert_same(batch: TensorDictBase, expected: list[dict[str, NDArray[np.float64]]]) -> None:
-    """The batch equals Gymnasium's observations, one dictionary for each environment."""
-
-    def stacked(key: str) -> Tensor:
-        return torch.from_numpy(np.stack([observation[key] for observation in expected]))
-
-    assert torch.equal(batch["observation"], stacked("observation"))
-    assert torch.equal(batch["achieved_goals"][:, -1], stacked("achieved_goal"))
-    assert torch.equal(batch["achieved_goals"][:, 0], stacked("observation")[:, :3])
-    assert torch.equal(batch["desired_goals"][:, 0], stacked("desired_goal"))
-
 
 @pytest.mark.parametrize(("num_envs", "episodes"), BATCHES)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", SHIPPED)
 def test_equals_gymnasium_bit_for_bit(task: str, num_envs: int, episodes: int) -> None:
-    seed = 100 * num_envs
-    env = FetchEnv(task, num_envs, seed=seed, dtype=torch.float64)
-    references = [gymnasium.make(task) for _ in range(num_envs)]
-    rng = np.random.default_rng(seed)
-    rewards = set()
-    for episode in range(episodes):
-        # Only the first reset is seeded: later episodes continue each generator.
-        starts = [
-            reference.reset(seed=seed + i if episode == 0 else None)[0]
-            for i, reference in enumerate(references)
-        ]
-        assert_same(env.reset(), starts)
-        for _ in range(env.max_episode_steps):
-            action = random_actions(rng, num_envs)
-            batch = step(env, action)
-            outcomes = [reference.step(a) for reference, a in zip(references, action, strict=True)]
-            assert_same(batch, [outcome[0] for outcome in outcomes])
-            assert batch["reward"].flatten().tolist() == [outcome[1] for outcome in outcomes]
-            assert batch["terminated"].flatten().tolist() == [outcome[2] for outcome in outcomes]
-            assert batch["truncated"].flatten().tolist() == [outcome[3] for outcome in outcomes]
-            assert torch.equal(batch["done"], batch["truncated"] | batch["terminated"])
-            rewards |= set(batch["reward"].flatten().tolist())
-        assert batch["truncated"].all()
-    assert -1.0 in rewards
+    assert_equal_to_gymnasium(task, num_envs, episodes)
 
 
 def test_reward_is_zero_where_the_goal_is_met() -> None:
@@ -90,15 +50,6 @@ def test_reward_is_zero_where_the_goal_is_met() -> None:
         assert batch["reward"].item() == reward
         rewards.append(reward)
     assert set(rewards) == {0.0, -1.0}
-
-
-def play(env: FetchEnv, steps: int, action_seed: int = 0) -> Tensor:
-    """Reset, then take random actions; all observations ``[steps + 1, N, O]``."""
-    rng = np.random.default_rng(action_seed)
-    observations = [env.reset()["observation"]]
-    for _ in range(steps):
-        observations.append(step(env, random_actions(rng, env.num_envs))["observation"])
-    return torch.stack(observations)
 
 
 def test_returned_tensors_are_not_written_again() -> None:
@@ -130,7 +81,7 @@ def test_threads_do_not_change_results(task: str, threads: int) -> None:
     threaded_env.close()
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", SHIPPED)
 def test_specs(task: str) -> None:
     for num_envs, dtype in ((1, torch.float32), (3, torch.float64)):
         check_env_specs(FetchEnv(task, num_envs, dtype=dtype))

@@ -88,6 +88,41 @@ def test_inert_draws_are_thinned_without_looking_at_the_outcome(make_pools):
     assert none < 0.01
 
 
+@pytest.mark.parametrize("subtask", [1, 3])
+def test_draws_where_another_object_would_be_served_are_thinned(make_pools, subtask):
+    """The other objects' slots decide, whatever becomes of the subtask's own."""
+
+    def share_unmet(unmet: float) -> float:
+        pools = make_pools(count=200, num_objects=2, scale=0.02, unmet_ratio=unmet)
+        sample = pools.buffers[subtask].sample(20_000)
+        chosen = sample["relabeled"].squeeze(-1)
+        met = pools.relay.slots_met(sample["goals"], sample["achieved"], subtask)
+        others = [slot for slot in range(3) if slot != 1 + subtask // 2]
+        return (~met[:, others].all(-1))[chosen].float().mean().item()
+
+    plain, thinned, none = (share_unmet(unmet) for unmet in (1.0, 0.3, 0.0))
+    if subtask == 1:  # no object comes before: the slots of later ones show where they are
+        assert plain == thinned == none == 0.0
+    else:
+        assert plain > 0.1
+        assert abs(thinned - 0.3 * plain / (0.3 * plain + 1 - plain)) < 0.03
+        assert none < 0.02
+
+
+def test_the_inert_filter_looks_at_the_active_object_alone(make_pools):
+    """A goal that is met for the second object is thinned although the first is away from its."""
+
+    def share(inert: float) -> float:
+        pools = make_pools(count=200, num_objects=2, scale=0.02, inert_ratio=inert)
+        sample = pools.buffers[3].sample(20_000)
+        chosen = sample["relabeled"].squeeze(-1)
+        met = pools.relay.slots_met(sample["goals"], sample["achieved"], 3)[chosen]
+        return (met[:, 2] & ~met[:, 1]).float().mean().item()
+
+    assert share(1.0) > 0.05
+    assert share(0.0) < 0.25 * share(1.0)
+
+
 @LENGTHS
 def test_sampling_leaves_the_storage_unchanged(make_pools, lengths):
     pools = make_pools(lengths=lengths, inert_ratio=0.2, prioritize_motion=0.5)

@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rher_pl.cli import shipped_configs
 from rher_pl.cli.shipped_configs import with_shipped_configs
+from rher_pl.envs.suite.registration import SUITE
 from rher_pl.fit import main
+from rher_pl.training.datamodule import RelayDataModule
 
 ROOT = Path(__file__).parents[1]
 if sys.version_info >= (3, 11):
@@ -22,6 +25,12 @@ else:
 def test_each_config_of_the_repository_has_its_name() -> None:
     names = {file.stem for file in (ROOT / "configs").glob("*.yaml")}
     assert {"push", "pick_and_place", "reach"} <= names == shipped_configs.shipped_configs().keys()
+
+
+def test_each_config_fits_its_task_and_each_task_of_ours_has_one() -> None:
+    read = [yaml.safe_load(file.read_text()) for file in (ROOT / "configs").glob("*.yaml")]
+    tasks = {RelayDataModule(**config["data"]).task.name for config in read}
+    assert tasks > {*SUITE}
 
 
 @pytest.mark.parametrize("form", [["--config", "push"], ["--config=push"], ["-c", "push"]])

@@ -84,6 +84,24 @@ def test_environments_play_whole_episodes_of_every_batch(monkeypatch: pytest.Mon
     assert substeps.count(20) >= 2 * 150
 
 
+def test_every_task_is_measured_beside_its_floor(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task's floor steps its own model, and ours plays as many env steps as it."""
+    done: dict[str, list[int]] = {}
+
+    def once(contestants: Any, rounds: int) -> dict[str, Rate]:
+        done[f"{len(done)}"] = [contestants[name]() for name in ("floor", "ours_2x1")]
+        return dict.fromkeys(contestants, RATE)
+
+    monkeypatch.setattr(environments, "interleave", once)
+    monkeypatch.setattr(environments, "TASKS", ("FetchReach-v4", "rher_pl/FetchDrawerBox-v0"))
+    monkeypatch.setattr(measure, "TASK_ENVS", 2)
+    found = measure.tasks(measure.Subject(Path("any.yaml"), settings, measure.QUICK))
+    assert [*done.values()] == [[100, 100], [120, 120]]
+    assert found["task_env_steps_per_second"].keys() == {*environments.TASKS}
+
+
 # --- updates -----------------------------------------------------------------------------------
 
 
@@ -229,6 +247,8 @@ def results() -> measure.Results:
         "torch_threads": 2,
         "env_steps_per_second": measure.medians(rates),
         "env_steps_quartiles": measure.quartiles(rates),
+        "task_env_steps_per_second": {"rher_pl/FetchStack-v0": {"floor": 10.0, "ours_16x1": 9.3}},
+        "task_env_steps_quartiles": {"rher_pl/FetchStack-v0": {"ours_16x1": [9.0, 9.5]}},
         "updates_per_second_by_threads": {"2": rows},
         "updates_quartiles_by_threads": {"2": {row: [1.0, 3.0] for row in rows}},
         "iteration_seconds": {"sequential": iteration},
@@ -257,7 +277,13 @@ def test_the_table_shows_everything_and_its_ratios(results: measure.Results) -> 
     console.quiet = False
     with console.capture() as capture:
         console.print(report.make_table(results))
-    words = ("1.00 of floor", "4.50 of eager fp32", "1.20 of its parts", "recording")
+    words = (
+        "1.00 of floor",
+        "4.50 of eager fp32",
+        "1.20 of its parts",
+        "recording",
+        "0.93 of floor",
+    )
     for each in (*words, "4.5 times", "9.0 to 12.5", "7.12 s", "0.900 of there"):
         assert each in capture.get(), each
 

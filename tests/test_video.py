@@ -25,6 +25,7 @@ from rher_pl.envs.contract import STATE_KEYS
 from rher_pl.evaluate import main
 from rher_pl.evaluation.report import report, wilson_interval
 from rher_pl.fit import main as fit
+from rher_pl.look import Look
 from rher_pl.pictures import palette
 from rher_pl.pictures.acting import TaskPolicy
 from rher_pl.pictures.names import active_text
@@ -202,8 +203,8 @@ def test_each_point_has_a_colour_of_its_own_from_above() -> None:
     relay = two_objects()
     points = torch.tensor([[0.0, 0, 0], [0.3, 0, 0], [0.3, 0.3, 0]])
     goals = torch.tensor([[0.0, 0.3, 0], [0.15, 0.15, 0]])
-    plan = Plan(relay, torch.cat([points, goals]), (200, 150))
-    drawn = {tuple(pixel) for pixel in plan.draw(points.unsqueeze(0), goals).reshape(-1, 3)}
+    plan = Plan(relay, points, goals, (200, 150))
+    drawn = {tuple(pixel) for pixel in plan.draw(points.unsqueeze(0)).reshape(-1, 3)}
     colours = [palette.of_point(point, relay.reach) for point in range(3)] + [palette.GOAL]
     assert len(set(colours)) == 4
     assert {ImageColor.getrgb(colour) for colour in colours} <= drawn
@@ -213,6 +214,7 @@ class Shortened:
     """A scene whose episode ends after three steps."""
 
     max_episode_steps = 10
+    look = Look()
 
     def __init__(self) -> None:
         self.steps = 0

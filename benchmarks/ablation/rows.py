@@ -20,7 +20,7 @@ LEGEND = (
     "episode minus the return that followed (lower where goals are met within a part of epsilon "
     "only, as Q counts by that part and the return by the whole). INNR: relabelled samples of the "
     "last subtask whose reward is 0 whatever the action. Contact: collected episodes in which the "
-    "object was touched. First subtask: its success under its own policy."
+    "object was touched. First subtask: its success, in records of 0.1 under its own policy."
 )
 """How to read :func:`explanation`."""
 
@@ -65,7 +65,7 @@ class RowCurves:
 
     @property
     def reach(self) -> Array:
-        """Success of the first subtask under its own policy, [S, E]; NaN in a chain of one."""
+        """Success of the first subtask, [S, E]; NaN in a chain of one."""
         first = self.subtasks[0] if len(self.subtasks) > 1 else "none"
         return self._values(lambda record: record["success_per_subtask"].get(first))
 

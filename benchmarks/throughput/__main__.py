@@ -1,7 +1,8 @@
 """How fast everything is, measured in one run on one machine, and recorded.
 
-Env steps per second of Gymnasium, TorchRL's wrapper and ours beside the floor; updates per second
-of each engine beside TorchRL's loss; what an iteration of a run costs beside its parts; seconds of
+Env steps per second of Gymnasium, TorchRL's wrapper and ours beside the floor, also for each of our
+tasks; updates per second of each engine beside TorchRL's loss; what an iteration of a run costs
+beside its parts; seconds of
 a whole training beside stable-baselines3's; seconds to start. Takes about twenty minutes on
 two cores, a few with --quick. Close other programs first: rates are medians of short rounds taken
 in turns, which evens out noise but does not remove it. With --against only whole commands are
@@ -20,7 +21,7 @@ from rher_pl.cli.command import Parser, run_command
 from rher_pl.errors import ConfigError, require
 
 RESULTS = Path("benchmarks/results/throughput.json")
-PARTS = ("environments", "updates", "iteration", "training", "startup")
+PARTS = ("environments", "tasks", "updates", "iteration", "training", "startup")
 
 
 def make_parser() -> Parser:

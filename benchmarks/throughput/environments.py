@@ -15,7 +15,7 @@ from tensordict import TensorDict
 from torchrl.envs import EnvBase, GymEnv
 
 from benchmarks.throughput.rounds import Contestant, Rate, interleave
-from rher_pl.envs.fetch import FetchEnv
+from rher_pl.envs.fetch import TASKS, FetchEnv
 
 Actions = NDArray[np.float32]
 
@@ -51,6 +51,11 @@ def measure_environments(
     for env in ours.values():
         env.close()
     return rates
+
+
+def measure_tasks(num_envs: int, rounds: int) -> dict[str, dict[str, Rate]]:
+    """Every Fetch task on one thread, by its Gymnasium id: ``ours_<envs>x1`` and the others."""
+    return {task: measure_environments(task, (num_envs,), (1,), rounds) for task in TASKS}
 
 
 def _gym_make(task: str, actions: Actions) -> Contestant:

@@ -19,6 +19,8 @@ from rher_pl.training.datamodule import split_batch
 Results = dict[str, Any]
 COLLECTIONS = {"sequential": "false", "pipelined": "true"}
 """Ways to collect, with the value of ``data.pipelined``."""
+TASK_ENVS = 16
+"""Environments side by side where all tasks are measured."""
 UPDATES_PER_EPISODE = 40
 """Of whole trainings."""
 
@@ -28,7 +30,7 @@ class Budget:
     """How much is measured.
 
     Args:
-        env_rounds, update_rounds: timed rounds of each contestant.
+        env_rounds, task_rounds, update_rounds: timed rounds of each contestant.
         updates: in a round.
         epochs: of each run whose iterations, or whose whole command, are timed.
         episodes: of a whole training.
@@ -39,6 +41,7 @@ class Budget:
     """
 
     env_rounds: int = 20
+    task_rounds: int = 8
     update_rounds: int = 30
     updates: int = 40
     epochs: int = 12
@@ -50,7 +53,14 @@ class Budget:
 
 
 QUICK = Budget(
-    env_rounds=2, update_rounds=3, updates=10, epochs=3, episodes=10, trainings=1, starts=2
+    env_rounds=2,
+    task_rounds=1,
+    update_rounds=3,
+    updates=10,
+    epochs=3,
+    episodes=10,
+    trainings=1,
+    starts=2,
 )
 
 
@@ -81,6 +91,17 @@ def environments(subject: Subject) -> Results:
     shape = (budget.num_envs, budget.threads, budget.env_rounds)
     rates = measure_environments(subject.task, *shape)
     return {"env_steps_per_second": medians(rates), "env_steps_quartiles": quartiles(rates)}
+
+
+def tasks(subject: Subject) -> Results:
+    """All Fetch tasks, whatever the config says."""
+    from benchmarks.throughput.environments import measure_tasks
+
+    rates = measure_tasks(TASK_ENVS, subject.budget.task_rounds)
+    return {
+        "task_env_steps_per_second": {task: medians(found) for task, found in rates.items()},
+        "task_env_steps_quartiles": {task: quartiles(found) for task, found in rates.items()},
+    }
 
 
 def updates(subject: Subject) -> Results:
@@ -153,6 +174,7 @@ def startup(subject: Subject) -> Results:
 
 PARTS: dict[str, Callable[[Subject], Results]] = {
     "environments": environments,
+    "tasks": tasks,
     "updates": updates,
     "iteration": iteration,
     "training": training,

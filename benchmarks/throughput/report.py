@@ -53,7 +53,7 @@ def make_table(results: Results) -> Table:
     table.add_column("what")
     for heading in ("median", "spread", "ratio"):
         table.add_column(heading, justify="right")
-    for part in (_rates, _iterations, _runs):
+    for part in (_rates, _tasks, _iterations, _runs):
         for row in part(results):
             table.add_row(*row)
         table.add_section()
@@ -76,6 +76,18 @@ def _rates(results: Results) -> Rows:
             spread = results["updates_quartiles_by_threads"][threads][name]
             ratio = f"{rate / found['eager_fp32']:.2f} of eager fp32"
             yield title, f"{rate:,.1f}", _range(spread), ratio
+
+
+def _tasks(results: Results) -> Rows:
+    """Ours on each task, on one thread, beside its floor."""
+    for task, rates in results.get("task_env_steps_per_second", {}).items():
+        name = next(name for name in rates if name.startswith("ours_"))
+        spread, ratio = (
+            results["task_env_steps_quartiles"][task][name],
+            rates[name] / rates["floor"],
+        )
+        title = f"env steps/s {task.rpartition('/')[2]}, {name}"
+        yield title, f"{rates[name]:,.0f}", _range(spread), f"{ratio:.2f} of floor"
 
 
 def _iterations(results: Results) -> Rows:

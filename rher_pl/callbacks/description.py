@@ -13,6 +13,7 @@ from rher_pl.callbacks.recording import find_run
 from rher_pl.callbacks.summary import TRAINING_PAGES, run_facts
 from rher_pl.errors import Stopped
 from rher_pl.evaluation.report import interval_text, report, report_markdown
+from rher_pl.evaluation.statistics import value_statistics
 from rher_pl.training.module import RHERModule
 
 NOTE = "mlflow.note.content"
@@ -111,10 +112,11 @@ def describe(
     ]
     for name, result in results.items():
         touched = result["contact"].float().mean().item()
-        q, value = (result[key].mean().item() for key in ("q", "monte_carlo_return"))
-        lines.append(
-            f"- {name}: object touched in {touched:.0%}, Q {q:.2f} against return {value:.2f}"
-        )
+        line = f"- {name}: object touched in {touched:.0%}"
+        if f"eval/q/{name}" in (figures := value_statistics(name, result)):
+            q, value = (figures[f"eval/{key}/{name}"] for key in ("q", "monte_carlo_return"))
+            line += f", Q {q:.2f} against return {value:.2f} from its first turn on"
+        lines.append(line)
     return "\n".join(lines) + "\n"
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rher_pl.cli import exit_status
-from rher_pl.cli.suggest import did_you_mean
 from rher_pl.errors import ConfigError, TrainingError, say
+from rher_pl.suggest import did_you_mean
 
 UNKNOWN = re.compile(r"unrecognized arguments: (?P<option>\S+)")
 

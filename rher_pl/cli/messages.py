@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from rher_pl.cli.suggest import did_you_mean
+from rher_pl.suggest import did_you_mean
 
 TYPES = {
     "int": "a whole number",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rher_pl.cli.suggest import did_you_mean
 from rher_pl.errors import ConfigError
+from rher_pl.suggest import did_you_mean
 
 SUBCOMMANDS = ("fit", "validate", "test")
 

@@ -36,6 +36,7 @@ class Exploration:
     exploration_noise: float = 0.2
     reached_distance: float | None = None
     fading_guide: bool = False
+    fading_noise: bool = False
 
 
 class BehaviorPolicy(TensorDictModuleBase):
@@ -53,8 +54,8 @@ class BehaviorPolicy(TensorDictModuleBase):
 
     Args:
         policy: input encoder and actor, on any device; the copy is on the CPU.
-        success: of each subtask; where the guide fades, its share is multiplied by the failure of
-            the subtask that serves.
+        success: of each subtask; what fades (the guide's share; random share and noise) is
+            multiplied by the failure of the subtask that serves.
         exploration: shares and noise.
         steps: T, env steps in an episode.
     """
@@ -93,11 +94,14 @@ class BehaviorPolicy(TensorDictModuleBase):
         self._draws = [torch.stack(each, dim=1) for each in zip(*draws)]  # [T, N, ...]
         policy, success = self._trained
         torch._foreach_copy_(_tensors(self.policy), _tensors(policy))
-        fades = self.exploration.fading_guide
-        failure = [1.0 - (value if fades else 0.0) for value in success.values]
-        shares = [self.exploration.guide_share * value for value in failure]
-        self.guided_from = torch.tensor([1.0 - share for share in shares])[self._bring]
+        settings = self.exploration
+        failure = 1.0 - torch.tensor(success.values, dtype=torch.float64)[self._bring]
+        never = torch.ones_like(failure)
+        share = settings.guide_share * (failure if settings.fading_guide else never)
+        self.guided_from = (1.0 - share).float()
         """Draw from which on the guide acts, for each subtask [S]."""
+        self.noise_scale = (failure if settings.fading_noise else never).float()
+        """What random share and noise are multiplied by, for each subtask [S]."""
 
     def _draw(self, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Who acts [T], random actions and noise [T, A] of an episode."""
@@ -123,6 +127,7 @@ class BehaviorPolicy(TensorDictModuleBase):
             chooser = self.choose(following, uniform)
             bring = self._bring[following]
             subtask = torch.where(chooser == Chooser.GUIDE, following, bring)
+            noise = noise * self.noise_scale[following].unsqueeze(-1)
             chosen = (self.policy(*states, subtask) + noise).clamp_(-1.0, 1.0)
             action = torch.where((chooser == Chooser.RANDOM).unsqueeze(-1), action, chosen)
         tensordict["action"] = action
@@ -132,7 +137,7 @@ class BehaviorPolicy(TensorDictModuleBase):
 
     def choose(self, following: Tensor, uniform: Tensor) -> Tensor:
         """Who acts, [N], where subtask ``following`` [N] comes next; ``uniform`` [N] decides."""
-        is_random = uniform < self.exploration.random_share
+        is_random = uniform < self.exploration.random_share * self.noise_scale[following]
         chooser = torch.where(is_random, int(Chooser.RANDOM), int(Chooser.LEARNER))
         guided = self._guided[following] & (uniform >= self.guided_from[following])
         return chooser.masked_fill_(guided, int(Chooser.GUIDE))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rher_pl.evaluation.report import Row, report_markdown, share_text
+from rher_pl.tasks import get_task
 
 USE = """\
 ```python
@@ -13,7 +14,7 @@ from rher_pl import load_policy
 
 policy, env = load_policy("{name}"), gym.make("{task}")
 observation, _ = env.reset(seed=0)
-for _ in range(50):
+for _ in range({steps}):
     observation, reward, _, _, info = env.step(policy(observation))
 ```
 """
@@ -56,7 +57,7 @@ def make_card(
         "",
         f"Success over {fresh['episodes']} episodes that did not start solved: "
         f"**{share_text(fresh)}**; over all {every['episodes']}: {share_text(every)}. "
-        f"Noise-free, {episodes}. Each subtask is judged by its own policy:",
+        f"Noise-free, {episodes}. Every subtask is judged in the same episodes:",
         "",
         report_markdown(subtasks),
         f"Inputs, as Gymnasium gives them, all finite: {lengths(sizes)}, for N states; the output "
@@ -67,4 +68,15 @@ def make_card(
         "Versions: " + ", ".join(f"{key} {value}" for key, value in versions.items()) + ".",
     ]
     text = "\n".join(lines) + "\n"
-    return text + "\n" + USE.format(name=name, task=task) if name else text
+    known_as = get_task(task).gymnasium_id
+    return text + "\n" + _use(name, known_as) if name and known_as else text
+
+
+def _use(name: str, gymnasium_id: str) -> str:
+    """How a shipped policy plays an episode in Gymnasium."""
+    import gymnasium
+
+    from rher_pl.envs import fetch_sim  # noqa: F401 registers the environments
+
+    steps = gymnasium.spec(gymnasium_id).max_episode_steps
+    return USE.format(name=name, task=gymnasium_id, steps=steps)

@@ -16,14 +16,10 @@ ENVS = 25
 
 
 def measure(trained: TrainedPolicy, episodes: int, seed: int, threads: int = 1) -> dict[str, Any]:
-    """Play episodes of every subtask under its own policy, of the last one as the whole task."""
+    """Play episodes of the whole task, and judge every subtask in them."""
     env = make_env(trained.task, min(ENVS, episodes), seed, threads)
     seeds = range(seed, seed + episodes)
-    last = trained.relay.last
-    results = {
-        name: evaluate(env, trained.policy, seeds, None if subtask == last else subtask, 0.0, _no_q)
-        for subtask, name in enumerate(trained.relay.names)
-    }
+    results = evaluate(env, trained.policy, seeds, 0.0, _no_q)
     env.close()
     return {
         "task": trained.task.name,

@@ -1,17 +1,28 @@
 """The Fetch tasks as one natively batched TorchRL environment."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from rher_pl.envs.contract import BatchedEnv
 from rher_pl.envs.fetch_sim import FetchSimulator
+from rher_pl.envs.suite.options import check_keys
+from rher_pl.envs.suite.registration import SUITE, gymnasium_id
 from rher_pl.errors import require
+from rher_pl.suggest import did_you_mean
 
-TASKS = ("FetchReach-v4", "FetchPush-v4", "FetchPickAndPlace-v4", "FetchSlide-v4")
+SHIPPED = ("FetchReach-v4", "FetchPush-v4", "FetchPickAndPlace-v4", "FetchSlide-v4")
+"""Tasks that come with gymnasium-robotics."""
+TASKS = (*SHIPPED, *map(gymnasium_id, SUITE))
+"""All, as Gymnasium knows them."""
 
 
 class FetchEnv(BatchedEnv):
@@ -19,15 +30,17 @@ class FetchEnv(BatchedEnv):
 
     Keys are those of :mod:`rher_pl.envs.contract`:
 
-    - ``observation [N, O]``: Gymnasium's observation (O = 10 for Reach, else 25);
-    - ``achieved_goals [N, P, 3]``: metres; the gripper's position, then the object's if there is
-      one (P = 1 for Reach, else 2);
-    - ``desired_goals [N, 1, 3]``: metres;
-    - ``reward``: 0 where the task's goal is met, else -1;
-    - ``action [N, 4]``: the gripper's displacement in x, y, z (in units of 0.05 m a step) and the
-      opening of its fingers; values outside [-1, 1] are clipped.
+    - ``observation [N, O]``: Gymnasium's observation;
+    - ``achieved_goals [N, P, 3]``: metres; the gripper's position, then each object's (P = 1 for
+      Reach, which has none);
+    - ``desired_goals [N, D, 3]``: metres, one for each object, or for the gripper;
+    - ``reward``: 0 where all goals are met, else -1;
+    - ``action [N, 4]``: the gripper's displacement in x, y, z (in units of 0.05 m a step; of 0.04 m
+      with a drawer alone) and the opening of its fingers; values outside [-1, 1] are clipped.
 
-    An episode is truncated at the time limit and never terminates.
+    An episode is truncated at the time limit and never terminates. ``reset(goal=..., objects=...)``
+    starts from given goals [D, 3] and positions of the objects, each for all rows alike or with N
+    in front, as Gymnasium's ``reset(options=...)`` of our own tasks does; see :meth:`_reset`.
 
     Args:
         task: one of ``TASKS``.
@@ -49,7 +62,8 @@ class FetchEnv(BatchedEnv):
         num_threads: int = 1,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        require(task in TASKS, f"unknown task {task!r}: choose one of {', '.join(TASKS)}")
+        hint = did_you_mean(task, TASKS, f"choose one of {', '.join(TASKS)}", most=3)
+        require(task in TASKS, f"unknown task {task!r:.40}: {hint}")
         require(num_threads >= 1, f"num_threads must be at least 1, got {num_threads}")
         require(
             dtype in (torch.float32, torch.float64),
@@ -60,11 +74,11 @@ class FetchEnv(BatchedEnv):
         self.task = task
         self._sim = FetchSimulator(task, num_envs, num_threads)
         self._float_dtype = dtype
-        self._desired_goals = torch.zeros(num_envs, 1, 3, dtype=dtype)
+        self._desired_goals = torch.zeros(self._sim.goal.shape, dtype=dtype)
         self._make_specs(
-            self._sim.observation.shape[1],
-            self._sim.num_positions,
-            desired=1,
+            observation=self._sim.observation.shape[1],
+            points=self._sim.achieved.shape[1],
+            desired=self._sim.goal.shape[1],
             action=4,
             dtype=dtype,
         )
@@ -75,21 +89,48 @@ class FetchEnv(BatchedEnv):
         """Metres within which a goal counts as met."""
         return self._sim.distance_threshold
 
+    def _reset(self, tensordict: TensorDictBase | None = None, **options: Any) -> TensorDict:
+        """Start an episode in the rows that ``tensordict`` names, or in all.
+
+        Args:
+            tensordict: see TorchRL.
+            options: ``goal``, [D, 3] or [N, D, 3], and ``objects``, positions [objects, 3] or
+                [N, objects, 3], in metres; what is not given is drawn.
+
+        Raises:
+            ValueError: for another option or shape, or what cannot be, such as a goal out of reach
+                or an object inside another; names the limit.
+        """
+        check_keys(options)
+        self._given = {key: self._each_row(value) for key, value in options.items()}
+        return super()._reset(tensordict)
+
     def _start(self, seeds: Mapping[int, int | None]) -> None:
-        self._sim.reset(seeds)
-        self._desired_goals = torch.tensor(self._sim.goal, dtype=self._float_dtype).unsqueeze(1)
+        self._sim.reset(seeds, **self._given)
+        self._desired_goals = torch.tensor(self._sim.goal, dtype=self._float_dtype)
+
+    def _each_row(self, given: ArrayLike | None) -> list[Any] | None:
+        """``given`` for each of N rows; it has one more dimension if they differ."""
+        if given is None:
+            return None
+        array = np.asarray(given)
+        if array.ndim < 3:
+            return [array] * self.num_envs
+        if len(array) != self.num_envs:
+            raise ValueError(
+                f"goal and objects are given for {len(array)} environments, but there are "
+                f"{self.num_envs}: give one for all, or one for each"
+            )
+        return list(array)
 
     def _advance(self, action: Tensor) -> Tensor:
         return torch.from_numpy(self._sim.step(action.numpy())).unsqueeze(-1)
 
     def _observe(self) -> dict[str, Tensor]:
         # torch.tensor copies even when no cast is needed, as the simulator reuses its array.
-        observation = torch.tensor(self._sim.observation, dtype=self._float_dtype)
-        positions = self._sim.num_positions
         return {
-            "observation": observation,
-            # The observation begins with the positions, of which these are a copy.
-            "achieved_goals": observation[:, : 3 * positions].clone().view(-1, positions, 3),
+            "observation": torch.tensor(self._sim.observation, dtype=self._float_dtype),
+            "achieved_goals": torch.tensor(self._sim.achieved, dtype=self._float_dtype),
             "desired_goals": self._desired_goals.clone(),
         }
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from rich.table import Table
 from scipy.stats import binomtest
 from tensordict import TensorDictBase
 
+from rher_pl.evaluation.judging import Fate
+
 Row = dict[str, Any]
 
 HEADINGS = ["subtask", "solved", "success", "interval", "mean steps", "began solved, stayed"]
+FATES = "why not"
 LEGEND = (
     "Episodes that began solved are counted apart. An interval is 95% (Wilson); steps are env "
     "steps to the first state from which it stays solved."
+)
+FATES_LEGEND = (
+    " Why not, of an object: waiting, never its turn; untouched; disturbed, was solved before; "
+    "dropped; short, at most twice epsilon away; or away."
 )
 
 
@@ -27,19 +35,28 @@ def wilson_interval(solved: int, episodes: int) -> tuple[float, float]:
 
 
 def report(results: Mapping[str, TensorDictBase]) -> dict[str, Row]:
-    """Figures of each subtask under its own policy, episodes that started solved apart.
+    """Figures of each subtask, episodes that started solved apart.
 
     Args:
-        results: by subtask; see ``evaluation.py``.
+        results: by subtask; see :func:`rher_pl.evaluation.judging.judge`.
     """
     return {
         name: {
             "not_solved_at_reset": _figures(result[~result["solved_at_reset"]]),
             "solved_at_reset": _figures(result[result["solved_at_reset"]]),
             "all": _figures(result),
+            "fates": fates(result),
         }
         for name, result in results.items()
     }
+
+
+def fates(episodes: TensorDictBase) -> Row:
+    """How many objects ended in each :class:`Fate`; empty for a subtask that reaches."""
+    if "fate" not in episodes.keys():
+        return {}
+    counted = torch.bincount(episodes["fate"], minlength=len(Fate)).tolist()
+    return {fate.name.lower(): count for fate, count in zip(Fate, counted)}
 
 
 def _figures(episodes: TensorDictBase) -> Row:
@@ -57,19 +74,39 @@ def _figures(episodes: TensorDictBase) -> Row:
 
 def report_table(subtasks: Mapping[str, Row], title: str) -> Table:
     """The figures that :func:`report` gave, a row for each subtask, the task itself last."""
-    table = Table(title=title, caption=LEGEND)
-    for column, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="right" if column else "left")
-    for name, groups in subtasks.items():
-        table.add_row(*_cells(name, groups))
+    headings, rows, legend = _content(subtasks)
+    table = Table(title=title, caption=legend)
+    for heading in headings:
+        left = heading in (HEADINGS[0], FATES)
+        table.add_column(heading, justify="left" if left else "right")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
 def report_markdown(subtasks: Mapping[str, Row]) -> str:
     """The same table in Markdown."""
-    rows = [HEADINGS, ["---"] * len(HEADINGS)]
-    rows += [_cells(name, groups) for name, groups in subtasks.items()]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + f"\n\n{LEGEND}\n"
+    headings, rows, legend = _content(subtasks)
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{legend}\n"
+
+
+def _content(subtasks: Mapping[str, Row]) -> tuple[list[str], list[list[str]], str]:
+    """Headings, rows and legend; how objects failed is told where there are several."""
+    rows = [_cells(name, groups) for name, groups in subtasks.items()]
+    if sum(bool(groups["fates"]) for groups in subtasks.values()) < 2:
+        return HEADINGS, rows, LEGEND
+    told = [_fates_text(groups["fates"]) for groups in subtasks.values()]
+    rows = [[*row, text] for row, text in zip(rows, told)]
+    return [*HEADINGS, FATES], rows, LEGEND + FATES_LEGEND
+
+
+def _fates_text(counted: Row) -> str:
+    """Such as ``3 dropped, 1 short``; nothing if all were solved."""
+    solved = Fate.SOLVED.name.lower()
+    failed = {name: count for name, count in counted.items() if count and name != solved}
+    ordered = sorted(failed.items(), key=lambda item: -item[1])
+    return ", ".join(f"{count} {name}" for name, count in ordered)
 
 
 def _cells(name: str, groups: Row) -> list[str]:

@@ -9,7 +9,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from rher_pl.collect.behavior import Chooser
-from rher_pl.evaluation.rollout import objects_moved
+from rher_pl.evaluation.judging import Fate, objects_moved
 from rher_pl.relay import Relay
 
 Metrics = dict[str, Tensor]
@@ -71,16 +71,15 @@ def update_statistics(rounds: list[Metrics], sizes: Sequence[int], relay: Relay)
 
 
 def evaluation_statistics(results: Mapping[str, TensorDictBase]) -> Metrics:
-    """Of evaluations by subtask name, the task itself last.
+    """Of the figures of each subtask, the task itself last; see :func:`judge`.
 
-    Each subtask is judged by its own policy. Episodes that started solved are counted apart.
+    Episodes that started solved are counted apart.
     """
     metrics: Metrics = {}
     for name, result in results.items():
         metrics[f"eval/success/{name}"] = result["success"].float().mean()
         metrics[f"eval/contact_rate/{name}"] = result["contact"].float().mean()
-        metrics[f"eval/q/{name}"] = result["q"].mean()
-        metrics[f"eval/monte_carlo_return/{name}"] = result["monte_carlo_return"].mean()
+        metrics |= value_statistics(name, result) | fate_statistics(name, result)
     success, fresh = result["success"].float(), ~result["solved_at_reset"]
     return metrics | {
         "eval/success": success.mean(),
@@ -88,3 +87,28 @@ def evaluation_statistics(results: Mapping[str, TensorDictBase]) -> Metrics:
         "eval/solved_at_reset": (~fresh).float().mean(),
         "eval/contact_rate": result["contact"].float().mean(),
     }
+
+
+def value_statistics(name: str, result: TensorDictBase) -> Metrics:
+    """Mean Q and return of a subtask that brings, over the episodes in which it was its turn."""
+    if "q" not in result.keys() or not (served := result["served"]).any():
+        return {}
+    return {f"eval/{key}/{name}": result[key][served].mean() for key in ("q", "monte_carlo_return")}
+
+
+def fate_statistics(name: str, result: TensorDictBase) -> Metrics:
+    """What became of the object of a subtask that brings, as shares of all episodes."""
+    if "fate" not in result.keys():
+        return {}
+    return {
+        f"eval/fate/{name}/{fate.name.lower()}": (result["fate"] == fate).float().mean()
+        for fate in Fate
+    }
+
+
+def success_when_served(results: Mapping[str, TensorDictBase]) -> list[float]:
+    """Success of each subtask over the episodes in which it was its turn; 0 if in none."""
+    return [
+        float(result["success"][result["served"]].float().mean()) if result["served"].any() else 0.0
+        for result in results.values()
+    ]

@@ -61,10 +61,10 @@ def innr_panel(axes: Any, history: Sequence[Row]) -> None:
 
 
 def contact_panel(axes: Any, history: Sequence[Row]) -> None:
-    """In how many episodes an object was touched: while exploring, and under each policy."""
+    """In how many episodes an object was touched: while exploring, and in evaluations."""
     _line(axes, history, "relay/contact_rate", "collected episodes", color=palette.BLUE)
     for name, color in _subtasks(history, "eval/contact_rate/"):
-        label = f"evaluated policy of {name}"
+        label = f"evaluated, {name}"
         _line(axes, history, f"eval/contact_rate/{name}", label, color=color, linestyle="--")
     axes.set(title="episodes with the object touched", ylim=SHARE)
 

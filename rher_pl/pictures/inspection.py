@@ -8,6 +8,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from rher_pl.look import Look
 from rher_pl.relay import Relay
 from rher_pl.replay.relabel import relabel
 from rher_pl.replay.sampling import HindsightSampler, SamplingRule
@@ -31,6 +32,8 @@ class Inspected:
         goals: goal of every slot, original or hindsight, [T, P, 3].
         original_reward, reward: under the original goal and under ``goals``, [T].
         inert: relabelled, with reward 0 whatever the action, [T].
+        look: names of the objects, and what stands around them.
+        places: positions of the layout's places, [K, 3].
     """
 
     relay: Relay
@@ -42,6 +45,8 @@ class Inspected:
     original_reward: Tensor
     reward: Tensor
     inert: Tensor
+    look: Look
+    places: Tensor
 
     @property
     def relabeled(self) -> Tensor:
@@ -54,6 +59,8 @@ def inspect_episode(
     subtask: int,
     rule: SamplingRule,
     seed: int,
+    look: Look | None = None,
+    places: Tensor | None = None,
 ) -> Inspected:
     """Draw every transition once, by the sampler that training uses.
 
@@ -61,6 +68,8 @@ def inspect_episode(
         episode: one row of the storage.
         rule: what is drawn.
         seed: of the draw.
+        look: of the task.
+        places: positions of the layout's places, [K, 3].
     """
     storage = EpisodeStorage(1, episode)
     storage.extend(episode.unsqueeze(0))
@@ -83,6 +92,8 @@ def inspect_episode(
         original_reward=original["next", "reward"].squeeze(-1),
         reward=sample["next", "reward"].squeeze(-1),
         inert=sample["inert"].squeeze(-1),
+        look=look or Look(),
+        places=torch.zeros(0, 3) if places is None else places,
     )
 
 

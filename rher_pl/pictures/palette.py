@@ -36,6 +36,8 @@ LIMIT_LINE = "#888888"
 
 GROUND, GRID = "#FAFAF8", "#E4E4E0"
 """Of a plan from above."""
+STANDING, EDGE = ("#D3D9DF", "#F0F2F4"), "#6B7680"
+"""Of walls, holes and drawers in it: the larger, and what is within; and their outlines."""
 BAND, TEXT, DIM_TEXT = "#181A1E", "#F0F0EC", "#787C82"
 """Of the caption beneath a picture."""
 DONE, OPEN = "#00BE8C", "#F0AA3C"

@@ -53,7 +53,7 @@ def play(scene: Scene, acting: Acting, relay: Relay, seed: int, title: str = "")
         solved = is_solved(relay, state)
         heading = f"{title}step {step}/{scene.max_episode_steps}"
         gauges = make_gauges(relay, state, active)
-        caption = Caption(heading, active_text(relay, active), who, gauges, solved)
+        caption = Caption(heading, active_text(relay, active, scene.look), who, gauges, solved)
         frames.append(annotate(scene.draw(), caption))
     return Playback(frames, solved)
 

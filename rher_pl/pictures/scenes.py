@@ -11,6 +11,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from rher_pl.errors import require
+from rher_pl.look import Look
 from rher_pl.pictures.plan import Plan
 from rher_pl.pictures.rendering import use_backend
 from rher_pl.tasks import Task
@@ -20,13 +21,16 @@ Picture = NDArray[np.uint8]
 
 VIEWS = ("camera", "top")
 CAMERA = {"distance": 1.1, "azimuth": 145.0, "elevation": -30.0, "lookat": (1.31, 0.75, 0.47)}
-"""Looks at the table from the robot's right front; metres and degrees."""
+"""Looks at the table from the robot's right front; metres and degrees. Our tasks have their own."""
+
+DRAGS_THE_ARM = "robot0:mocap"
 
 
 class Scene(Protocol):
     """One episode at a time, with the keys of the batched environments at batch size [1]."""
 
     max_episode_steps: int
+    look: Look
 
     def reset(self, seed: int) -> TensorDictBase:
         """Start the episode of that seed."""
@@ -86,10 +90,12 @@ class CameraScene:
         env: Any = gymnasium.make(
             task.gymnasium_id, render_mode="rgb_array", width=width, height=height
         )
-        env.unwrapped.mujoco_renderer.default_cam_config = CAMERA
+        if env.spec.namespace is None:  # not ours, which know where to look from
+            env.unwrapped.mujoco_renderer.default_cam_config = CAMERA
         # The long green bars of the motion-capture body that drags the arm: out of the picture.
         model = env.unwrapped.model
-        model.geom_rgba[model.body_mocapid[model.geom_bodyid] >= 0, 3] = 0.0
+        model.geom_rgba[model.geom_bodyid == model.body(DRAGS_THE_ARM).id, 3] = 0.0
+        self.look = task.look
         self._gripper: list[int] = []
         if task.relay.reach:  # the achieved goal leaves it out
             layout = task.layout
@@ -132,7 +138,8 @@ class TopScene:
 
     def __init__(self, task: Task, size: tuple[int, int]) -> None:
         self._env = task.make_env(1, 0)
-        self._relay = task.relay
+        self._relay, self.look = task.relay, task.look
+        self._places = torch.tensor(task.layout.places, dtype=torch.long).view(-1, 3)
         self._size = size
         self.max_episode_steps = int(self._env.max_episode_steps)
 
@@ -141,7 +148,8 @@ class TopScene:
         self._state = self._env.reset()
         first, goals = (self._state[key][0] for key in ("achieved_goals", "desired_goals"))
         self._trails = [first]
-        self._plan = Plan(self._relay, torch.cat([first, goals]), self._size)
+        places = self._state["observation"][0][self._places]
+        self._plan = Plan(self._relay, first, goals, self._size, self.look, places)
         return self._state
 
     def step(self, action: Tensor) -> TensorDictBase:
@@ -151,7 +159,7 @@ class TopScene:
         return self._state
 
     def draw(self) -> Picture:
-        return self._plan.draw(torch.stack(self._trails), self._state["desired_goals"][0])
+        return self._plan.draw(torch.stack(self._trails))
 
     def close(self) -> None:
         self._env.close()

@@ -24,6 +24,8 @@ class SamplingRule:
         relabel_ratio: share of samples with a hindsight goal, in [0, 1]; HER's k / (k + 1).
         hindsight: the state that gives a hindsight goal.
         inert_ratio: acceptance of goals met already, in [0, 1]; 1 is plain HER.
+        unmet_ratio: acceptance of goals of which another object's slot is not met, in [0, 1];
+            1 is plain HER. It matters with several objects only.
         prioritize_motion: share of samples from episodes drawn in proportion to how far objects
             moved in them, in [0, 1]; 0 is plain HER.
         reward_radius: share of a subtask's epsilon within which a goal counts as met, in (0, 1];
@@ -33,6 +35,7 @@ class SamplingRule:
     relabel_ratio: float = 0.8
     hindsight: Hindsight = Hindsight.future
     inert_ratio: float = 1.0
+    unmet_ratio: float = 1.0
     prioritize_motion: float = 0.0
     reward_radius: float = 1.0
 
@@ -41,10 +44,12 @@ class HindsightSampler(Sampler):
     """Draws (episode, t, f): all stored transitions alike, f as :class:`Hindsight` says.
 
     Each element keeps its original goal with probability ``1 - relabel_ratio``, independent of
-    its position in the batch. A draw whose hindsight goal is met already at t teaches little (it
-    is an identical non-negative reward unless the goal is lost in this very step); it is accepted
-    with probability ``inert_ratio`` and drawn again otherwise. The decision looks at t and f only,
-    never at the outcome of the action, so that Q stays unbiased.
+    its position in the batch. A draw whose hindsight goal is met already at t in the slot of the
+    active object teaches little (its reward is 0 unless the goal is lost in this very step); it is
+    accepted with probability ``inert_ratio`` and drawn again otherwise. So is, with probability
+    ``unmet_ratio``, a draw under which another object is away from its goal at t: that object would
+    be served, not this one. The decision looks at t and f only, never at the outcome of the action,
+    so that Q stays unbiased.
 
     A share of the episodes may be drawn in proportion to the objects' motion instead, as in
     energy-based prioritisation (arXiv 1810.01363) but by path length in place of energy; the
@@ -57,8 +62,6 @@ class HindsightSampler(Sampler):
         generator: the only source of randomness, on the storage's device.
     """
 
-    max_redraws = 4
-
     def __init__(
         self,
         relay: Relay,
@@ -70,12 +73,15 @@ class HindsightSampler(Sampler):
         self.subtask = subtask
         self.rule = rule
         self.generator = generator
+        self.max_redraws = 4 * relay.num_objects
+        self._active = relay.slots.active[subtask]
+        self._filters = rule.inert_ratio < 1.0 or (relay.num_objects > 1 and rule.unmet_ratio < 1.0)
 
     def sample(self, storage: Storage, batch_size: int) -> tuple[Tensor, dict]:
         assert isinstance(storage, EpisodeStorage)
         index = self._draw(storage, batch_size)
         relabeled = self._uniform(batch_size) < self.rule.relabel_ratio
-        if self.rule.inert_ratio < 1.0:
+        if self._filters:
             redraw = relabeled.nonzero().squeeze(-1)
             for _ in range(self.max_redraws):
                 redraw = redraw[self._rejected(storage, index[redraw])]
@@ -123,12 +129,17 @@ class HindsightSampler(Sampler):
         return time + 1 + (self._uniform(len(time)) * (length - time)).long()
 
     def _rejected(self, storage: EpisodeStorage, index: Tensor) -> Tensor:
-        """Which draws [B] have a hindsight goal that is met at t already, and are not accepted."""
+        """Which draws [B] are not accepted; see :class:`HindsightSampler`."""
         row, time, later = index.unbind(-1)
         achieved, later_on = storage.achieved_goals(row, time), storage.achieved_goals(row, later)
         goals = self.relay.hindsight_goals(achieved, later_on, self.subtask)
-        met = self.relay.met(goals, achieved, self.subtask)
-        return met & (self._uniform(len(row)) >= self.rule.inert_ratio)
+        met = self.relay.slots_met(goals, achieved, self.subtask)  # [B, P]
+        active = self._active.to(met.device)
+        rejected = (met | ~active).all(-1) & (self._uniform(len(row)) >= self.rule.inert_ratio)
+        if self.relay.num_objects > 1:
+            unmet = ~(met | active).all(-1)
+            rejected |= unmet & (self._uniform(len(row)) >= self.rule.unmet_ratio)
+        return rejected
 
     def _uniform(self, size: int) -> Tensor:
         device = self.generator.device

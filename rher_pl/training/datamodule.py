@@ -13,6 +13,7 @@ from rher_pl.collect.behavior import BehaviorPolicy, Exploration
 from rher_pl.collect.collector import EpisodeCollector, PipelinedCollector
 from rher_pl.collect.progress import MovingSuccess
 from rher_pl.errors import require
+from rher_pl.evaluation.rollout import EvaluationBatch
 from rher_pl.limits import (
     ABOVE_ZERO_SHARE,
     COUNT,
@@ -50,6 +51,7 @@ RANGES = {
     "reached_distance": NOT_NEGATIVE,
     "relabel_ratio": SHARE,
     "inert_ratio": SHARE,
+    "unmet_ratio": SHARE,
     "prioritize_motion": SHARE,
     "guide_share": SHARE,
     "random_share": SHARE,
@@ -81,6 +83,9 @@ class RelayDataModule(pl.LightningDataModule):
         hindsight: state that gives a hindsight goal: future, final or episode.
         inert_ratio: share of drawn hindsight goals that are met already which is kept, in [0, 1];
             the others are drawn again. 1 is plain HER.
+        unmet_ratio: with several objects, share of drawn hindsight goals which is kept where
+            another object is away from its own, in [0, 1]; the others are drawn again, as another
+            subtask would be served there. 1 is plain HER.
         prioritize_motion: share of samples from episodes drawn in proportion to how far objects
             moved in them (arXiv 1810.01363), in [0, 1]; the others are drawn uniformly.
         reward_radius: share of epsilon within which learning counts the active goal as met, in
@@ -89,6 +94,7 @@ class RelayDataModule(pl.LightningDataModule):
         guide_share: probability that the guide acts while the object is not reached.
         fading_guide: multiply the guide's share by the failure rate, in the last evaluations, of
             the subtask that brings the object.
+        fading_noise: multiply random share and noise by that failure rate as well.
         random_share: probability of a uniform random action.
         exploration_noise: standard deviation of the Gaussian action noise.
         reached_distance: gripper to object, in metres, up to which the guide acts; None is the
@@ -100,6 +106,8 @@ class RelayDataModule(pl.LightningDataModule):
         eval_every_env_steps: env steps between evaluations, an epoch.
         eval_episodes: episodes of an evaluation, always on the same seeds.
         eval_envs: evaluation episodes run side by side.
+        eval_last_policy: evaluate the last subtask's policy alone as well, on the same seeds, as
+            published for RHER: a control for tasks of several objects.
     """
 
     def __init__(
@@ -115,10 +123,12 @@ class RelayDataModule(pl.LightningDataModule):
         relabel_ratio: float = 0.8,
         hindsight: Hindsight = Hindsight.future,
         inert_ratio: float = 0.2,
+        unmet_ratio: float = 0.3,
         prioritize_motion: float = 0.0,
         reward_radius: float = 1.0,
         guide_share: float = 0.5,
         fading_guide: bool = False,
+        fading_noise: bool = False,
         random_share: float = 0.2,
         exploration_noise: float = 0.2,
         reached_distance: float | None = None,
@@ -127,6 +137,7 @@ class RelayDataModule(pl.LightningDataModule):
         eval_every_env_steps: int = 2_500,
         eval_episodes: int = 100,
         eval_envs: int = 25,
+        eval_last_policy: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -249,7 +260,8 @@ class RelayDataModule(pl.LightningDataModule):
         assert self.eval_env is not None, "setup() comes first"
         episodes = self.hparams["eval_episodes"]
         seeds = range(EVALUATION_SEED, EVALUATION_SEED + episodes)
-        return EvaluationLoader(self.eval_env, seeds)
+        batch = EvaluationBatch(self.eval_env, seeds, self.hparams["eval_last_policy"])
+        return EvaluationLoader(batch)
 
     test_dataloader = val_dataloader
 

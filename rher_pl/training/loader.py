@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torchrl.data import TensorDictReplayBuffer
-from torchrl.envs import EnvBase
 
 from rher_pl.collect.collector import EpisodeCollector
 from rher_pl.envs.episodes import empty_episode
@@ -22,8 +21,8 @@ from rher_pl.replay.storage import EpisodeStorage
 class EvaluationLoader:
     """One batch: where to play, and the seeds of all evaluation episodes."""
 
-    def __init__(self, env: EnvBase, seeds: Sequence[int]) -> None:
-        self.batch = EvaluationBatch(env, seeds)
+    def __init__(self, batch: EvaluationBatch) -> None:
+        self.batch = batch
 
     def __len__(self) -> int:
         return 1

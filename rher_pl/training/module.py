@@ -22,6 +22,7 @@ from rher_pl.evaluation.statistics import (
     episode_statistics,
     evaluation_statistics,
     sample_statistics,
+    success_when_served,
     update_statistics,
 )
 from rher_pl.learner.engines import warm_up, with_engine
@@ -226,7 +227,9 @@ class RHERModule(pl.LightningModule):
 
     # --- evaluation ----------------------------------------------------------------------------
 
-    def evaluate(self, env: EnvBase, seeds: Sequence[int], subtask: int | None) -> TensorDict:
+    def evaluate(
+        self, env: EnvBase, seeds: Sequence[int], last_policy: bool = False
+    ) -> dict[str, TensorDict]:
         """Noise-free episodes, one per seed; see ``evaluation/rollout.py``."""
         critic, gamma = self.td3.critic, self.td3.gamma
         # Outside inference mode: what an environment keeps of an evaluation is written again.
@@ -239,24 +242,21 @@ class RHERModule(pl.LightningModule):
                 env,
                 self.evaluated_policy,
                 seeds,
-                subtask,
                 gamma,
                 lambda inputs, action: critic(inputs, action)[0],
+                last_policy,
             )
 
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
-        """Evaluate the task on all seeds, and every earlier subtask on one batch of them."""
-        env, seeds = batch.env, batch.seeds
-        few = seeds[: env.num_envs]
-        for subtask, name in enumerate(self.relay.names):
-            last = subtask == self.relay.last
-            played = self.evaluate(env, seeds if last else few, None if last else subtask)
-            self.evaluations[name] = played
+        """Evaluate the task on all seeds; every subtask is judged in these episodes."""
+        self.evaluations = self.evaluate(batch.env, batch.seeds)
         self.metrics_eval = evaluation_statistics(self.evaluations)
-        self.log_dict(self.metrics_eval, batch_size=len(seeds), logger=False)
+        if batch.last_policy:
+            *_, last = self.evaluate(batch.env, batch.seeds, last_policy=True).values()
+            self.metrics_eval["eval/success_last_policy"] = last["success"].float().mean()
+        self.log_dict(self.metrics_eval, batch_size=len(batch.seeds), logger=False)
         if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
-            names = self.relay.names
-            self.success.record([float(self.metrics_eval[f"eval/success/{n}"]) for n in names])
+            self.success.record(success_when_served(self.evaluations))
 
     test_step = validation_step
 

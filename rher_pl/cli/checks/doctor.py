@@ -12,7 +12,7 @@ from rher_pl.cli.checks.machine import (
     check_rendering,
     check_tracking,
 )
-from rher_pl.cli.checks.software import check_packages, check_python, check_simulator
+from rher_pl.cli.checks.software import check_packages, check_python, check_simulator, check_tasks
 
 
 def all_findings(folder: str, tracking_uri: str | None) -> Iterator[Finding]:
@@ -21,6 +21,7 @@ def all_findings(folder: str, tracking_uri: str | None) -> Iterator[Finding]:
         check_python,
         check_packages,
         check_simulator,
+        check_tasks,
         check_rendering,
         check_cpu,
         check_gpu,

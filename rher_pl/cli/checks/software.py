@@ -79,8 +79,38 @@ def check_simulator() -> Iterator[Finding]:
         message, _, fix = str(error).partition(": ")
         yield Finding("mujoco", Level.BROKEN, message, fix)
     except Exception as error:  # whatever the simulator raises is what the doctor looks for
-        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        yield Finding("simulator", Level.BROKEN, reason, "pip install -c constraints.txt -e .")
+        yield Finding(
+            "simulator", Level.BROKEN, _reason(error), "pip install -c constraints.txt -e ."
+        )
+
+
+def check_tasks() -> Iterator[Finding]:
+    """Whether the files that the suite's models are built on are there, and each task starts."""
+    from rher_pl.envs.suite.model import ARM, MATERIALS
+    from rher_pl.envs.suite.registration import SUITE
+    from rher_pl.tasks import get_task, make_env
+
+    fix = "pip install --force-reinstall --no-deps -c constraints.txt gymnasium-robotics"
+    missing = [str(path) for path in (ARM, MATERIALS) if not path.is_file()]
+    if missing:
+        yield Finding("tasks", Level.BROKEN, f"no file {', '.join(missing)}", fix)
+        return
+    broken = False
+    for name in SUITE:
+        try:
+            env = make_env(get_task(name), 1, 0)
+            env.reset()
+            env.close()
+        except Exception as error:  # see check_simulator
+            broken = True
+            yield Finding(name, Level.BROKEN, f"does not start: {_reason(error)}", fix)
+    if not broken:
+        yield Finding("tasks", Level.OK, f"all {len(SUITE)} of our own start")
+
+
+def _reason(error: Exception) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def _drive_arm() -> tuple[list[float], list[float]]:

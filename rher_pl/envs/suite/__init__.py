@@ -1,0 +1,1 @@
+"""Gymnasium environments of the tasks of the RHER paper, registered under ``rher_pl/``."""

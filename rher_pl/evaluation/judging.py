@@ -1,0 +1,185 @@
+"""What became of each subtask in episodes of the whole task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import NamedTuple
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from rher_pl.relay import Relay
+
+QFunction = Callable[[Tensor, Tensor], Tensor]
+"""Network inputs [N, I] and actions [N, A] to Q values [N]."""
+
+
+class Fate(IntEnum):
+    """What became of an object by the end of an episode."""
+
+    SOLVED = 0
+    """It is at its goal, and so are all before it."""
+    WAITING = 1
+    """It was never its turn."""
+    UNTOUCHED = 2
+    """It never moved."""
+    DISTURBED = 3
+    """It was home, was left for a later one, and is away again."""
+    DROPPED = 4
+    """It was in the air, and fell."""
+    SHORT = 5
+    """It is away from its goal by at most twice epsilon."""
+    AWAY = 6
+    """It is further away."""
+
+
+class Played(NamedTuple):
+    """Episodes of the whole task, N of them with T steps.
+
+    Args:
+        achieved: positions of the points, [N, T+1, P, 3] (metres).
+        desired: desired goals, [N, T+1, D, 3] (metres).
+        failed: which ended in failure: nothing counts as solved at their end, [N] bool.
+        inputs: of the networks in each state that was acted in, [N, T, I].
+        action: taken there, [N, T, A].
+    """
+
+    achieved: Tensor
+    desired: Tensor
+    failed: Tensor
+    inputs: Tensor
+    action: Tensor
+
+
+def contact_distance(relay: Relay) -> float:
+    """An object that moved further than a fifth of the task's epsilon has been touched, metres."""
+    return relay.epsilon / 5.0
+
+
+def touched(achieved: Tensor, relay: Relay) -> Tensor:
+    """Which objects were touched by each time, see :func:`contact_distance`: [N, T+1, objects].
+
+    Args:
+        achieved: positions of the points, [N, T+1, P, 3] (metres).
+        relay: tells whether the first point is the gripper.
+    """
+    objects = achieved[:, :, int(relay.reach) :]
+    moved = torch.linalg.vector_norm(objects - objects[:, :1], dim=-1)
+    return (moved > contact_distance(relay)).cummax(1).values
+
+
+def objects_moved(achieved: Tensor, relay: Relay) -> Tensor:
+    """In which episodes any object was touched, [N]; see :func:`touched`."""
+    return touched(achieved, relay)[:, -1].any(-1)
+
+
+def judge(
+    played: Played, relay: Relay, gamma: float, q_function: QFunction
+) -> dict[str, TensorDict]:
+    """Per-episode figures of each subtask, first to last, the task itself last.
+
+    Returns:
+        By name of the subtask TensorDicts [N]:
+        ``success``: of a subtask that brings, its object and all before it are at their goals in
+        the final state; of one that reaches, its object was reached or touched at some time from
+        its first turn on;
+        ``solved_at_reset``: it was so before the first action;
+        ``served``: it was the object's turn at some time;
+        ``contact``: the object was touched (of the last subtask: any object);
+        ``steps_to_success``: first step from which it stays solved, -1 if it does not;
+        ``fate``: of the object, see :class:`Fate`;
+        ``q`` and ``monte_carlo_return``: from its first turn on, of a subtask that brings. The
+        return continues the last reward for ever, as the critic does: episodes are cut by time,
+        they do not end.
+    """
+    moved = touched(played.achieved, relay)
+    turns = relay.serving(played.achieved, played.desired)[:, :-1]  # [N, T]
+    results = {}
+    for index, subtask in enumerate(relay.subtasks):
+        turn = turns >= relay.bring_of(index)
+        begin = turn.long().argmax(1)
+        contact = moved[:, -1].any(-1) if index == relay.last else moved[:, -1, subtask.object]
+        if subtask.reach:
+            solved = _reached(played.achieved, relay, subtask.object, turn, begin)
+        else:
+            solved = _solved(played, relay, index)
+        figures = {
+            "success": solved[:, -1],
+            "solved_at_reset": solved[:, 0],
+            "served": turn.any(1),
+            "contact": contact,
+            "steps_to_success": _stays_from(solved),
+        }
+        if not subtask.reach:
+            rows = torch.arange(len(begin))
+            figures["fate"] = _fate(played, relay, index, solved, turn.any(1))
+            figures["q"] = q_function(played.inputs[rows, begin], played.action[rows, begin]).cpu()
+            figures["monte_carlo_return"] = _value(solved, begin, gamma)
+        results[subtask.name] = TensorDict(figures, batch_size=[len(solved)])
+    return results
+
+
+def _solved(played: Played, relay: Relay, subtask: int) -> Tensor:
+    """Whether the goals of a subtask are met in each state, [N, T+1]."""
+    goals = relay.goals(played.achieved, played.desired, subtask)
+    solved = relay.met(goals, played.achieved, subtask).clone()
+    solved[:, -1] &= ~played.failed  # an episode that failed solved nothing, wherever things lie
+    return solved
+
+
+def _reached(achieved: Tensor, relay: Relay, index: int, turn: Tensor, begin: Tensor) -> Tensor:
+    """Whether an object was reached or touched by each time from its first turn on, [N, T+1].
+
+    Args:
+        achieved: positions of the points, [N, T+1, P, 3] (metres).
+        relay: gives the distances.
+        index: of the object.
+        turn: whether it, or one after it, is served in each state, [N, T].
+        begin: step of its first turn, [N].
+    """
+    gripper, path = achieved[..., 0, :], achieved[..., 1 + index, :]  # [N, T+1, 3]
+    away = torch.linalg.vector_norm(path - gripper, dim=-1)
+    start = path[torch.arange(len(path)), begin].unsqueeze(1)
+    moved = torch.linalg.vector_norm(path - start, dim=-1)
+    limit = relay.epsilon if relay.reached_distance is None else relay.reached_distance
+    there = (away <= limit) | (moved > contact_distance(relay))
+    begun = turn.cummax(1).values
+    return (there & torch.cat([begun, begun[:, -1:]], dim=1)).cummax(1).values
+
+
+def _stays_from(solved: Tensor) -> Tensor:
+    """First step from which [N, T+1] stays true, -1 if it is not in the end, [N]."""
+    stays = solved.flip(1).long().cumprod(1).sum(1)  # states solved up to the end
+    return torch.where(stays > 0, solved.shape[1] - stays, -1)
+
+
+def _value(solved: Tensor, begin: Tensor, gamma: float) -> Tensor:
+    """Discounted return from step ``begin`` [N] on, its last reward for ever, [N]."""
+    value = (solved[:, -1].float() - 1.0) / (1.0 - gamma)
+    for step in reversed(range(solved.shape[1] - 1)):
+        now = solved[:, step + 1].float() - 1.0 + gamma * value
+        value = torch.where(step >= begin, now, value)
+    return value
+
+
+def _fate(played: Played, relay: Relay, subtask: int, solved: Tensor, served: Tensor) -> Tensor:
+    """What became of the object that a subtask brings, [N]; the first that holds."""
+    index = relay.subtasks[subtask].object
+    point = index + relay.reach
+    path = played.achieved[:, :, point]  # [N, T+1, 3]
+    goal = played.desired[:, -1, index]
+    fell = path[..., 2].amax(1) - path[:, -1, 2] > relay.epsilon / 2
+    away = torch.linalg.vector_norm(path[:, -1] - goal, dim=-1)
+    fate = torch.full((len(path),), int(Fate.AWAY))
+    for holds, name in (
+        (away <= 2 * relay.epsilon, Fate.SHORT),
+        (fell, Fate.DROPPED),
+        (solved.any(1), Fate.DISTURBED),
+        (~touched(played.achieved, relay)[:, -1, index], Fate.UNTOUCHED),
+        (~served, Fate.WAITING),
+        (solved[:, -1], Fate.SOLVED),
+    ):
+        fate[holds] = int(name)
+    return fate
