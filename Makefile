@@ -18,7 +18,7 @@ help:
 	@echo "make docs              write docs/configuration.md from the code"
 	@echo "make notebooks         run the notebooks again and keep what they show"
 	@echo "make test              format, lint, types and tests"
-	@echo "make soak              kills, broken input and a long run (45 minutes; ARGS=...)"
+	@echo "make soak              kills, broken input and a long run (an hour; ARGS=...)"
 	@echo "make lint              format, lint and types only"
 	@echo "make setup             build $(VENV) with PYTHON=$(PYTHON) (3.10 to 3.12)"
 	@echo "make clean             remove $(VENV) and caches; runs in $(RUNS) stay"

@@ -110,11 +110,17 @@ def test_the_card_says_how_well_and_of_what() -> None:
         }
 
     groups = {"not_solved_at_reset": figures(90, 92), "solved_at_reset": figures(8, 8)}
-    groups["all"] = figures(98, 100)
+    groups |= {"all": figures(98, 100), "fates": {}}
     sizes = {"observation": 25, "achieved_goal": 3, "desired_goal": 3}
     counters = {"env_steps": 60_000, "episodes": 1_200, "updates": 47_400}
     card = make_card(
-        "FetchPush-v4", sizes, 4, counters, {"push": groups}, "seeds 1 to 100", {"torch": "2"}
+        "FetchPush-v4",
+        sizes,
+        4,
+        counters,
+        {"push": groups},
+        "seeds 1 to 100",
+        {"torch": "2"},
     )
     assert "**0.978 [0.924, 0.994]**" in card and "60,000 env steps" in card and "torch 2" in card
     assert "`observation` [N, 25], `achieved_goal` [N, 3]" in card and "action [N, 4]" in card
@@ -132,8 +138,18 @@ def test_a_card_says_how_to_play_an_episode_of_its_task(task: str, lines: tuple[
     one = {"episodes": 1, "solved": 1, "success": 1.0, "interval_95": [0.2, 1.0]}
     groups = dict.fromkeys(("not_solved_at_reset", "solved_at_reset", "all"), one)
     groups = {key: value | {"mean_steps_to_success": 1.0} for key, value in groups.items()}
+    groups["fates"] = {}
     counters = {"env_steps": 1, "episodes": 1, "updates": 1}
-    card = make_card(task, counters, {"bring": groups}, "seed 1", {}, "mine")
+    card = make_card(
+        task,
+        {"observation": 3},
+        4,
+        counters,
+        {"bring": groups},
+        "seed 1",
+        {},
+        "mine",
+    )
     assert all(line in card for line in lines)
 
 
