@@ -19,7 +19,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from benchmarks.reliability import broken, fuzz, hostile, outcome, soak, workers
+from benchmarks.reliability import broken, fuzz, hostile_files, outcome, soak, workers
 from benchmarks.reliability.__main__ import is_sound
 from benchmarks.reliability.kills import Kills, digest, run_kills
 from rher_pl.checkpoints.seal import check_seal
@@ -156,18 +156,18 @@ def test_every_kind_of_hostile_checkpoint_is_made(
     tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    whole = 0
+    path, whole = Path("hostile.ckpt"), 0
     for index in range(40):
-        hostile.make_hostile(Random(index), checkpoint, sealed=True)
-        with open(hostile.PATH, "rb") as file:
+        hostile_files.make_hostile(Random(index), checkpoint, path, sealed=True)
+        with open(path, "rb") as file:
             check_seal(file)
         try:
-            load_policy(hostile.PATH)
+            load_policy(path)
             whole += 1
         except ConfigError as error:
             assert len(str(error)) <= LONGEST + 200  # cut where it is printed
-        hostile.make_hostile(Random(index), checkpoint, sealed=False)
-        with open(hostile.PATH, "rb") as file, pytest.raises(ConfigError, match="damaged"):
+        hostile_files.make_hostile(Random(index), checkpoint, path, sealed=False)
+        with open(path, "rb") as file, pytest.raises(ConfigError, match="damaged"):
             check_seal(file)
     assert 0 < whole < 40
     assert not Path(broken.CANARY).exists()
