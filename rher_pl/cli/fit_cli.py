@@ -25,7 +25,7 @@ from rher_pl.cli.checks import options as option_checks
 from rher_pl.cli.fit_parser import FitParser, was_given
 from rher_pl.cli.messages import explain, known_options
 from rher_pl.cli.subcommands import SUBCOMMANDS
-from rher_pl.errors import ConfigError, Stopped, TrainingError, fault, warn
+from rher_pl.errors import ConfigError, Stopped, TrainingError, fault, require, warn
 from rher_pl.learner.precision import cpu_has_bfloat16, default_precision, is_reduced
 from rher_pl.paths import check_writable, require_plain
 from rher_pl.tasks import get_task
@@ -123,6 +123,8 @@ class FitCLI(LightningCLI):
         recorder: RunRecorder = self._get(self.config_init, "recorder")
         check_writable(recorder.folder)
         require_plain(recorder.folder, "--recorder.folder")
+        length = len(recorder.run_name or "")
+        require(length <= 250, f"recorder.run_name has {length:,} characters: write at most 250")
         check_tracking_uri(recorder.tracking_uri)
         warn_of_device(self.trainer)
 

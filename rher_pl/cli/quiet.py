@@ -8,6 +8,8 @@ import warnings
 
 from farama_notifications import notifications
 
+from rher_pl.errors import one_line
+
 NOISE = (
     (r".*does not have many workers.*", UserWarning),  # one batch of seeds needs no workers
     (r".*isinstance\(treespec, LeafSpec\).*", Warning),  # Lightning's use of a torch internal
@@ -17,7 +19,8 @@ NOISE = (
 
 
 def quiet() -> None:
-    """Silence them; all other messages stay."""
+    """Silence them; all other messages stay, each in one line."""
+    warnings.formatwarning = lambda message, *_, **__: one_line(f"warning: {message}") + "\n"
     for message, category in NOISE:
         warnings.filterwarnings("ignore", message=message, category=category)
     # Hardware and seed lines, tips for other products: our own lines say what matters.
