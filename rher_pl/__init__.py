@@ -10,10 +10,16 @@ __version__ = "0.2.0.dev0"
 register_suite()  # with Gymnasium: gymnasium.make("rher_pl/FetchStack-v0")
 
 
-def __getattr__(name: str) -> object:
-    """``load_policy``, imported when it is first asked for: torch takes seconds."""
-    if name != "load_policy":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from rher_pl.deploy.trained import load_policy
+_EXPORTS = {
+    "load_policy": "rher_pl.deploy.trained",
+    "GymnasiumTask": "rher_pl.gymnasium_task",
+}
 
-    return load_policy
+
+def __getattr__(name: str) -> object:
+    """What the package offers, imported when it is first asked for: torch takes seconds."""
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_EXPORTS[name]), name)

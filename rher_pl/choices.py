@@ -63,5 +63,10 @@ def plain(options: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v.value if isinstance(v, Enum) else v for k, v in options.items()}
 
 
-LINKED = {"data.seed": "seed_everything", "model.task": "data.task", "model.relay": "data.relay"}
+LINKED = {
+    "data.seed": "seed_everything",
+    "model.task": "data.task",
+    "model.relay": "data.relay",
+    "model.epsilon": "data.epsilon",
+}
 """Options that follow another one, by dotted name."""

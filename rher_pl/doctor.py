@@ -24,23 +24,10 @@ def make_parser() -> argparse.ArgumentParser:
 def doctor_command(argv: Sequence[str]) -> int:
     options = make_parser().parse_args(argv)
 
-    from rich.console import Console
-    from rich.markup import escape
-
     from rher_pl.cli.checks.doctor import all_findings
-    from rher_pl.cli.checks.finding import Level
+    from rher_pl.cli.checks.finding import show
 
-    console = Console(soft_wrap=True, highlight=False)
-    marks = {Level.OK: "ok    ", Level.SLOW: "slow  ", Level.BROKEN: "BROKEN"}
-    levels = []
-    for finding in all_findings(options.folder, options.tracking_uri):
-        levels.append(finding.level)
-        mark = f"[{finding.level.value}]{marks[finding.level]}[/]"
-        console.print(f"{mark}  {finding.name:<14} {escape(finding.detail)}")
-        if finding.fix:
-            console.print(f"{'':24}[bold]fix:[/] {escape(finding.fix)}")
-    broken, slow = levels.count(Level.BROKEN), levels.count(Level.SLOW)
-    console.print(f"{broken} broken, {slow} slow or missing, {levels.count(Level.OK)} ok")
+    broken = show(all_findings(options.folder, options.tracking_uri), "slow", "slow or missing")
     return exit_status.FAULT if broken else exit_status.SUCCESS
 
 

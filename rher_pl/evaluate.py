@@ -68,7 +68,7 @@ def make_video(trained: TrainedPolicy, options: argparse.Namespace) -> str:
         if options.explore:
             acting = Exploring(make_behavior_policy(trained, scene.max_episode_steps))
         for seed in range(options.seed, options.seed + count):
-            title = f"{seed}  " if options.grid else f"{trained.task.name}  seed {seed}  "
+            title = f"{seed}  " if options.grid else f"{trained.task_name}  seed {seed}  "
             playbacks.append(play(scene, acting, trained.relay, seed, title))
     encode(side_by_side(playbacks) if options.grid else one_after_another(playbacks), options.video)
     solved = sum(playback.solved for playback in playbacks)

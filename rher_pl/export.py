@@ -43,7 +43,7 @@ def evaluated_card(trained: TrainedPolicy, episodes: int, seed: int, name: str |
 
     figures = measure(trained, episodes, seed)
     return make_card(
-        trained.task.name,
+        trained.task_name,
         trained.portable.sizes,
         trained.portable.action_size,
         trained.counters,
@@ -68,7 +68,7 @@ def export_command(argv: Sequence[str]) -> int:
     quiet()
     folder, console = Path(options.out), Console(soft_wrap=True, highlight=False)
     trained = chosen_policy(options)
-    name = options.name or trained.task.name
+    name = options.name or trained.task_name.replace("/", "_")
     require_name(name, "--name")
     require("/" not in name, f"--name {name[:80]!r} is a path: name the folder with --out")
     check_writable(options.out, "--out")

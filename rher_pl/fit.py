@@ -33,7 +33,8 @@ options (default):
   --seed_everything INT            seed of everything (0)
   --trainer.max_epochs INT         epochs to train, one evaluation each (set by the config)
   --trainer.precision NAME         32-true, or bf16-mixed (where the CPU has bfloat16)
-  --data.task NAME                 task (FetchPush-v4)
+  --import MODULE                  import a module of yours first, such as my_package.tasks
+  --data.task NAME                 task; a config may describe your own instead (FetchPush-v4)
   --data.relay NAME                full is RHER; none is plain HER (full)
   --data.num_envs INT              environments stepped side by side (5)
   --data.updates_per_episode INT   TD3 updates for each episode (40)

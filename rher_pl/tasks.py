@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rher_pl.choices import RelayMode
 from rher_pl.envs.suite.looks import LOOKS
 from rher_pl.envs.suite.registration import NAMESPACE, SUITE, gymnasium_id
-from rher_pl.errors import ConfigError, require
+from rher_pl.errors import ConfigError, fault, require, warn
 from rher_pl.look import Look
-from rher_pl.relay import Layout, Relay, fetch_layout
+from rher_pl.relay import Interface, Layout, Relay, fetch_layout
 from rher_pl.relay.layout import position
 from rher_pl.suggest import did_you_mean
 
@@ -32,6 +34,10 @@ class Task:
         gymnasium_id: under which Gymnasium knows the task, if it does: then it can be rendered, and
             the goals of its observations are those of the objects alone.
         look: names of its objects, and what is drawn around them in a plan from above.
+        interface: how Gymnasium's numbers become points, if not as in its Fetch.
+        written: what a config says in place of a name, in plain types.
+        make_drawn: builds one that can be drawn by its ``render``.
+        max_episode_steps: env steps in an episode, if not those that ``make_env`` comes with.
     """
 
     name: str
@@ -41,6 +47,20 @@ class Task:
     action_size: int
     gymnasium_id: str | None = None
     look: Look = field(default_factory=Look)
+    interface: Interface | None = None
+    written: Mapping[str, Any] | None = None
+    make_drawn: Callable[[], EnvBase] | None = None
+    max_episode_steps: int | None = None
+
+    def varied(self, epsilon: float | None, max_episode_steps: int | None) -> Task:
+        """The same task with another epsilon or length of episodes; None keeps what it is."""
+        relay = self.relay if epsilon is None else replace(self.relay, epsilon=epsilon)
+        steps = self.max_episode_steps if max_episode_steps is None else max_episode_steps
+        return replace(self, relay=relay, max_episode_steps=steps)
+
+    def trained_relay(self, mode: RelayMode) -> Relay:
+        """As much of the relay as is trained."""
+        return self.relay if mode == RelayMode.full else self.relay.only_last()
 
     def check(self, env: EnvBase) -> None:
         """Whether an environment gives what relay and layout say.
@@ -76,6 +96,7 @@ class Task:
         )
 
 
+GROUP = "rher_pl.tasks"
 _TASKS: dict[str, Task] = {}
 
 
@@ -85,27 +106,45 @@ def register_task(task: Task) -> None:
 
 
 def known_tasks() -> list[str]:
-    """Names of all registered tasks, sorted."""
+    """Names of all registered tasks, sorted; those of installed packages too."""
+    load_entry_points()
     return sorted(_TASKS)
 
 
-def get_task(name: str) -> Task:
-    """The task of that name, with or without Gymnasium's namespace before it.
+@lru_cache(maxsize=1)
+def load_entry_points() -> None:
+    """Import what installed packages offer in the entry-point group ``rher_pl.tasks``: modules
+    that register tasks. One that fails is reported and left out.
+    """
+    for point in entry_points(group=GROUP):
+        try:
+            point.load()
+        except Exception as error:  # it is another package's
+            warn(f"{GROUP} of {point.value}: {fault(error)}")
+
+
+class WrittenTask(Protocol):
+    """A task that a config describes, in place of the name of one that is registered."""
+
+    def task(self) -> Task:
+        """The task; a ConfigError if it cannot be what the config says."""
+        ...
+
+
+def get_task(choice: str | WrittenTask) -> Task:
+    """The task of that name, with or without Gymnasium's namespace before it, or that a config
+    describes.
 
     Raises:
         ConfigError: names the nearest known ones, or all.
     """
-    short, known = name.removeprefix(f"{NAMESPACE}/"), known_tasks()
-    if short not in _TASKS:
+    if not isinstance(choice, str):
+        return choice.task()
+    short = choice.removeprefix(f"{NAMESPACE}/")
+    if short not in _TASKS and short not in (known := known_tasks()):
         hint = did_you_mean(short, known, f"choose one of {', '.join(known)}", most=3)
-        raise ConfigError(f"unknown task {name!r:.40}: {hint}")
+        raise ConfigError(f"unknown task {choice!r:.40}: {hint}")
     return _TASKS[short]
-
-
-def task_relay(name: str, mode: RelayMode) -> Relay:
-    """As much of a task's relay as is trained."""
-    relay = get_task(name).relay
-    return relay if mode == RelayMode.full else relay.only_last()
 
 
 def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
@@ -115,6 +154,8 @@ def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvB
         ConfigError: if they do not fit.
     """
     env = task.make_env(num_envs, seed, num_threads)
+    if task.max_episode_steps is not None:
+        env.max_episode_steps = task.max_episode_steps
     task.check(env)
     return env
 

@@ -20,7 +20,10 @@ from rher_pl.deploy.trained import load_policy
 from rher_pl.envs.contract import STATE_KEYS
 from rher_pl.evaluation.report import wilson_interval
 from rher_pl.export import main
-from rher_pl.tasks import get_task
+from rher_pl.networks.actor_critic import Actor, NetworkSizes
+from rher_pl.networks.encoder import InputEncoder
+from rher_pl.networks.policy import RelayPolicy
+from rher_pl.tasks import get_task, known_tasks
 from rher_pl.training.module import RHERModule
 
 
@@ -125,6 +128,19 @@ def test_the_card_says_how_well_and_of_what() -> None:
     assert "**0.978 [0.924, 0.994]**" in card and "60,000 env steps" in card and "torch 2" in card
     assert "`observation` [N, 25], `achieved_goal` [N, 3]" in card and "action [N, 4]" in card
     assert "| push | 90 of 92 | 0.978 | [0.924, 0.994] | 9.0 | 8 of 8 |" in card
+
+
+@pytest.mark.parametrize("name", [n for n in known_tasks() if get_task(n).gymnasium_id])
+def test_points_are_found_in_the_observations_of_gymnasium(name: str) -> None:
+    """The tip of Insert and the handle of a drawer as well: an export sees what was trained on."""
+    task = get_task(name)
+    encoder = InputEncoder(task.relay, task.layout)
+    policy = PortablePolicy(RelayPolicy(encoder, Actor(NetworkSizes(encoder.size, 4, 8, 1))))
+    state, _ = gymnasium.make(task.gymnasium_id).reset(seed=5)
+    inputs = [torch.from_numpy(state[key]).float() for key in INPUTS]
+    assert policy.sizes == {key: len(state[key]) for key in INPUTS}
+    batched = task.make_env(1, 5).reset()
+    assert torch.equal(policy.points(*inputs[:2]), batched["achieved_goals"][0])
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tensordict import TensorDict
 
 from rher_pl.inspect import main
 from rher_pl.pictures.inspection import inspect_episode
+from rher_pl.pictures.inspection_figure import inspection_figure
 from rher_pl.relay import Relay
 from rher_pl.replay.sampling import SamplingRule
 from rher_pl.replay.storage import KEEP_GOAL
@@ -107,6 +108,22 @@ def test_the_picture_is_drawn(
     assert lines[0].startswith("reach: ") and lines[1].startswith("push: ")
     picture = np.asarray(Image.open(out).convert("RGB"))
     assert picture.shape[0] > 800 and picture.shape[1] > 1200 and picture.std() > 20
+
+
+def test_a_chain_names_whose_each_goal_is_and_explains_each_mark_once() -> None:
+    chain = Relay(("push_0", "push_1"))
+    achieved = torch.rand(LENGTH + 1, 3, 3)
+    frames = {"observation": torch.zeros(LENGTH + 1, 6), "achieved_goals": achieved}
+    frames |= {"desired_goals": torch.rand(2, 3), "action": torch.zeros(LENGTH, 2)}
+    frames |= {"length": torch.tensor([LENGTH]), "ending": torch.ones(1, dtype=torch.uint8)}
+    episode = TensorDict(frames, batch_size=[])
+    inspected = [inspect_episode(chain, episode, s, SamplingRule(1.0), 0) for s in chain.indices]
+    plans = inspection_figure(inspected, "a chain").axes[::3]
+    for subtask, axes in enumerate(plans):
+        explained = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert len(explained) == len({*explained}) > 3
+        named = {text.get_text() for text in axes.texts} - {"10"}
+        assert len(named) == int(chain.slots.used[subtask].sum()), named
 
 
 def test_an_episode_that_is_not_stored_is_refused(

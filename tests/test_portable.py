@@ -44,7 +44,8 @@ def test_states_are_of_every_kind(count):
     policy = fetch(count)
     relay = policy.policy.relay
     observation, achieved, desired = stratified_states(policy, 100)
-    points, goals = policy.points(observation, achieved), desired.unflatten(-1, (-1, 3))
+    points = policy.interface.points(observation, achieved)
+    goals = desired.unflatten(-1, (-1, 3))
     home = relay.home(points, goals).sum(-1)
     assert all((home == number).float().mean() > 0.1 for number in range(count + 1))
     served = relay.serving(points, goals)
@@ -74,7 +75,7 @@ def test_a_policy_that_forgets_who_is_served_is_found_out():
     live = policy.policy
 
     def last_only(observation, achieved, desired):
-        points = policy.points(observation, achieved)
+        points = policy.interface.points(observation, achieved)
         return live(observation, points, desired.unflatten(-1, (-1, 3)), live.relay.last)
 
     assert parity_gap(policy, last_only) > 100 * TOLERANCE
@@ -85,10 +86,10 @@ def test_a_policy_that_forgets_who_is_served_is_found_out():
 
 
 def test_where_the_gripper_is_in_the_observation_comes_from_the_layout():
-    assert fetch(1).gripper_in_observation
+    assert fetch(1).interface.gripper == (0, 1, 2)
     assert fetch(1).sizes == {"observation": 25, "achieved_goal": 3, "desired_goal": 3}
     planar = random_policy(Relay(("push",)), POINT)
-    assert not planar.gripper_in_observation
+    assert planar.interface.gripper == () and planar.interface.gripper_in_goal
     assert planar.sizes == {"observation": 5, "achieved_goal": 6, "desired_goal": 3}
     reach = random_policy(Relay(("reach",), reach=False), fetch_layout(0))
     assert reach.sizes == {"observation": 10, "achieved_goal": 3, "desired_goal": 3}

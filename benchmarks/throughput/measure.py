@@ -13,7 +13,7 @@ import torch
 from benchmarks.learning.settings import Settings
 from benchmarks.throughput.rounds import Rate
 from rher_pl.choices import RelayMode
-from rher_pl.tasks import get_task, make_env, task_relay
+from rher_pl.tasks import get_task, make_env
 from rher_pl.training.datamodule import split_batch
 
 Results = dict[str, Any]
@@ -80,7 +80,7 @@ class Subject:
     def batch_size(self) -> int:
         """Samples in a mixed batch."""
         sizes, mode = self.settings["data"]["batch_size"], RelayMode(self.settings["data"]["relay"])
-        subtasks = task_relay(self.task, mode).num_subtasks
+        subtasks = get_task(self.task).trained_relay(mode).num_subtasks
         return sum(split_batch(sizes, subtasks, mode, self.task))
 
 

@@ -45,7 +45,7 @@ def save_checked(module: RHERModule, folder: Path) -> None:
     Raises:
         TrainingError: if it does not.
     """
-    policy = PortablePolicy(module.evaluated_policy)
+    policy = PortablePolicy(module.evaluated_policy, module.task.interface)
     save_mlflow_model(policy, folder, card_of(module))
     require_parity(policy, read_back("mlflow", folder), "the model that MLflow would log")
 

@@ -106,7 +106,7 @@ class VideoRecorder(pl.Callback):
 
     @staticmethod
     def _make_scene(task: Task) -> Scene:
-        drawn = has_camera(task) and working_backend() is not None
+        drawn = task.make_drawn or (has_camera(task) and working_backend() is not None)
         return make_scene(task, "camera" if drawn else "top", SIZE)
 
     def state_dict(self) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def make_info(content: Mapping[str, Any], path: str) -> CheckpointInfo:
     return CheckpointInfo(
         path=path,
         entry=entry,
-        options={"data.task": entry.task} | _options(whole, numerics),
+        options=_options(whole, numerics) | {"data.task": entry.written or entry.task},
         shapes={name: value.shape for name, value in tensors.items()},
         run_id=recorder.text("run_id") if recorder.values.get("run_id") is not None else None,
         versions=header.section("versions").all_texts(),

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from rher_pl.checkpoints.section import Section
-from rher_pl.relay import Layout, Relay
+from rher_pl.relay import Interface, Layout, Relay
 
 FORMAT = 2
 """Raised when a checkpoint means something else than before; ``upgrade.py`` reads earlier ones."""
@@ -45,6 +45,8 @@ class Entry:
         success: success of each subtask in its latest evaluations, oldest first.
         engine: name of what computed its updates.
         rng_state: of torch's generator on the CPU; None in a file cut down to its policy.
+        interface: as ``Interface.to_dict`` gives it; None for the usual one.
+        written: how a config wrote the task, if it has no name that is registered.
     """
 
     task: str
@@ -57,6 +59,8 @@ class Entry:
     success: list[list[float]]
     engine: str
     rng_state: Tensor | None = None
+    interface: dict[str, Any] | None = None
+    written: Mapping[str, Any] | None = None
 
     @property
     def counters(self) -> dict[str, int]:
@@ -88,10 +92,11 @@ def read_entry(content: Mapping[str, Any], source: str) -> Entry:
         ConfigError: if it is missing, or if anything in it is not of its type.
     """
     entry = Section(content, "", source).section(ENTRY)
+    relay, layout = _read_relay(entry), _read_layout(entry)
     return Entry(
         task=entry.text("task"),
-        relay=_read_relay(entry),
-        layout=_read_layout(entry),
+        relay=relay,
+        layout=layout,
         action_size=entry.count("action_size"),
         env_steps=entry.count("env_steps"),
         episodes=entry.count("episodes"),
@@ -99,6 +104,8 @@ def read_entry(content: Mapping[str, Any], source: str) -> Entry:
         success=entry.numbers("success"),
         engine=entry.text("engine"),
         rng_state=entry.tensor("rng_state") if "rng_state" in entry else None,
+        interface=_read_interface(entry, relay, len(layout)) if "interface" in entry else None,
+        written=entry.tree("written") if "written" in entry else None,
     )
 
 
@@ -121,6 +128,27 @@ def _read_layout(entry: Section) -> list[str]:
     except ValueError:
         entry.refuse("layout", "that of a layout")
     return labels
+
+
+def _read_interface(entry: Section, relay: dict[str, Any], columns: int) -> dict[str, Any]:
+    """Of an interface that fits relay, layout and actions."""
+    values = entry.section("interface").all_plain()
+    try:
+        found, chain = Interface.from_dict(values), Relay.from_dict(relay)
+        points = len(found.numbers) + (bool(found.gripper) or found.gripper_in_goal)
+        fits = (
+            len(found.numbers) == chain.num_desired
+            and points == chain.num_points
+            and all(n in (1, 2, 3) for n in (*found.numbers, len(found.gripper) or 1))
+            and all(0 <= column < columns for column in found.gripper)
+            and {len(found.low), len(found.high)} in ({0}, {entry.count("action_size")})
+            and all(low < high for low, high in zip(found.low, found.high))
+        )
+        if fits:
+            return values
+    except (AttributeError, TypeError, ValueError):
+        pass
+    entry.refuse("interface", "that of its relay, layout and actions")
 
 
 def read_numerics(content: Mapping[str, Any], source: str) -> dict[str, str]:

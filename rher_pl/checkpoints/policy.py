@@ -22,6 +22,8 @@ EXPLORATION = (
     "fading_guide",
 )
 """Options of the data module that a policy remembers: how its run explored."""
+STEPS = "max_episode_steps"
+"""Another one."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class StoredPolicy:
         exploration: those named in ``EXPLORATION`` that the file holds.
         tensors: of the policy by its own names, ``encoder.*`` and ``actor.*``; all finite.
         source: such as ``checkpoint last.ckpt``, for messages.
+        max_episode_steps: env steps in an episode, if not the task's.
     """
 
     entry: Entry
@@ -41,6 +44,7 @@ class StoredPolicy:
     exploration: dict[str, Any]
     tensors: dict[str, Tensor]
     source: str
+    max_episode_steps: int | None = None
 
 
 def read_policy(content: Mapping[str, Any], source: str) -> StoredPolicy:
@@ -70,6 +74,7 @@ def read_policy(content: Mapping[str, Any], source: str) -> StoredPolicy:
         {name: data[name] for name in EXPLORATION if name in data},
         tensors,
         source,
+        whole.section(DATA, optional=True).count(STEPS) if data.get(STEPS) is not None else None,
     )
 
 
@@ -101,6 +106,6 @@ def policy_content(stored: StoredPolicy) -> dict[str, Any]:
     return {
         ENTRY: stored.entry.to_dict(),
         MODEL: stored.options,
-        DATA: stored.exploration,
+        DATA: stored.exploration | {STEPS: stored.max_episode_steps},
         TENSORS: tensors,
     }

@@ -13,6 +13,8 @@ MOST_CHARACTERS = 200
 """In a name or a version; more is nothing that rher_pl wrote, and nobody would read it."""
 MOST_ITEMS = 10_000
 """In a list of names or numbers."""
+MOST_LEVELS, MOST_BRANCHES = 6, 1_000
+"""Of a tree of plain values."""
 REQUIRED: Any = object()
 Choice = TypeVar("Choice", bound=Enum)
 
@@ -83,6 +85,12 @@ class Section:
         fits = isinstance(value, list) and len(value) <= MOST_ITEMS and all(map(_is_scalar, value))
         return list(value) if fits else self.refuse(key, "a number, a name or a list of them")
 
+    def tree(self, key: str) -> dict[str, Any]:
+        """A dict of plain values, of lists of them, and of such dicts, a few levels deep."""
+        value = self._get(key)
+        fits = isinstance(value, dict) and _is_tree(value, MOST_LEVELS)
+        return value if fits else self.refuse(key, "a dict of plain values")
+
     def numbers(self, key: str) -> list[list[float]]:
         """A list of lists of numbers."""
         value = self._get(key)
@@ -134,6 +142,17 @@ class Section:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and len(value) <= MOST_CHARACTERS and value.isprintable()
+
+
+def _is_tree(value: Any, levels: int) -> bool:
+    if levels == 0 or _is_scalar(value):
+        return _is_scalar(value)
+    if isinstance(value, dict):
+        if not all(map(_is_text, value)):
+            return False
+        value = list(value.values())
+    few = isinstance(value, list) and len(value) <= MOST_BRANCHES
+    return few and all(_is_tree(each, levels - 1) for each in value)
 
 
 def _is_scalar(value: object) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rher_pl.cli import exit_status
+from rher_pl.cli.imports import OPTION, without_imports
 from rher_pl.errors import ConfigError, TrainingError, say
 from rher_pl.suggest import did_you_mean
 
@@ -27,6 +28,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        self.add_argument(OPTION, metavar="MODULE", help="import a module of yours first")
 
     def error(self, message: str) -> NoReturn:
         if found := UNKNOWN.search(message):
@@ -40,7 +42,7 @@ class Parser(argparse.ArgumentParser):
 def run_command(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None) -> int:
     """Run a command's body on its arguments; what it raises on purpose becomes one line."""
     try:
-        return body(sys.argv[1:] if argv is None else argv)
+        return body(without_imports(sys.argv[1:] if argv is None else argv))
     except (ConfigError, TrainingError) as error:
         say(f"error: {error}")
         return exit_status.MISTAKE if isinstance(error, ConfigError) else exit_status.FAULT

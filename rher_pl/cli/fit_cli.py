@@ -22,13 +22,15 @@ from rher_pl.checkpoints.trainer_io import SealedCheckpointIO
 from rher_pl.choices import LINKED
 from rher_pl.cli.checks import checkpoint as checkpoint_checks
 from rher_pl.cli.checks import options as option_checks
+from rher_pl.cli.checks.environment import quick_check
 from rher_pl.cli.fit_parser import FitParser, was_given
 from rher_pl.cli.messages import explain, known_options
 from rher_pl.cli.subcommands import SUBCOMMANDS
 from rher_pl.errors import ConfigError, Stopped, TrainingError, fault, require, warn
+from rher_pl.gymnasium_task import CLASS_PATH, GymnasiumTask, from_checkpoint
 from rher_pl.learner.precision import cpu_has_bfloat16, default_precision, is_reduced
 from rher_pl.paths import check_writable, require_plain
-from rher_pl.tasks import get_task
+from rher_pl.tasks import Task, get_task
 from rher_pl.tracking.uri import check_tracking_uri
 
 NEED_A_LOGGER = (LearningRateMonitor, DeviceStatsMonitor)
@@ -73,14 +75,16 @@ class FitCLI(LightningCLI):
         defaults = {"trainer.precision": default_precision(accelerator)}
         if self.checkpoint is not None:  # what it was made with
             known = known_options(subparser)
-            defaults |= {k: v for k, v in self.checkpoint.options.items() if k in known}
+            made_with = self.checkpoint.options
+            defaults |= {k: as_written(v) for k, v in made_with.items() if k in known}
+            refuse_code(self.checkpoint, given)
         base = Namespace({f"{command}.{name}": value for name, value in defaults.items()})
         self.config = parser.parse_args(args, namespace=base)
         config = self.config[command]
         option_checks.check_seed(config.seed_everything)
         if self.checkpoint is not None:
             config.ckpt_path = self.checkpoint.path
-            checkpoint_checks.check_task(self.checkpoint, get_task(config.data.task))
+            checkpoint_checks.check_task(self.checkpoint, chosen_task(config.data))
             if command == "fit":
                 checkpoint_checks.check_can_continue(self.checkpoint)
 
@@ -102,7 +106,7 @@ class FitCLI(LightningCLI):
         if self.checkpoint is None or config.recorder.run_id:
             return
         changed = self.checkpoint.changed(
-            {name: config.get(name) for name in self.checkpoint.options if name in config}
+            {name: as_plain(config[name]) for name in self.checkpoint.options if name in config}
         )
         if changed:
             print(f"other options than before ({', '.join(changed)}): a new run begins")
@@ -126,6 +130,8 @@ class FitCLI(LightningCLI):
         length = len(recorder.run_name or "")
         require(length <= 250, f"recorder.run_name has {length:,} characters: write at most 250")
         check_tracking_uri(recorder.tracking_uri)
+        if (task := self.datamodule.task).written is not None:
+            quick_check(task)
         warn_of_device(self.trainer)
 
     # --- building and running ------------------------------------------------------------------
@@ -192,8 +198,45 @@ def chosen_checkpoint(given: Namespace, default_folder: str) -> CheckpointInfo |
         return None
     if path not in KEYWORDS:
         return read_info(str(path))
-    wanted = {name: given[name] for name in TOLD_APART if was_given(given, name)}
+    wanted = {name: as_plain(given[name]) for name in TOLD_APART if was_given(given, name)}
     return newest_checkpoint(path, given.get("recorder.folder", default_folder), wanted)
+
+
+def chosen_task(data: Namespace) -> Task:
+    """The task that the options of the data module say."""
+    choice: Any = data.task
+    if not isinstance(choice, str):
+        choice = GymnasiumTask(**choice.init_args.as_dict())
+    return get_task(choice).varied(data.epsilon, data.max_episode_steps)
+
+
+def refuse_code(checkpoint: CheckpointInfo, given: Namespace) -> None:
+    """Code that a checkpoint names is started only if the user names it, too.
+
+    Args:
+        checkpoint: to continue or to evaluate.
+        given: options that the user gave.
+    """
+    written, choice = checkpoint.entry.written, given.get("data.task")
+    if written is None or (choice and as_plain(choice) == written):
+        return
+    from_checkpoint(written)
+
+
+def as_plain(value: Any) -> Any:
+    """An option in plain types, as a checkpoint has it."""
+    if not isinstance(value, Namespace) or "class_path" not in value:
+        return value
+    defaults = GymnasiumTask("", []).options
+    written = {k: v or defaults[k] for k, v in value.init_args.as_dict().items()}
+    return {"class_path": CLASS_PATH, "init_args": defaults | written}
+
+
+def as_written(value: Any) -> Any:
+    """The inverse of :func:`as_plain`."""
+    if not isinstance(value, dict) or "class_path" not in value:
+        return value
+    return Namespace(class_path=value["class_path"], init_args=Namespace(**value["init_args"]))
 
 
 def warn_of_device(trainer: Trainer) -> None:

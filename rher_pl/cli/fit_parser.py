@@ -8,6 +8,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from rher_pl.choices import RelayMode
+from rher_pl.cli.imports import OPTION
 from rher_pl.cli.messages import explain, known_options
 from rher_pl.errors import ConfigError
 
@@ -15,8 +16,9 @@ NOT_GIVEN: dict[str, Any] = {
     "seed_everything": -1,
     "data.task": "",
     "data.relay": RelayMode.full,
+    "data.epsilon": None,
 }
-"""Options that others follow always have a value; no user may give the first two."""
+"""Options that others follow always have a value: one that no user may give, or the default."""
 
 
 class FitParser(LightningArgumentParser):
@@ -24,6 +26,7 @@ class FitParser(LightningArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault("epilog", f"{OPTION} MODULE imports a module of yours first.")
         super().__init__(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> Any:

@@ -27,6 +27,10 @@ UNKNOWN = (
     re.compile(r"does not accept option '(?P<key>[^']+)'"),
 )
 WRONG_TYPE = re.compile(r'Parser key "(?P<key>[^"]+)": .*?(?:Got|Given) value:(?P<value>.*)')
+DESCRIBED = re.compile(
+    r"Parser key \"(?P<key>[\w.]+)\".*GymnasiumTask'>.*? Errors: - (?P<inner>.*?) - Expected a "
+)
+NOT_ACCEPTED = re.compile(r"Option '(?P<option>[^']+)' is not accepted")
 EXPECTED = re.compile(
     r"Expected an? (?:<class '(?P<type>[\w.]+)'>|typing\.Literal\[(?P<names>.*?)\])"
     r"|Expected a member of <enum '\w+'>: {(?P<members>.*?)}"
@@ -35,10 +39,11 @@ MISSING_FILE = re.compile(r"File does not exist: '(?P<path>.*)'")
 FOLLOWS = re.compile(r'Linked "(?P<key>[^"]+)" must be given via "(?P<source>[^"]+)"')
 NO_CONFIG = re.compile(r"Unexpected config|Path is not a file|--config: expected one argument")
 REMOVED = {
+    "data.distance_threshold": "is epsilon here: write --data.epsilon 0.03, in metres",
     "model.compiled": "is now model.engine: write --model.engine eager, compile or native",
     "model.learned_threshold": "was removed: leave it out, the guide goes by each state",
 }
-"""Options of earlier versions, and what to write instead."""
+"""Options of earlier versions, or of elsewhere, and what to write instead."""
 CONFIG_HINT = "write the path of a YAML file, or a name that comes along, such as push"
 
 
@@ -69,11 +74,21 @@ def explain(message: str, options: list[str]) -> str:
         return f"--config names no usable file: {CONFIG_HINT}"
     if found := FOLLOWS.search(line):
         return f"{found['key']} follows {found['source']}: set {found['source']} instead"
+    if found := DESCRIBED.search(line):
+        return _described(found["key"], found["inner"].partition(" - ")[0])
     if found := PROBLEM.search(line):
         return f"{found['name'].rpartition('.')[2]} cannot be made: {found['reason'][:200]}"
     if found := WRONG_TYPE.search(line):
         return _wrong_type(found["key"], found["value"].strip(), line)
     return line
+
+
+def _described(key: str, inner: str) -> str:
+    """A mistake in the description of a task; ``inner`` may have been explained before."""
+    if found := NOT_ACCEPTED.search(inner):
+        inner = f"a GymnasiumTask has no option {found['option']}"
+        return f"{key}: {inner}, see docs/your_own_environment.md"
+    return f"{key}: {inner}"
 
 
 def _unknown(key: str, options: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rher_pl.evaluation.report import Row, report_markdown, share_text
-from rher_pl.tasks import get_task
+from rher_pl.tasks import get_task, known_tasks
 
 USE = """\
 ```python
@@ -61,14 +61,15 @@ def make_card(
         "",
         report_markdown(subtasks),
         f"Inputs, as Gymnasium gives them, all finite: {lengths(sizes)}, for N states; the output "
-        f"is an action [N, {actions}] in [-1, 1]. `load_policy` and the MLflow model refuse "
-        "anything else; ONNX, TorchScript and torch.export files do not look at the numbers. It "
-        "knows this task only, in simulation.",
+        f"is an action [N, {actions}] as the environment takes it. `load_policy` and the MLflow "
+        "model refuse anything else; ONNX, TorchScript and torch.export files do not look at the "
+        "numbers. It knows this task only, in simulation.",
         "",
         "Versions: " + ", ".join(f"{key} {value}" for key, value in versions.items()) + ".",
     ]
     text = "\n".join(lines) + "\n"
-    known_as = get_task(task).gymnasium_id
+    # Of a task that a config described, the card does not tell how it is made.
+    known_as = get_task(task).gymnasium_id if task in known_tasks() else None
     return text + "\n" + _use(name, known_as) if name and known_as else text
 
 

@@ -13,16 +13,19 @@ from rher_pl.tasks import make_env
 
 ENVS = 25
 """Episodes played side by side."""
+FEWER_ENVS = 5
+"""Of a Gymnasium environment: each is a simulator of its own, with tens of megabytes."""
 
 
 def measure(trained: TrainedPolicy, episodes: int, seed: int, threads: int = 1) -> dict[str, Any]:
     """Play episodes of the whole task, and judge every subtask in them."""
-    env = make_env(trained.task, min(ENVS, episodes), seed, threads)
+    task = trained.task
+    env = make_env(task, min(ENVS if task.written is None else FEWER_ENVS, episodes), seed, threads)
     seeds = range(seed, seed + episodes)
     results = evaluate(env, trained.policy, seeds, 0.0, _no_q)
     env.close()
     return {
-        "task": trained.task.name,
+        "task": trained.task_name,
         "policy": trained.source,
         "episodes": episodes,
         "first_seed": seed,

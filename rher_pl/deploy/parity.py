@@ -40,10 +40,10 @@ def stratified_states(policy: PortablePolicy, count: int, seed: int = 0) -> tupl
     achieved, desired = _positions(relay, count, normal)
     middle = _middle(observation, policy)
     achieved, desired = achieved + middle, desired + middle
-    if policy.gripper_in_observation:
-        observation[:, policy.gripper_columns] = achieved[:, 0]
-    points = achieved[:, int(policy.gripper_in_observation) :]
-    return observation, points.flatten(1), desired.flatten(1)
+    interface = policy.interface
+    gripper, achieved_goal = interface.split(achieved)
+    observation[:, list(interface.gripper)] = gripper
+    return observation, achieved_goal, interface.flat(desired)
 
 
 def _positions(relay: Relay, count: int, normal: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
@@ -65,9 +65,10 @@ def _positions(relay: Relay, count: int, normal: Callable[..., Tensor]) -> tuple
 
 def _middle(observation: Tensor, policy: PortablePolicy) -> Tensor:
     """Where the gripper is on average, as far as the normaliser has seen it, [3]."""
-    if not policy.gripper_in_observation:
-        return torch.zeros(3)
-    return observation[:, policy.gripper_columns].mean(0)
+    middle = torch.zeros(3)
+    columns = list(policy.interface.gripper)
+    middle[: len(columns)] = observation[:, columns].mean(0)
+    return middle
 
 
 @torch.no_grad()
@@ -79,8 +80,9 @@ def parity_gap(policy: PortablePolicy, act: Callable[..., Any]) -> float:
         act: observation, achieved goal and desired goal [B, ...] to actions [B, A].
     """
     inputs = stratified_states(policy, CHECKED_STATES)
-    desired = inputs[2].unflatten(-1, (-1, 3))
-    live = policy.policy.act(inputs[0], policy.points(inputs[0], inputs[1]), desired)
+    interface = policy.interface
+    points, desired = interface.points(inputs[0], inputs[1]), interface.goals(inputs[2])
+    live = interface.stretched(policy.policy.act(inputs[0], points, desired))
     return float((torch.as_tensor(act(*inputs)) - live).abs().max())
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.policy import RelayPolicy
+from ..relay import Interface
 
 INPUTS = ("observation", "achieved_goal", "desired_goal")
 """Names of the inputs, in order: the keys of a Gymnasium goal environment."""
@@ -23,32 +24,19 @@ class PortablePolicy(nn.Module):
 
     Args:
         policy: the live policy; its networks are used, not copied.
-
-    Attributes:
-        gripper_columns: of the observation; where it holds the gripper's whole position, that is
-            read from there, and ``achieved_goal`` holds the objects only, as in Gymnasium's Fetch.
-            Else ``achieved_goal`` holds all points, gripper first.
+        interface: of the environment; by default that of Gymnasium's Fetch.
     """
 
-    def __init__(self, policy: RelayPolicy) -> None:
+    def __init__(self, policy: RelayPolicy, interface: Interface | None = None) -> None:
         super().__init__()
         self.policy = policy
-        layout = policy.encoder.layout
-        columns = [c for c in layout.columns_of("gripper") if layout.axis(c)]
-        self.gripper_columns = sorted(columns, key=layout.axis)
-
-    @property
-    def gripper_in_observation(self) -> bool:
-        """Whether the gripper's position is read from the observation."""
-        return self.policy.relay.reach and len(self.gripper_columns) == 3
+        self.interface = interface or Interface.usual(policy.relay, policy.encoder.layout)
 
     @property
     def sizes(self) -> dict[str, int]:
         """Length of each input, by name."""
-        relay = self.policy.relay
-        points = relay.num_points - self.gripper_in_observation
-        observation = len(self.policy.encoder.layout)
-        return dict(zip(INPUTS, (observation, 3 * points, 3 * relay.num_desired), strict=True))
+        goals = self.interface.achieved_size, self.interface.goal_size
+        return dict(zip(INPUTS, (len(self.policy.encoder.layout), *goals), strict=True))
 
     @property
     def action_size(self) -> int:
@@ -92,23 +80,15 @@ class PortablePolicy(nn.Module):
 
         Args:
             observation: [*, O].
-            achieved_goal: the objects' positions, or all points', [*, 3 N] or [*, 3 P] (metres).
-            desired_goal: [*, 3 N] (metres).
+            achieved_goal: as the environment gives it, see ``Interface`` (metres).
+            desired_goal: likewise.
 
         Returns:
-            Actions [*, A] in [-1, 1].
+            Actions [*, A] as the environment takes them.
         """
-        points = self.points(observation, achieved_goal)
-        desired = desired_goal.unflatten(-1, (self.policy.relay.num_desired, 3))
-        return self.policy.act(observation, points, desired)
-
-    def points(self, observation: Tensor, achieved_goal: Tensor) -> Tensor:
-        """Positions of all points, gripper first, [*, P, 3] (metres)."""
-        if self.gripper_in_observation:
-            achieved_goal = torch.cat(
-                [observation[..., self.gripper_columns], achieved_goal], dim=-1
-            )
-        return achieved_goal.unflatten(-1, (self.policy.relay.num_points, 3))
+        points = self.interface.points(observation, achieved_goal)
+        desired = self.interface.goals(desired_goal)
+        return self.interface.stretched(self.policy.act(observation, points, desired))
 
     def __repr__(self) -> str:
         names = ", ".join(self.policy.relay.names)
@@ -125,7 +105,12 @@ def _numbers(name: str, value: Any) -> Tensor:
 def save_portable(policy: PortablePolicy, path: Any) -> None:
     """Write a policy to a file of tensors and plain types."""
     live = policy.policy
-    torch.save({"settings": live.to_dict(), "tensors": live.state_dict()}, path)
+    content = {
+        "settings": live.to_dict(),
+        "interface": policy.interface.to_dict(),
+        "tensors": live.state_dict(),
+    }
+    torch.save(content, path)
 
 
 def load_portable(path: Any) -> PortablePolicy:
@@ -133,4 +118,5 @@ def load_portable(path: Any) -> PortablePolicy:
     content = torch.load(path, map_location="cpu", weights_only=True)
     policy = RelayPolicy.from_dict(content["settings"])
     policy.load_state_dict(content["tensors"])
-    return PortablePolicy(policy).eval().requires_grad_(False)
+    interface = Interface.from_dict(content["interface"])
+    return PortablePolicy(policy, interface).eval().requires_grad_(False)

@@ -16,11 +16,12 @@ from rher_pl.checkpoints.policy import StoredPolicy, read_policy
 from rher_pl.deploy.portable import PortablePolicy
 from rher_pl.deploy.pretrained import known_policies, policy_file
 from rher_pl.errors import ConfigError, require
+from rher_pl.gymnasium_task import from_checkpoint
 from rher_pl.networks.actor_critic import Actor, NetworkSizes
 from rher_pl.networks.encoder import InputEncoder
 from rher_pl.networks.policy import RelayPolicy
 from rher_pl.paths import is_file
-from rher_pl.relay import Layout, Relay
+from rher_pl.relay import Interface, Layout, Relay
 from rher_pl.tasks import Task, get_task
 
 SEEN = ("relative_goals", "absolute_positions", "roles", "stay")
@@ -44,9 +45,20 @@ class TrainedPolicy:
     source: str
 
     @property
+    def task_name(self) -> str:
+        """Of the task that it was trained on, which need not be known here."""
+        return self.stored.entry.task
+
+    @property
     def task(self) -> Task:
-        """The registered task that it was trained on; a ConfigError if there is none."""
-        return get_task(self.stored.entry.task)
+        """The task that it was trained on, which can build its environment.
+
+        Raises:
+            ConfigError: if it is not known here.
+        """
+        entry = self.stored.entry
+        choice = entry.task if entry.written is None else from_checkpoint(entry.written)
+        return get_task(choice).varied(None, self.stored.max_episode_steps)
 
     @property
     def relay(self) -> Relay:
@@ -59,7 +71,8 @@ class TrainedPolicy:
 
     @torch.no_grad()
     def __call__(self, observation: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Action [A] for an observation of the Gymnasium environment, or [N, A] for a batch.
+        """Action [A] for an observation of the Gymnasium environment, or [N, A] for a batch; in the
+        environment's own bounds.
 
         Raises:
             ValueError: for a vector that it was not trained on; see ``PortablePolicy.take``.
@@ -95,7 +108,9 @@ def load_policy(name: str | Path) -> TrainedPolicy:
         path, source = policy_file(str(name)), str(name)
     stored = read_policy(read_checkpoint_file(path), source)
     policy = build_policy(stored).eval().requires_grad_(False)
-    return TrainedPolicy(policy, PortablePolicy(policy), stored, str(name))
+    interface = stored.entry.interface
+    portable = PortablePolicy(policy, None if interface is None else Interface.from_dict(interface))
+    return TrainedPolicy(policy, portable, stored, str(name))
 
 
 def build_policy(stored: StoredPolicy) -> RelayPolicy:

@@ -10,7 +10,9 @@ A reset, and ``next`` after a step, give
   and never before, as a collector resets what is done; ``terminated [N, 1]`` stays false;
 - ``reward [N, 1]`` float32, after a step only, for the reader: learning computes its own;
 - ``ending [N, 1]`` uint8, only if episodes may end early: :class:`Ending`, running at a reset. A
-  row that has ended is *frozen*: it keeps state and ending until all rows are reset together.
+  row that has ended is *frozen*: it keeps state and ending until all rows are reset together;
+- ``is_success [N, 1]`` bool, only if the environment itself says what is solved: evaluation reports
+  it. Learning goes by the relay.
 
 Numbers are float32 or float64. ``action [N, A]`` is float32 in [-1, 1].
 """

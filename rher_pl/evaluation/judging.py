@@ -44,6 +44,8 @@ class Played(NamedTuple):
         failed: which ended in failure: nothing counts as solved at their end, [N] bool.
         inputs: of the networks in each state that was acted in, [N, T, I].
         action: taken there, [N, T, A].
+        own: in which states the environment itself says that the task is solved, [N, T+1] bool, if
+            it does.
     """
 
     achieved: Tensor
@@ -51,6 +53,7 @@ class Played(NamedTuple):
     failed: Tensor
     inputs: Tensor
     action: Tensor
+    own: Tensor | None = None
 
 
 def contact_distance(relay: Relay) -> float:
@@ -83,8 +86,9 @@ def judge(
     Returns:
         By name of the subtask TensorDicts [N]:
         ``success``: of a subtask that brings, its object and all before it are at their goals in
-        the final state; of one that reaches, its object was reached or touched at some time from
-        its first turn on;
+        the final state, or for the task itself what the environment says, if it does; of one that
+        reaches, its object was reached or touched at some time from its first turn on;
+        ``within_epsilon``: beside the environment's word, the same as the relay measures it;
         ``solved_at_reset``: it was so before the first action;
         ``served``: it was the object's turn at some time;
         ``contact``: the object was touched (of the last subtask: any object);
@@ -105,6 +109,10 @@ def judge(
             solved = _reached(played.achieved, relay, subtask.object, turn, begin)
         else:
             solved = _solved(played, relay, index)
+        measured = solved[:, -1]
+        own = played.own if index == relay.last else None
+        if own is not None:
+            solved = _at_the_end(own, played.failed)
         figures = {
             "success": solved[:, -1],
             "solved_at_reset": solved[:, 0],
@@ -112,6 +120,8 @@ def judge(
             "contact": contact,
             "steps_to_success": _stays_from(solved),
         }
+        if own is not None:
+            figures["within_epsilon"] = measured
         if not subtask.reach:
             rows = torch.arange(len(begin))
             figures["fate"] = _fate(played, relay, index, solved, turn.any(1))
@@ -124,8 +134,13 @@ def judge(
 def _solved(played: Played, relay: Relay, subtask: int) -> Tensor:
     """Whether the goals of a subtask are met in each state, [N, T+1]."""
     goals = relay.goals(played.achieved, played.desired, subtask)
-    solved = relay.met(goals, played.achieved, subtask).clone()
-    solved[:, -1] &= ~played.failed  # an episode that failed solved nothing, wherever things lie
+    return _at_the_end(relay.met(goals, played.achieved, subtask), played.failed)
+
+
+def _at_the_end(solved: Tensor, failed: Tensor) -> Tensor:
+    """An episode that failed [N] solved nothing, wherever things lie; of states [N, T+1]."""
+    solved = solved.clone()
+    solved[:, -1] &= ~failed
     return solved
 
 

@@ -87,7 +87,10 @@ def _rollout(
     if "ending" in state.keys():
         failed = state["ending"].squeeze(-1) == Ending.FAILURE
     achieved, desired = (visited[key].float() for key in STATE_KEYS[1:])
-    return Played(achieved, desired, failed, torch.stack(inputs, 1), torch.stack(actions, 1))
+    own = None
+    if "is_success" in state.keys():
+        own = torch.stack([s["is_success"].squeeze(-1) for s in states], dim=1)
+    return Played(achieved, desired, failed, torch.stack(inputs, 1), torch.stack(actions, 1), own)
 
 
 def _inputs(

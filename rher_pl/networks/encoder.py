@@ -172,7 +172,7 @@ class InputEncoder(nn.Module):
         for index, observed in enumerate(self.columns.observed):
             if observed not in known:
                 known.append(observed)
-                columns = torch.tensor(observed, device=observation.device)
+                columns = torch.tensor(observed, dtype=torch.int64, device=observation.device)
                 self.observations.update(observation.index_select(-1, columns))
             for goals in (
                 self.relay.goals(achieved, desired, index),

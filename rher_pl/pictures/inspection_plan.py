@@ -76,6 +76,9 @@ def _draw_goals(axes: Any, one: Inspected, slot: int) -> None:
     moves = relay.moving_goal(one.subtask, slot)
     label = "original goal at t = 0, it moves with the object" if moves else "original goal"
     axes.plot(x, y, "+", color=colour, ms=10, mew=2, label=f"{label} (ring: epsilon)")
+    if relay.num_objects > 1:
+        near = {"textcoords": "offset points", "xytext": (8, 8), "fontsize": 7}
+        axes.annotate(f"for {point_name(relay, slot, one.look)}", (x, y), color=colour, **near)
     drawn = one.goals[one.relabeled, slot, :2]
     origin = one.achieved[:-1][one.relabeled, slot, :2]
     for begin, end in zip(origin.tolist(), drawn.tolist(), strict=True):

@@ -7,14 +7,16 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
+from torchrl.envs import EnvBase
 
 from rher_pl.errors import require
 from rher_pl.look import Look
 from rher_pl.pictures.plan import Plan
-from rher_pl.pictures.rendering import use_backend
-from rher_pl.tasks import Task
+from rher_pl.pictures.rendering import use_backend, working_backend
+from rher_pl.tasks import Task, make_env
 
 Picture = NDArray[np.uint8]
 """[H, W, 3], RGB."""
@@ -61,14 +63,14 @@ def make_scene(task: Task, view: str, size: tuple[int, int]) -> Scene:
         ConfigError: for another view, and if no graphics work here.
     """
     require(view in VIEWS, f"unknown view {view!r}: choose one of {', '.join(VIEWS)}")
-    return (
-        CameraScene(task, size) if view == "camera" and has_camera(task) else TopScene(task, size)
-    )
+    if view == "top" or not has_camera(task):
+        return TopScene(task, size)
+    return CameraScene(task, size) if task.make_drawn is None else OwnScene(task, size)
 
 
 def has_camera(task: Task) -> bool:
     """Whether Gymnasium can draw the task."""
-    return task.gymnasium_id is not None
+    return task.gymnasium_id is not None or task.make_drawn is not None
 
 
 class CameraScene:
@@ -88,7 +90,11 @@ class CameraScene:
         assert task.gymnasium_id is not None
         width, height = size
         env: Any = gymnasium.make(
-            task.gymnasium_id, render_mode="rgb_array", width=width, height=height
+            task.gymnasium_id,
+            max_episode_steps=task.max_episode_steps,
+            render_mode="rgb_array",
+            width=width,
+            height=height,
         )
         if env.spec.namespace is None:  # not ours, which know where to look from
             env.unwrapped.mujoco_renderer.default_cam_config = CAMERA
@@ -100,7 +106,7 @@ class CameraScene:
         if task.relay.reach:  # the achieved goal leaves it out
             layout = task.layout
             self._gripper = [c for c in layout.columns_of("gripper") if layout.axis(c)]
-        self.max_episode_steps = int(env.spec.max_episode_steps)
+        self.max_episode_steps = int(task.max_episode_steps or env.spec.max_episode_steps)
         self._env = env
 
     def reset(self, seed: int) -> TensorDict:
@@ -137,11 +143,14 @@ class TopScene:
     """
 
     def __init__(self, task: Task, size: tuple[int, int]) -> None:
-        self._env = task.make_env(1, 0)
+        self._env = self._make_env(task)
         self._relay, self.look = task.relay, task.look
         self._places = torch.tensor(task.layout.places, dtype=torch.long).view(-1, 3)
         self._size = size
         self.max_episode_steps = int(self._env.max_episode_steps)
+
+    def _make_env(self, task: Task) -> EnvBase:
+        return make_env(task, 1, 0)
 
     def reset(self, seed: int) -> TensorDictBase:
         self._env.set_seeds([seed])
@@ -163,3 +172,21 @@ class TopScene:
 
     def close(self) -> None:
         self._env.close()
+
+
+class OwnScene(TopScene):
+    """What an environment's own ``render`` gives, brought to the size that is asked for."""
+
+    def _make_env(self, task: Task) -> EnvBase:
+        if working_backend() is not None:  # if it is one of MuJoCo's; others need none
+            use_backend()
+        assert task.make_drawn is not None
+        env = task.make_drawn()
+        env.max_episode_steps = task.max_episode_steps or env.max_episode_steps
+        return env
+
+    def draw(self) -> Picture:
+        image = Image.fromarray(self._env.render())
+        if image.size != self._size:
+            image = ImageOps.pad(image, self._size)
+        return np.asarray(image, dtype=np.uint8)

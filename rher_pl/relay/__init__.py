@@ -5,12 +5,14 @@ Pure torch. These files travel with an exported policy, so they import nothing e
 
 from .chain import Relay
 from .columns import Columns, input_columns
+from .interface import Interface
 from .layout import Layout, fetch_layout
 from .subtask import Subtask
 from .tables import Tables, make_tables
 
 __all__ = [
     "Columns",
+    "Interface",
     "Layout",
     "Relay",
     "Subtask",

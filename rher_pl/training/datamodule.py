@@ -14,6 +14,7 @@ from rher_pl.collect.collector import EpisodeCollector, PipelinedCollector
 from rher_pl.collect.progress import MovingSuccess
 from rher_pl.errors import require
 from rher_pl.evaluation.rollout import EvaluationBatch
+from rher_pl.gymnasium_task import GymnasiumTask
 from rher_pl.limits import (
     ABOVE_ZERO_SHARE,
     COUNT,
@@ -27,7 +28,7 @@ from rher_pl.limits import (
 )
 from rher_pl.networks.policy import RelayPolicy
 from rher_pl.replay.sampling import SamplingRule
-from rher_pl.tasks import get_task, make_env, task_relay
+from rher_pl.tasks import get_task, make_env
 from rher_pl.training.loader import EvaluationLoader, LoaderSettings, RelayLoader
 from rher_pl.training.settings import settings_of
 
@@ -56,6 +57,8 @@ RANGES = {
     "guide_share": SHARE,
     "random_share": SHARE,
     "reward_radius": ABOVE_ZERO_SHARE,
+    "epsilon": Range(0, low_open=True),
+    "max_episode_steps": Range(2, 1_000_000),
 }
 
 
@@ -70,7 +73,8 @@ class RelayDataModule(pl.LightningDataModule):
     """Wires environment, collector, storage and sampling.
 
     Args:
-        task: registered task name.
+        task: name of a registered task; or class_path and init_args of a ``GymnasiumTask``, which
+            is any goal environment of Gymnasium.
         relay: full is RHER; none is plain HER, which trains the last subtask alone, unguided.
         seed: of environments, exploration and sampling.
         num_envs: N, episodes collected side by side in one iteration.
@@ -108,11 +112,13 @@ class RelayDataModule(pl.LightningDataModule):
         eval_envs: evaluation episodes run side by side.
         eval_last_policy: evaluate the last subtask's policy alone as well, on the same seeds, as
             published for RHER: a control for tasks of several objects.
+        epsilon: distance within which learning counts a goal as met, in metres; None is the task's.
+        max_episode_steps: env steps in an episode; None is the task's.
     """
 
     def __init__(
         self,
-        task: str = "FetchPush-v4",
+        task: GymnasiumTask | str = "FetchPush-v4",
         relay: RelayMode = RelayMode.full,
         seed: int = 0,
         num_envs: int = 5,
@@ -138,9 +144,11 @@ class RelayDataModule(pl.LightningDataModule):
         eval_episodes: int = 100,
         eval_envs: int = 25,
         eval_last_policy: bool = False,
+        epsilon: float | None = None,
+        max_episode_steps: int | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=["task"])
         self.hparams.update(plain(self.hparams))
         check_ranges(self.hparams, RANGES)
         require(
@@ -150,14 +158,17 @@ class RelayDataModule(pl.LightningDataModule):
         )
         self.exploration = settings_of(Exploration, self.hparams)
         self.rule = settings_of(SamplingRule, self.hparams, hindsight=Hindsight(hindsight))
-        self.task = get_task(task)
-        self.relay = task_relay(task, RelayMode(relay))
+        self.task = get_task(task).varied(epsilon, max_episode_steps)
+        self.hparams["task"] = self.task.name
+        self.relay = self.task.trained_relay(RelayMode(relay))
         require(
             self.relay.num_objects == 1 or reward_radius <= self.relay.handover,
             f"reward_radius must be at most {self.relay.handover:g}, the share of epsilon within "
-            f"which {task} goes on to its next object, got {reward_radius}",
+            f"which {self.task.name} goes on to its next object, got {reward_radius}",
         )
-        self.batch_sizes = split_batch(batch_size, self.relay.num_subtasks, RelayMode(relay), task)
+        self.batch_sizes = split_batch(
+            batch_size, self.relay.num_subtasks, RelayMode(relay), self.task.name
+        )
         self.env: EnvBase | None = None
         self.eval_env: EnvBase | None = None
         self.loader: RelayLoader | None = None

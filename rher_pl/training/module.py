@@ -25,6 +25,7 @@ from rher_pl.evaluation.statistics import (
     success_when_served,
     update_statistics,
 )
+from rher_pl.gymnasium_task import GymnasiumTask
 from rher_pl.learner.engines import warm_up, with_engine
 from rher_pl.learner.precision import compute_type
 from rher_pl.learner.td3 import TD3, TD3Settings
@@ -39,7 +40,7 @@ from rher_pl.limits import (
 from rher_pl.networks.actor_critic import NetworkSizes
 from rher_pl.networks.encoder import InputEncoder
 from rher_pl.networks.policy import RelayPolicy
-from rher_pl.tasks import get_task, task_relay
+from rher_pl.tasks import get_task
 from rher_pl.training.batches import encode, episode_length, rounds
 from rher_pl.training.settings import settings_of
 
@@ -55,6 +56,7 @@ RANGES = {
     "policy_noise": NOT_NEGATIVE,
     "noise_clip": NOT_NEGATIVE,
     "action_l2": NOT_NEGATIVE,
+    "epsilon": Range(0, low_open=True),
 }
 
 
@@ -65,7 +67,7 @@ class RHERModule(pl.LightningModule):
     ``training_step`` takes one iteration's episodes and does U updates.
 
     Args:
-        task: registered task name; the data module's task is used by the command line.
+        task: see the data module, whose task is used by the command line.
         relay: how much of the task's relay is trained; the data module's is used as well.
         mixing: joint updates on all subtasks at once; sequential goes through an iteration's
             updates once for each subtask, which are then counted as so many more.
@@ -95,11 +97,12 @@ class RHERModule(pl.LightningModule):
         engine: what computes the updates: PyTorch operation by operation (eager), one graph by
             ``torch.compile`` (compile), or C++ (native). auto is native on a CPU with a C++
             compiler, at most two critics and no layer norm, else eager.
+        epsilon: the data module's is used by the command line.
     """
 
     def __init__(
         self,
-        task: str = "FetchPush-v4",
+        task: GymnasiumTask | str = "FetchPush-v4",
         relay: RelayMode = RelayMode.full,
         mixing: Mixing = Mixing.joint,
         algorithm: Algorithm = Algorithm.td3,
@@ -121,9 +124,10 @@ class RHERModule(pl.LightningModule):
         stay: bool = True,
         average_rate: float = 0.001,
         engine: Engine = Engine.auto,
+        epsilon: float | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=["task"])
         self.hparams.update(plain(self.hparams))
         check_ranges(self.hparams, RANGES)
         require(
@@ -137,8 +141,9 @@ class RHERModule(pl.LightningModule):
         )
         self.automatic_optimization = False
         self.mixing = Mixing(mixing)
-        self.task = get_task(task)
-        self.relay = task_relay(task, RelayMode(relay))
+        self.task = get_task(task).varied(epsilon, None)
+        self.hparams["task"] = self.task.name
+        self.relay = self.task.trained_relay(RelayMode(relay))
         self.encoder = InputEncoder(
             self.relay, self.task.layout, relative_goals, absolute_positions, roles, stay
         )
@@ -268,6 +273,8 @@ class RHERModule(pl.LightningModule):
             relay=self.relay.to_dict(),
             layout=self.task.layout.to_list(),
             action_size=self.task.action_size,
+            interface=None if self.task.interface is None else self.task.interface.to_dict(),
+            written=self.task.written,
             env_steps=self.env_steps,
             episodes=self.episodes,
             updates=self.updates,

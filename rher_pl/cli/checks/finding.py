@@ -1,7 +1,8 @@
-"""The outcome of a check of the machine."""
+"""The outcome of a check of the machine, or of a task."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -12,7 +13,7 @@ class Level(Enum):
     OK = "green"
     """Nothing to do."""
     SLOW = "yellow"
-    """Training works; something is slower or missing."""
+    """Training works; something is slower, missing or doubtful."""
     BROKEN = "red"
     """Training would fail, or give wrong results."""
 
@@ -32,3 +33,31 @@ class Finding:
     level: Level
     detail: str
     fix: str = ""
+
+
+def show(findings: Iterable[Finding], word: str, meaning: str) -> int:
+    """Print findings as they come, a line each, and how many there are of each level.
+
+    Args:
+        findings: of checks.
+        word: for the level between ok and broken, at most 6 letters.
+        meaning: of it, for the last line.
+
+    Returns:
+        How many are broken.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(soft_wrap=True, highlight=False)
+    marks = {Level.OK: "ok", Level.SLOW: word, Level.BROKEN: "BROKEN"}
+    levels = []
+    for finding in findings:
+        levels.append(finding.level)
+        mark = f"[{finding.level.value}]{marks[finding.level]:<6}[/]"
+        console.print(f"{mark}  {finding.name:<14} {escape(finding.detail)}")
+        if finding.fix:
+            console.print(f"{'':24}[bold]fix:[/] {escape(finding.fix)}")
+    broken, between = levels.count(Level.BROKEN), levels.count(Level.SLOW)
+    console.print(f"{broken} broken, {between} {meaning}, {levels.count(Level.OK)} ok")
+    return broken

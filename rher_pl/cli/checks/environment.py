@@ -1,0 +1,244 @@
+"""Whether a task can be learned: random episodes of it are played, and looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+from torchrl.envs import EnvBase
+
+from rher_pl.cli.checks.finding import Finding, Level
+from rher_pl.envs.checks import STATE_KEYS, check_episodes, check_finite, check_states
+from rher_pl.envs.contract import Ending
+from rher_pl.envs.episodes import ends
+from rher_pl.envs.gymnasium_reward import OwnReward
+from rher_pl.errors import ConfigError, TrainingError, warn
+from rher_pl.evaluation.judging import objects_moved
+from rher_pl.gymnasium_task import GymnasiumTask
+from rher_pl.relay import Relay
+from rher_pl.tasks import Task, WrittenTask, get_task, make_env
+
+SEED = 5_000_000
+"""Of the first episode; used by nobody else."""
+FEW_MOVED, MANY_SOLVED = 0.02, 0.5
+"""Shares of random episodes: that move an object, and that begin solved."""
+DIFFERING = 0.01
+"""Share of goals near what was achieved on which two judges may differ, by rounding."""
+QUICK_EPISODES, QUICK_STEPS = 2, 50
+"""Played before a run."""
+KEPT = (*STATE_KEYS, "ending", "is_success", "done", "truncated", "terminated")
+
+
+def play(env: EnvBase, first: int) -> TensorDict:
+    """One random episode in each row, as frames [N, T] of TorchRL; seeds go on from ``first``.
+
+    Raises:
+        TrainingError: if the environment fails, or breaks the contract of ``envs/contract.py``.
+    """
+    generator = torch.Generator().manual_seed(first)
+    env.set_seeds(range(first, first + env.num_envs))
+    state = env.reset()
+    frames: list[TensorDict] = []
+    for _ in range(env.max_episode_steps):
+        shape = env.action_spec.shape
+        state["action"] = torch.empty(shape).uniform_(-1.0, 1.0, generator=generator)
+        after = env.step(state)["next"]
+        frame = state.select(*KEPT, strict=False)
+        frames.append(frame.set("next", after.select(*KEPT, strict=False)))
+        check_states(after, env)
+        check_finite(after)
+        state = after
+    played: TensorDict = torch.stack(frames, dim=1)
+    check_episodes(played)
+    return played
+
+
+def states(frames: TensorDict, key: str) -> Tensor:
+    """All states of each episode, [N, T+1, ...]."""
+    return torch.cat([frames[key], frames["next", key][:, -1:]], dim=1)
+
+
+def digest(frames: TensorDict) -> str:
+    """Of all numbers of some episodes."""
+    numbers = [states(frames, key).numpy().tobytes() for key in STATE_KEYS]
+    return hashlib.sha256(b"".join(numbers)).hexdigest()
+
+
+def findings(task: Task, frames: TensorDict) -> Iterator[Finding]:
+    """What random episodes [N, T] of a task say."""
+    relay, achieved = task.relay, states(frames, "achieved_goals").float()
+    yield _sizes(task, frames)
+    yield _ends(frames)
+    if relay.reach:
+        yield _gripper(achieved)
+    yield _moved(objects_moved(achieved, relay).float().mean().item(), relay)
+    yield _solved_at_reset(_solved(relay, frames)[:, 0].float().mean().item())
+
+
+def _solved(relay: Relay, frames: TensorDict) -> Tensor:
+    """By the environment's own word if it has one, [N, T+1] bool."""
+    if "is_success" in frames.keys():
+        return states(frames, "is_success").squeeze(-1)
+    achieved, desired = (states(frames, key).float() for key in STATE_KEYS[1:])
+    return relay.met(relay.goals(achieved, desired, relay.last), achieved, relay.last)
+
+
+def _sizes(task: Task, frames: TensorDict) -> Finding:
+    actions, bounds = task.action_size, task.interface.low if task.interface else ()
+    own = f", stretched to [{min(bounds):g}, {max(task.interface.high):g}]" if bounds else ""  # type: ignore[union-attr]
+    return Finding(
+        "sizes",
+        Level.OK,
+        f"observation {frames['observation'].shape[-1]} of {frames['observation'].dtype}, "
+        f"{task.relay.num_points} points, {task.relay.num_desired} goals; actions {actions} in "
+        f"[-1, 1]{own}; {frames.shape[1]} env steps; subtasks {', '.join(task.relay.names)}",
+    )
+
+
+def _ends(frames: TensorDict) -> Finding:
+    length, ending = ends(frames["next"])
+    counts = {
+        name: int((ending == member).sum()) for name, member in Ending.__members__.items() if member
+    }
+    told = ", ".join(f"{name.lower()} {count}" for name, count in counts.items())
+    detail = f"of {len(frames)} random episodes: {told}; {float(length.float().mean()):.0f} steps"
+    if counts["FAILURE"] > len(frames) / 2:
+        fix = "little is seen before the end: look at what ends an episode"
+        return Finding("ends", Level.SLOW, detail, fix)
+    return Finding("ends", Level.OK, detail)
+
+
+def _gripper(achieved: Tensor) -> Finding:
+    moves = (achieved[:, :, 0] != achieved[:, :1, 0]).flatten(1).any(1)
+    if moves.all():
+        return Finding("gripper", Level.OK, "moves with the actions")
+    return Finding(
+        "gripper",
+        Level.BROKEN,
+        f"stays where it is in {int((~moves).sum())} of {len(moves)} random episodes",
+        "write the columns of its position in gripper",
+    )
+
+
+def _moved(share: float, relay: Relay) -> Finding:
+    detail = f"{share:.0%} of random episodes move an object"
+    if share >= FEW_MOVED:
+        return Finding("contact", Level.OK, detail)
+    fix = "let objects begin nearer, or actions reach further"
+    if relay.reach:
+        return Finding("contact", Level.OK, f"{detail}; reaching them is learned first")
+    return Finding("contact", Level.SLOW, f"{detail}: hindsight teaches nothing", fix)
+
+
+def _solved_at_reset(share: float) -> Finding:
+    detail = f"{share:.0%} of episodes begin solved"
+    if share <= MANY_SOLVED:
+        return Finding("start", Level.OK, detail)
+    level = Level.BROKEN if share == 1.0 else Level.SLOW
+    return Finding("start", level, detail, "choose a smaller epsilon, or goals further away")
+
+
+def rewards(choice: GymnasiumTask, task: Task) -> Finding:
+    """The environment's own reward beside the task's epsilon."""
+    if isinstance(getattr(task.relay, "reward", None), OwnReward):
+        how = "whole batches at once" if task.relay.reward.batched else "one goal at a time, slower"  # type: ignore[attr-defined]
+        return Finding("reward", Level.OK, f"the environment's own compute_reward, {how}")
+    try:
+        differ = choice.compared(task.relay)
+    except ConfigError as error:
+        detail = f"learning goes by epsilon {task.relay.epsilon:g} alone: {error}"
+        return Finding("reward", Level.OK, detail)
+    share = differ.only_relay + differ.only_own
+    epsilon = f"epsilon {task.relay.epsilon:g}"
+    detail = f"{epsilon} and compute_reward agree on {1 - share:.1%} of goals nearby"
+    if share <= DIFFERING:
+        return Finding("reward", Level.OK, detail)
+    which = "epsilon" if differ.only_relay > differ.only_own else "the environment"
+    return Finding(
+        "reward",
+        Level.SLOW,
+        f"{detail}; {which} is the more generous one",
+        "learning goes by epsilon, evaluation by the environment: leave epsilon out, or choose one "
+        "that is met only where the environment's is",
+    )
+
+
+def reproduces(env: EnvBase, frames: TensorDict) -> Finding:
+    """Whether the episodes are the same when they are played again, after others."""
+    again = play(env, SEED)
+    return _reproduced(digest(again) == digest(frames), "in this process")
+
+
+def reproduces_afresh(
+    choice: str | WrittenTask, modules: Sequence[str], frames: TensorDict
+) -> Finding:
+    """Whether the episodes are the same in a fresh process.
+
+    Args:
+        choice: the task.
+        modules: to be imported first.
+        frames: of episodes that were played here.
+    """
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        there = pool.apply(_digest_of, (choice, list(modules), len(frames), frames.shape[1]))
+    return _reproduced(there == digest(frames), "in a fresh process")
+
+
+def _digest_of(choice: str | WrittenTask, modules: list[str], count: int, steps: int) -> str:
+    import importlib
+
+    for module in modules:
+        importlib.import_module(module)
+    env = make_env(get_task(choice).varied(None, steps), count, SEED)
+    try:
+        return digest(play(env, SEED))
+    finally:
+        env.close()
+
+
+def _reproduced(same: bool, where: str) -> Finding:
+    if same:
+        return Finding("seeds", Level.OK, f"the same seeds give the same episodes {where}")
+    return Finding(
+        "seeds",
+        Level.SLOW,
+        f"the same seeds give other episodes {where}: a run that is resumed will not be exact",
+        "draw everything in reset from np_random, and reset the whole simulator",
+    )
+
+
+def checked(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """What is found; a fault of the environment is a finding, too."""
+    try:
+        yield from look()
+    except (ConfigError, TrainingError) as error:
+        yield Finding("environment", Level.BROKEN, str(error))
+
+
+def quick_check(task: Task, count: int = QUICK_EPISODES) -> None:
+    """A second's look before a run at a task that a config wrote.
+
+    Raises:
+        ConfigError: if nothing can be learned of it; what is only doubtful is printed.
+    """
+
+    def look() -> Iterator[Finding]:
+        env = make_env(task, count, SEED)
+        env.max_episode_steps = min(env.max_episode_steps, QUICK_STEPS)
+        try:
+            frames = play(env, SEED)
+            yield from findings(task, frames)
+            yield reproduces(env, frames)
+        finally:
+            env.close()
+
+    for found in checked(look):
+        line = f"{found.name}: {found.detail}{': ' * bool(found.fix)}{found.fix}"
+        if found.level == Level.BROKEN:
+            raise ConfigError(f"task {task.name}: {line}")
+        if found.level == Level.SLOW:
+            warn(f"task {task.name}: {line}")

@@ -1,0 +1,175 @@
+"""Anybody's Gymnasium environment as a batched one: N copies, stepped side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from numpy.typing import NDArray
+from torch import Tensor
+from torchrl.data import Binary, Bounded
+
+from rher_pl.envs.contract import BatchedEnv, Ending
+from rher_pl.envs.gymnasium_make import FLAG, SUCCESS, Episode, Flag, Recipe, make_episode
+from rher_pl.errors import TrainingError
+from rher_pl.relay import Interface
+
+Workers = Literal["sync", "async"]
+Judge = Callable[[Tensor, Tensor], Tensor]
+"""Desired goals and achieved goals, both [*, D, 3], to whether the task is solved, [*] bool."""
+
+
+class GymnasiumEnv(BatchedEnv):
+    """N copies of an environment with Dict observations, in this process or one process each.
+
+    Keys are those of :mod:`rher_pl.envs.contract`, in float64 where the environment's are. Besides,
+    ``is_success [N, 1]`` bool is what the environment itself says of a state; where it says
+    nothing, as often after a reset, ``judge`` does. Actions in [-1, 1] are stretched to its bounds.
+
+    Args:
+        recipe: how one is made.
+        interface: where its numbers go.
+        judge: see above.
+        max_episode_steps: T.
+        num_envs: N.
+        seed: environment i starts from ``seed + i``.
+        workers: sync steps them one after the other, async each in a process of its own.
+        render_mode: ``rgb_array`` to be drawn.
+
+    Raises:
+        TrainingError: if one of them fails, or its process dies; it says which.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        interface: Interface,
+        judge: Judge,
+        max_episode_steps: int,
+        num_envs: int = 1,
+        seed: int = 0,
+        workers: Workers = "sync",
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(num_envs, max_episode_steps)
+        self.name = recipe.spec.id
+        self._interface, self._judge = interface, judge
+        self._options = dict(recipe.reset_options)
+        self._vector = _make_vector(recipe, num_envs, workers, render_mode)
+        spaces: Any = self._vector.single_observation_space
+        action: Any = self._vector.single_action_space
+        self._action_type = action.dtype
+        doubles = any(space.dtype == np.float64 for space in spaces.values())
+        self._float_dtype = torch.float64 if doubles else torch.float32
+        self._make_specs(
+            observation=spaces["observation"].shape[0],
+            points=len(interface.numbers) + bool(interface.gripper),
+            desired=len(interface.numbers),
+            action=action.shape[0],
+            dtype=self._float_dtype,
+        )
+        self.observation_spec["ending"] = Bounded(0, max(Ending), (num_envs, 1), dtype=torch.uint8)
+        self.observation_spec["is_success"] = Binary(1, (num_envs, 1), dtype=torch.bool)
+        self._rngs = [np.random.default_rng() for _ in range(num_envs)]
+        self._state: dict[str, Tensor] = {}
+        self._set_seed(seed)
+
+    def _start(self, seeds: Mapping[int, int | None]) -> None:
+        drawn: list[int | None] = [None] * self.num_envs
+        for row, seed in seeds.items():
+            if seed is None:  # many environments draw from entropy unless they are given one
+                seed = int(self._rngs[row].integers(2**31))
+            drawn[row], self._rngs[row] = seed, np.random.default_rng(seed)
+        options = dict(self._options)
+        if len(seeds) < self.num_envs:
+            options["reset_mask"] = np.isin(np.arange(self.num_envs), list(seeds))
+        with self._named_workers():
+            observed, info = self._vector.reset(seed=drawn, options=options or None)
+        state = self._read(observed, info)
+        if len(seeds) < self.num_envs:  # of the others, a vector environment repeats no info
+            over = torch.tensor([row in seeds for row in range(self.num_envs)])
+            state = {
+                key: torch.where(over.view(-1, *[1] * (value.ndim - 1)), value, self._state[key])
+                for key, value in state.items()
+            }
+        self._state = state
+
+    def _advance(self, action: Tensor) -> Tensor:
+        own = self._interface.stretched(action.clamp(-1.0, 1.0)).numpy().astype(self._action_type)
+        with self._named_workers():
+            observed, reward, _, _, info = self._vector.step(own)
+        self._state = self._read(observed, info)
+        return torch.tensor(reward, dtype=torch.float32).unsqueeze(-1)
+
+    def _observe(self) -> dict[str, Tensor]:
+        return dict(self._state)
+
+    def _read(
+        self, observed: Mapping[str, NDArray[Any]], info: Mapping[str, Any]
+    ) -> dict[str, Tensor]:
+        """States by key, of what a vector environment gives."""
+        observation, achieved, desired = (
+            torch.tensor(observed[key], dtype=self._float_dtype)
+            for key in ("observation", "achieved_goal", "desired_goal")
+        )
+        achieved_slots, desired_goals = map(self._interface.goals, (achieved, desired))
+        said = torch.tensor(np.asarray(info[SUCCESS], dtype=np.float64))
+        success = said == 1.0
+        if said.isnan().any():
+            success = torch.where(said.isnan(), self._judge(desired_goals, achieved_slots), success)
+        flag = torch.tensor(np.asarray(info[FLAG], dtype=np.int64))
+        ended = torch.where(success, int(Ending.SUCCESS), int(Ending.FAILURE))
+        ending = torch.where(flag == Flag.TERMINATED, ended, (flag == Flag.TRUNCATED).long())
+        return {
+            "observation": observation,
+            "achieved_goals": self._interface.points(observation, achieved),
+            "desired_goals": desired_goals,
+            "ending": ending.to(torch.uint8).unsqueeze(-1),
+            "is_success": success.unsqueeze(-1),
+        }
+
+    def render(self) -> NDArray[np.uint8]:
+        """A picture [H, W, 3] of the first environment, which was made to be drawn."""
+        return np.asarray(self._vector.call("render")[0], dtype=np.uint8)
+
+    @contextmanager
+    def _named_workers(self) -> Iterator[None]:
+        """A process that died leaves a closed pipe; say whose."""
+        try:
+            yield
+        except (EOFError, OSError) as error:
+            processes = getattr(self._vector, "processes", [])
+            for process in processes:
+                process.join(0.1)
+            dead = [i for i, process in enumerate(processes) if process.exitcode is not None]
+            names = ", ".join(f"{i} (exit status {processes[i].exitcode})" for i in dead)
+            raise TrainingError(f"the worker of environment {names} of {self.name} died") from error
+
+    def close(self, *, raise_if_closed: bool = True) -> None:
+        """End environments and processes; a second time does nothing."""
+        processes = getattr(self._vector, "processes", [])
+        if any(process.exitcode is not None for process in processes):
+            for process in processes:  # asked to close, the dead one would never answer
+                process.kill()
+                process.join()
+            self._vector.closed = True
+        elif not self._vector.closed:
+            self._vector.close()
+        super().close(raise_if_closed=raise_if_closed)
+
+
+def _make_vector(
+    recipe: Recipe, count: int, workers: Workers, render_mode: str | None
+) -> SyncVectorEnv | AsyncVectorEnv:
+    makers: Sequence[Callable[[], Episode]] = [
+        partial(make_episode, recipe, number, render_mode) for number in range(count)
+    ]
+    if workers == "sync":
+        return SyncVectorEnv(makers, autoreset_mode=AutoresetMode.DISABLED)
+    # No fork of this process: threads of torch and of the recording may hold locks.
+    return AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.DISABLED, context="forkserver")

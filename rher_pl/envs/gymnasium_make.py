@@ -1,0 +1,205 @@
+"""One environment of Gymnasium, made anywhere: here, or in a worker process of its own.
+
+No torch in here: a worker is up in a second, and takes a tenth of the memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import gymnasium
+from farama_notifications import notifications
+from gymnasium.envs.registration import EnvSpec
+
+from rher_pl.errors import ConfigError, TrainingError, fault, require
+
+SUPPLIERS = ("gymnasium_robotics", "panda_gym")
+"""Packages that register environments when they are imported, tried for an id that is unknown."""
+SUCCESS, FLAG = "success", "flag"
+"""In the info of an :class:`Episode`: what :func:`said` gives, and a :class:`Flag`."""
+
+
+class Flag(IntEnum):
+    """What Gymnasium says of an episode's end."""
+
+    GOES_ON = 0
+    TRUNCATED = 1
+    TERMINATED = 2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one environment is made.
+
+    Args:
+        spec: of Gymnasium; it says which class, so that a worker need not know the id.
+        make_kwargs: arguments of the environment.
+        wrappers: import paths of functions that take an environment and return one.
+        reset_options: ``options`` of every reset.
+    """
+
+    spec: EnvSpec
+    make_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    wrappers: tuple[str, ...] = ()
+    reset_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def make(self, render_mode: str | None = None) -> gymnasium.Env:
+        """The environment, without a time limit: the batched one counts the steps.
+
+        Raises:
+            ConfigError: if it cannot be made.
+        """
+        if str(self.spec.entry_point).startswith("gymnasium_robotics"):
+            _import_supplier("gymnasium_robotics")
+        options = dict(self.make_kwargs) | ({"render_mode": render_mode} if render_mode else {})
+        with _silent_libraries():
+            try:
+                env = gymnasium.make(
+                    self.spec, max_episode_steps=-1, disable_env_checker=True, **options
+                )
+            except Exception as error:  # whatever an environment's constructor raises
+                raise ConfigError(
+                    f"{self.spec.id} cannot be made ({fault(error)[:180]}): look at make_kwargs"
+                ) from error
+        for path in self.wrappers:
+            env = import_object(path, "wrappers")(env)
+            require(isinstance(env, gymnasium.Env), f"{path} in wrappers returns no environment")
+        return env
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """What Gymnasium knows of an id, such as ``PandaPush-v3`` or ``my_package:MyEnv-v0``.
+
+    Raises:
+        ConfigError: if there is no such environment.
+    """
+    module, _, name = env_id.rpartition(":")
+    if module:
+        import_module(module, f"id {env_id:.100}")
+    try:
+        return gymnasium.spec(name)
+    except gymnasium.error.Error:
+        for supplier in SUPPLIERS:
+            with suppress(ImportError):
+                _import_supplier(supplier)
+    try:
+        return gymnasium.spec(name)
+    except gymnasium.error.Error as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ConfigError(
+            f"no environment {env_id!r:.100} ({reason}): write an id that Gymnasium knows, or "
+            "my_package:MyEnv-v0, where importing my_package registers it"
+        ) from error
+
+
+def _import_supplier(name: str) -> None:
+    notifications.setdefault(name, {}).clear()  # about environments that nobody asked for
+    with _silent_libraries():
+        importlib.import_module(name)
+    if name == "gymnasium_robotics":
+        importlib.import_module("rher_pl.envs.fetch_sim")  # mends it for later versions of MuJoCo
+
+
+def import_module(name: str, where: str) -> Any:
+    """Import a user's module.
+
+    Raises:
+        ConfigError: if it is not there, or fails.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{where}: no module {error.name!r:.60}: install it, or run where it can be imported"
+        ) from error
+    except Exception as error:
+        raise ConfigError(f"{where}: importing {name:.60} fails: {fault(error)[:180]}") from error
+
+
+def import_object(path: str, where: str) -> Any:
+    """What is named ``my_package.my_module.name``, or with a colon before the name."""
+    module, _, name = path.replace(":", ".").rpartition(".")
+    require(bool(module and name), f"{where}: write my_package.my_function, not {path!r:.60}")
+    found = getattr(import_module(module, where), name, None)
+    require(callable(found), f"{where}: {module} has no function {name:.60}")
+    return found
+
+
+class Episode(gymnasium.Wrapper):
+    """An environment whose episodes, once ended, stay as they are until the next reset.
+
+    Whether and how it ended is in the info alone, see :class:`Flag`: to a vector environment it
+    goes on.
+
+    Args:
+        env: to be stepped.
+        number: of the environment, for messages.
+    """
+
+    def __init__(self, env: gymnasium.Env, number: int) -> None:
+        super().__init__(env)
+        self._number = number
+        self._last: tuple[Any, float, bool, bool, dict[str, float]] | None = None
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, float]]:
+        self._last = None
+        with self._named():
+            observation, info = self.env.reset(**kwargs)
+        return observation, {SUCCESS: said(info), FLAG: Flag.GOES_ON}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, float]]:
+        if self._last is not None:
+            return self._last
+        with self._named():
+            observation, reward, terminated, truncated, info = self.env.step(action)
+        flag = Flag.TERMINATED if terminated else Flag.TRUNCATED if truncated else Flag.GOES_ON
+        outcome = observation, float(reward), False, False, {SUCCESS: said(info), FLAG: flag}
+        if flag != Flag.GOES_ON:
+            self._last = outcome
+        return outcome
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            name = self.env.spec.id if self.env.spec else "environment"
+            raise TrainingError(f"environment {self._number} ({name}): {fault(error)}") from None
+
+
+def make_episode(recipe: Recipe, number: int, render_mode: str | None) -> Episode:
+    """One environment to be stepped, as a worker makes it."""
+    return Episode(recipe.make(render_mode), number)
+
+
+def said(info: Mapping[str, Any]) -> float:
+    """Whether the task is solved, as an environment's info says: 1 or 0; NaN if it says nothing."""
+    return float(info.get("is_success", info.get("success", float("nan"))))
+
+
+@contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Simulators greet from C, on the standard output that belongs to a command's own figures."""
+    libc = ctypes.CDLL(None)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    libc.fflush(None)
+    kept, nowhere = [os.dup(1), os.dup(2)], os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(nowhere, number)
+    try:
+        yield
+    finally:
+        libc.fflush(None)
+        for number, copy in enumerate(kept, start=1):
+            os.dup2(copy, number)
+        for each in (*kept, nowhere):
+            os.close(each)

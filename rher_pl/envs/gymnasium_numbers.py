@@ -1,0 +1,131 @@
+"""Whose the numbers of a user's environment are: what the options say, and what its states show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rher_pl.envs.gymnasium_probe import Probe
+from rher_pl.envs.gymnasium_reward import OwnReward, RewardedRelay
+from rher_pl.errors import ConfigError, require
+from rher_pl.relay import Interface, Layout, Relay
+
+MOST_NUMBERS = 3
+"""Of a position; a longer goal is no position."""
+Given = Mapping[str, Any]
+"""The options of a ``GymnasiumTask`` by name."""
+
+
+def make_interface(seen: Probe, given: Given, name: str) -> Interface:
+    """Where the numbers of a goal go."""
+    objects, size = given["objects"], seen.goal_size
+    gripper = tuple(given["gripper"] or ())
+    require(
+        bool(objects) and len(set(objects)) == len(objects),
+        f"task {name}: objects must be different names, one for each object, got {objects!s:.60}",
+    )
+    each, rest = divmod(size, len(objects))
+    if rest == 0 and each <= MOST_NUMBERS:
+        check_columns(gripper, "gripper", seen, name)
+        require(
+            not gripper or (len(gripper) <= MOST_NUMBERS and seen.moves(gripper)),
+            f"task {name}: columns {list(gripper)} of observation do not move with the actions: "
+            "write in gripper the 1 to 3 columns that hold its position, or leave it out",
+        )
+        return Interface((each,) * len(objects), gripper, False, *_bounds(seen))
+    require(
+        len(objects) == 1 and not gripper,
+        f"task {name}: achieved_goal has {size} numbers, which are no positions of "
+        f"{len(objects)} object{'s' * (len(objects) > 1)}, 1 to 3 each: name as many objects as it "
+        "holds; or for plain HER on the whole goal, one, and leave out gripper",
+    )
+    full, last = divmod(size, MOST_NUMBERS)
+    numbers = (MOST_NUMBERS,) * full + ((last,) if last else ())
+    return Interface(numbers, (), False, *_bounds(seen))
+
+
+def _bounds(seen: Probe) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of an action's numbers; empty for [-1, 1]."""
+    space: Any = seen.env.action_space
+    if (space.low == -1.0).all() and (space.high == 1.0).all():
+        return (), ()
+    return tuple(map(float, space.low)), tuple(map(float, space.high))
+
+
+def check_columns(columns: Sequence[int], option: str, seen: Probe, name: str) -> None:
+    """Different columns that the observation has."""
+    size = seen.observation.shape[1]
+    require(
+        len(set(columns)) == len(columns) and all(0 <= column < size for column in columns),
+        f"task {name}: {option} must be different columns of observation, 0 to {size - 1}, "
+        f"got {list(columns)!s:.80}",
+    )
+
+
+def make_relay(seen: Probe, interface: Interface, given: Given, name: str) -> Relay:
+    objects, epsilon = given["objects"], given["epsilon"]
+    require(epsilon is None or epsilon > 0, f"task {name}: epsilon must be above 0, got {epsilon}")
+    if len(interface.numbers) == len(objects):
+        epsilon = own_epsilon(seen, interface, name) if epsilon is None else epsilon
+        return Relay(tuple(objects), float(epsilon), reach=bool(interface.gripper))
+    # The goal's numbers fill the slots of so many "objects", all of which the one link is about.
+    parts = tuple(f"{objects[0]} part {i}" for i in range(len(interface.numbers) - 1))
+    reward = OwnReward(seen.env, interface, seen.achieved, seen.desired)
+    return RewardedRelay(
+        (*parts, objects[0]), epsilon or 0.05, reach=False, last_only=True, reward=reward
+    )
+
+
+def own_epsilon(seen: Probe, interface: Interface, name: str) -> float:
+    """The distance up to which the environment's own reward takes a goal for met."""
+    try:
+        reward = OwnReward(seen.env, interface, seen.achieved, seen.desired)
+        distance = float(f"{reward.threshold(seen.achieved[0]):.4g}")
+    except ConfigError as error:
+        raise ConfigError(f"task {name}: write epsilon, in metres ({error!s:.200})") from error
+    require(
+        0.0 < distance < float("inf"),
+        f"task {name}: compute_reward does not tell how far a goal may be off: write epsilon, in "
+        "metres",
+    )
+    return distance
+
+
+def make_layout(seen: Probe, interface: Interface, given: Given) -> Layout:
+    """Whose the columns are, as far as the options and equal numbers say."""
+    labels = ["-"] * seen.observation.shape[1]
+    own: list[list[int]] = given["object_columns"] or []
+    if own:
+        _check_object_columns(own, interface, seen, given)
+    for index, columns in enumerate(own):
+        for column in columns:
+            labels[column] = f"object {index}"
+    if len(interface.numbers) == len(given["objects"]):
+        for index, count in enumerate(interface.numbers):
+            start = sum(interface.numbers[:index])
+            numbers = seen.achieved[:, start : start + count]
+            among = (
+                own[index] if own else [c for c in range(len(labels)) if c not in interface.gripper]
+            )
+            for axis, column in zip("xyz", seen.position_columns(numbers, among)):
+                labels[column] = f"object {index} {axis}"
+    for axis, column in zip("xyz", interface.gripper):
+        labels[column] = f"gripper {axis}"
+    return Layout(tuple(labels))
+
+
+def _check_object_columns(
+    own: list[list[int]], interface: Interface, seen: Probe, given: Given
+) -> None:
+    name, count = given["id"], len(given["objects"])
+    require(
+        len(own) == count and len({len(columns) for columns in own}) == 1,
+        f"task {name}: object_columns must be {count} lists of the same length, one for each of "
+        f"{', '.join(given['objects'])!s:.60}, got lists of {[len(c) for c in own]!s:.60}",
+    )
+    check_columns(
+        [*interface.gripper, *(c for columns in own for c in columns)],
+        "gripper and object_columns",
+        seen,
+        name,
+    )

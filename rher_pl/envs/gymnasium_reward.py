@@ -1,0 +1,144 @@
+"""An environment's own ``compute_reward``, as the judge of whether a goal is met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rher_pl.errors import ConfigError, fault, require
+from rher_pl.relay import Interface, Relay
+
+BISECTIONS = 40
+FARTHEST = 100.0
+"""Metres; a goal so far away is met in no environment."""
+
+
+class OwnReward:
+    """Whether goals are met, by the environment's own sparse reward.
+
+    A goal is met where the reward is that of having achieved exactly what was desired, whatever
+    number that is (0, 1). Whether whole batches can be asked at once is tried when it is made.
+
+    Args:
+        env: has ``compute_reward(achieved_goal, desired_goal, info)``; it stays open.
+        interface: where the numbers of its goals go.
+        achieved, desired: goals that were seen, [M, G].
+
+    Raises:
+        ConfigError: if there is none, if it needs ``info``, or if it is no sparse reward.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env,
+        interface: Interface,
+        achieved: NDArray[Any],
+        desired: NDArray[Any],
+    ) -> None:
+        self.interface, self.dtype = interface, achieved.dtype
+        name = env.spec.id if env.spec else "the environment"
+        try:
+            self._compute: Callable[..., Any] = env.get_wrapper_attr("compute_reward")
+        except AttributeError as error:
+            raise ConfigError(
+                f"{name} has no compute_reward(achieved_goal, desired_goal, info), by which "
+                "hindsight goals of this kind are rewarded: add it to the environment"
+            ) from error
+        self.batched = True
+        try:
+            single = self._one_by_one(achieved, desired)
+            self.solved = float(self._one_by_one(achieved[:1], achieved[:1])[0])
+        except Exception as error:  # whatever is raised for lack of info
+            raise ConfigError(
+                f"compute_reward of {name} fails without info ({fault(error)[:120]}): goals "
+                "that were never pursued have none, so it must do with the goals alone"
+            ) from error
+        self.batched = self._agrees(achieved, desired, single)
+        values = {*single.tolist(), self.solved}
+        require(
+            len(values) <= 2,
+            f"compute_reward of {name} pays {len(values)} different values: learning needs "
+            "a sparse one, often make_kwargs: {reward_type: sparse}",
+        )
+
+    def _agrees(self, achieved: NDArray[Any], desired: NDArray[Any], single: NDArray[Any]) -> bool:
+        """Whether rewards of a whole batch are those of its rows."""
+        try:
+            rewards = np.asarray(self._compute(achieved, desired, {}), dtype=np.float64)
+        except Exception:  # made for one goal at a time
+            return False
+        return rewards.shape == single.shape and bool(np.array_equal(rewards, single))
+
+    def _one_by_one(self, achieved: NDArray[Any], desired: NDArray[Any]) -> NDArray[Any]:
+        rewards = [float(self._compute(a, d, {})) for a, d in zip(achieved, desired)]
+        return np.array(rewards)
+
+    def rewards(self, achieved: NDArray[Any], desired: NDArray[Any]) -> NDArray[Any]:
+        """Of goals [M, G], [M] float64."""
+        if self.batched:
+            return np.asarray(self._compute(achieved, desired, {}), dtype=np.float64)
+        return self._one_by_one(achieved, desired)
+
+    def __call__(self, desired: Tensor, achieved: Tensor) -> Tensor:
+        """Whether goals [*, D, 3] are met by achieved goals [*, D, 3], [*] bool."""
+        both = [
+            self.interface.flat(slots).reshape(-1, self.interface.goal_size).cpu().numpy()
+            for slots in (achieved, desired)
+        ]
+        rewards = self.rewards(*(values.astype(self.dtype) for values in both))
+        met = torch.from_numpy(np.isclose(rewards, self.solved, atol=1e-6))
+        return met.view(desired.shape[:-2]).to(desired.device)
+
+    def threshold(self, achieved: NDArray[Any]) -> float:
+        """How far the first number of a goal [G] may be off and it still counts as met, metres.
+
+        Infinite if it may be off by any distance.
+        """
+
+        def met(distance: float) -> bool:
+            desired = achieved.copy()
+            desired[0] += distance
+            rewards = self._one_by_one(achieved[None], desired[None])
+            return bool(np.isclose(rewards[0], self.solved, atol=1e-6))
+
+        low, high = 0.0, FARTHEST
+        if met(high):
+            return float("inf")
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2.0
+            low, high = (middle, high) if met(middle) else (low, middle)
+        return low
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> OwnReward:
+        return self  # a simulator cannot be copied, and nothing in here changes
+
+
+@dataclass(frozen=True)
+class RewardedRelay(Relay):
+    """One link, whose goal is met where the environment's own reward says so: plain HER.
+
+    A checkpoint keeps it as a plain relay: to act, nobody needs a reward.
+    """
+
+    reward: OwnReward | None = field(default=None, compare=False, repr=False)
+
+    def met(self, goals: Tensor, achieved: Tensor, subtask: Tensor | int) -> Tensor:
+        assert self.reward is not None
+        return self.reward(goals, achieved)
+
+    def within(self, share: float) -> Relay:
+        require(
+            share == 1.0,
+            f"reward_radius must be 1 where the environment itself rewards, got {share}",
+        )
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        return Relay(**{name: getattr(self, name) for name in Relay.__dataclass_fields__}).to_dict()

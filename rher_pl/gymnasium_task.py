@@ -1,0 +1,200 @@
+"""A task that is any goal environment of Gymnasium, with a relay written in the config."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from rher_pl.errors import ConfigError, require
+from rher_pl.tasks import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rher_pl.envs.gymnasium_compare import Comparison
+    from rher_pl.envs.gymnasium_make import Recipe
+    from rher_pl.envs.gymnasium_probe import Probe
+    from rher_pl.relay import Relay
+
+CLASS_PATH = "rher_pl.GymnasiumTask"
+
+
+class GymnasiumTask:
+    """A goal environment of Gymnasium, stepped as it is; slower than a batched one.
+
+    Args:
+        id: as Gymnasium knows it; ``my_package:MyEnv-v0`` imports ``my_package`` first.
+        objects: one name for each; ``achieved_goal`` and ``desired_goal`` hold their positions one
+            after the other, 1 to 3 numbers each. One name and more than 3 numbers (a hand's pose)
+            is plain HER on the environment's own ``compute_reward``.
+        gripper: columns of ``observation`` that hold its position, 1 to 3; each object is then
+            reached before it is brought. Left out, objects are brought without reaching.
+        object_columns: of ``observation``, for each object its own columns, as many for each and
+            in the same order: what is learned of one object then holds for all.
+        epsilon: distance within which learning counts a goal as met; left out, it is the
+            environment's own.
+        max_episode_steps: env steps in an episode; left out, what the environment is registered
+            with.
+        make_kwargs: arguments of the environment.
+        wrappers: import paths of functions that take an environment and return one.
+        reset_options: ``options`` of every reset, such as a fixed scene.
+        vectorization: sync steps the copies one after the other, async each in a process of its
+            own, which pays where a step takes more than a few milliseconds.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        objects: list[str],
+        gripper: list[int] | None = None,
+        object_columns: list[list[int]] | None = None,
+        epsilon: float | None = None,
+        max_episode_steps: int | None = None,
+        make_kwargs: dict[str, Any] | None = None,
+        wrappers: list[str] | None = None,
+        reset_options: dict[str, Any] | None = None,
+        vectorization: Literal["sync", "async"] = "sync",
+    ) -> None:
+        self.options: dict[str, Any] = {
+            "id": id,
+            "objects": objects,
+            "gripper": gripper,
+            "object_columns": object_columns,
+            "epsilon": epsilon,
+            "max_episode_steps": max_episode_steps,
+            "make_kwargs": make_kwargs or {},
+            "wrappers": wrappers or [],
+            "reset_options": reset_options or {},
+            "vectorization": vectorization,
+        }
+
+    @property
+    def modules(self) -> list[str]:
+        """Those of the user's that it imports."""
+        module = self.options["id"].rpartition(":")[0]
+        wrappers = [path.replace(":", ".").rpartition(".")[0] for path in self.options["wrappers"]]
+        return [*dict.fromkeys(name for name in (module, *wrappers) if name)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, as a config has them."""
+        return {"class_path": CLASS_PATH, "init_args": self.options}
+
+    def compared(self, relay: Relay) -> Comparison:
+        """The environment's own reward beside the epsilon of a relay.
+
+        Raises:
+            ConfigError: if the reward cannot be asked.
+        """
+        from rher_pl.envs.gymnasium_compare import compare
+        from rher_pl.envs.gymnasium_probe import probe
+
+        interface = self.task().interface
+        assert interface is not None
+        seen = probe(make_recipe(self.options))
+        try:
+            return compare(seen, interface, relay)
+        finally:
+            seen.env.close()
+
+    def task(self) -> Task:
+        """The task; asked again, the same one.
+
+        Raises:
+            ConfigError: if the environment is not what the options say.
+        """
+        try:
+            return _task(json.dumps(self.options, sort_keys=True))
+        except TypeError as error:
+            raise ConfigError(
+                f"task {self.options['id']}: {error}: write numbers, names, lists"
+            ) from error
+
+
+def from_checkpoint(written: Mapping[str, Any]) -> GymnasiumTask:
+    """The task that a checkpoint tells of; no module that it names is imported for it.
+
+    Raises:
+        ConfigError: if it needs one that was not imported before, or tells of no such task.
+    """
+    options = written.get("init_args")
+    require(
+        written.get("class_path") == CLASS_PATH and isinstance(options, dict),
+        f"the checkpoint tells of a task that is no {CLASS_PATH}: give another .ckpt file",
+    )
+    try:
+        task = GymnasiumTask(**options)  # type: ignore[arg-type]
+        missing = [name for name in task.modules if name not in sys.modules]
+    except (AttributeError, TypeError) as error:
+        raise ConfigError(f"the checkpoint's task cannot be built: {error!s:.150}") from error
+    require(
+        not missing,
+        f"task {task.options['id']:.100} of the checkpoint needs code of yours, which a checkpoint "
+        f"never starts by itself: add --import {' --import '.join(missing)!s:.100}",
+    )
+    return task
+
+
+def make_recipe(given: Mapping[str, Any]) -> Recipe:
+    """How one environment of these options is made."""
+    from rher_pl.envs.gymnasium_make import Recipe, find_spec
+
+    spec = find_spec(given["id"])
+    return Recipe(spec, given["make_kwargs"], tuple(given["wrappers"]), given["reset_options"])
+
+
+@lru_cache(maxsize=8)
+def _task(options: str) -> Task:
+    from rher_pl.envs.gymnasium_probe import probe
+
+    given = json.loads(options)
+    recipe = make_recipe(given)
+    spec = recipe.spec
+    steps = given["max_episode_steps"] or spec.max_episode_steps
+    if steps is None or steps < 2:
+        raise ConfigError(
+            f"task {spec.id}: episodes of {steps} env steps: write max_episode_steps, at least 2"
+        )
+    return _built(recipe, probe(recipe), int(steps), given)
+
+
+def _built(recipe: Recipe, seen: Probe, steps: int, given: Mapping[str, Any]) -> Task:
+    from rher_pl.envs.gymnasium_env import GymnasiumEnv
+    from rher_pl.envs.gymnasium_numbers import make_interface, make_layout, make_relay
+
+    name = recipe.spec.id
+    interface = make_interface(seen, given, name)
+    relay = make_relay(seen, interface, given, name)
+    reward = getattr(relay, "reward", None)
+    if reward is None:  # else it goes on rewarding
+        seen.env.close()
+
+    def near(desired: Tensor, achieved: Tensor) -> Tensor:
+        return (desired - achieved).norm(dim=-1).le(relay.epsilon).all(-1)
+
+    def make(
+        num_envs: int, seed: int, num_threads: int = 1, render_mode: str | None = None
+    ) -> GymnasiumEnv:
+        return GymnasiumEnv(
+            recipe,
+            interface,
+            reward or near,
+            steps,
+            num_envs,
+            seed,
+            given["vectorization"],
+            render_mode,
+        )
+
+    return Task(
+        name,
+        relay,
+        make_layout(seen, interface, given),
+        make,
+        action_size=seen.action_size,
+        interface=interface,
+        written={"class_path": CLASS_PATH, "init_args": dict(given)},
+        make_drawn=partial(make, 1, 0, render_mode="rgb_array") if seen.can_be_drawn else None,
+    )
