@@ -18,7 +18,7 @@ help:
 	@echo "make docs              write docs/configuration.md from the code"
 	@echo "make notebooks         run the notebooks again and keep what they show"
 	@echo "make test              format, lint, types and tests"
-	@echo "make soak              kills, broken input and a long run (45 minutes; ARGS=...)"
+	@echo "make soak              kills, broken input and a long run (an hour; ARGS=...)"
 	@echo "make lint              format, lint and types only"
 	@echo "make setup             build $(VENV) with PYTHON=$(PYTHON) (3.10 to 3.12)"
 	@echo "make clean             remove $(VENV) and caches; runs in $(RUNS) stay"
@@ -27,6 +27,8 @@ setup: $(STAMP)
 
 # torch goes first and alone, so that an index which offers a CPU build of it is used for it.
 $(STAMP): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
+	  { echo "error: $(PYTHON) is not Python 3.10 to 3.12: make setup PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt torch
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"

@@ -1,7 +1,13 @@
 """Exceptions that end a command with one line, and that line for all others."""
 
+import sys
 import traceback
 from pathlib import Path
+
+LONGEST = 300
+"""Characters of a line that a command prints about a problem."""
+END = 110
+"""Of those, how many are kept of the end, where a line says what to write instead."""
 
 
 class ConfigError(ValueError):
@@ -26,11 +32,34 @@ class TrainingError(RuntimeError):
     """
 
 
+def one_line(text: object) -> str:
+    """Text as one line of at most ``LONGEST`` characters, its middle cut out if need be.
+
+    It may quote a file, an option or another program: what a terminal would obey is escaped.
+    """
+    line = " ".join(str(text).split())
+    if len(line) > LONGEST:  # cut before escaping: it may be a megabyte
+        line = f"{line[: LONGEST - END]}…{line[-END:]}"
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - END - 1]}…{line[-END:]}"
+
+
+def say(line: object) -> None:
+    """Tell the user on stderr, at once; see :func:`one_line`."""
+    print(one_line(line), file=sys.stderr, flush=True)
+
+
+def warn(problem: object) -> None:
+    """:func:`say` what is not as it should be, and does not end the command."""
+    say(f"warning: {problem}")
+
+
 def fault(error: BaseException) -> str:
     """An unforeseen exception in one line: type, message, and the place that raised it."""
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in place)
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{where}"
+    return f"{type(error).__name__}: {one_line(error)[:200]}{where}"
 
 
 class Stopped(BaseException):

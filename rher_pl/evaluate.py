@@ -87,6 +87,9 @@ def evaluate_command(argv: Sequence[str]) -> int:
     from rher_pl.deploy.measure import measure
     from rher_pl.errors import require
     from rher_pl.evaluation.report import report_table
+    from rher_pl.paths import check_output_file
+    from rher_pl.pictures.rendering import use_backend
+    from rher_pl.pictures.scenes import has_camera
     from rher_pl.pictures.video import check_video_path
     from rher_pl.tracking.provenance import versions
 
@@ -96,7 +99,11 @@ def evaluate_command(argv: Sequence[str]) -> int:
     )
     if options.video:
         check_video_path(options.video)
+    if options.json and options.json != "-":
+        check_output_file(options.json, "--json")
     trained = chosen_policy(options)
+    if options.video and options.view == "camera" and has_camera(trained.task):
+        use_backend()  # found out now, not after all episodes were played
     figures = measure(trained, options.episodes, options.seed, options.threads)
     figures["versions"] = versions()
     console = Console(stderr=options.json == "-")

@@ -44,6 +44,8 @@ def evaluated_card(trained: TrainedPolicy, episodes: int, seed: int, name: str |
     figures = measure(trained, episodes, seed)
     return make_card(
         trained.task_name,
+        trained.portable.sizes,
+        trained.portable.action_size,
         trained.counters,
         figures["subtasks"],
         f"seeds {seed:,} to {seed + episodes - 1:,}, none of which was used to train or to select",
@@ -61,13 +63,16 @@ def export_command(argv: Sequence[str]) -> int:
     from rher_pl.deploy.exporting import export, read_back
     from rher_pl.deploy.parity import CHECKED_STATES, TOLERANCE, parity_gap
     from rher_pl.errors import require
-    from rher_pl.limits import check_writable
+    from rher_pl.paths import check_writable, require_name
 
     quiet()
     folder, console = Path(options.out), Console(soft_wrap=True, highlight=False)
     trained = chosen_policy(options)
-    name = options.name or trained.task_name
+    name = options.name or trained.task_name.replace("/", "_")
+    require_name(name, "--name")
+    require("/" not in name, f"--name {name[:80]!r} is a path: name the folder with --out")
     check_writable(options.out, "--out")
+    folder.mkdir(parents=True, exist_ok=True)
     taken = folder / f"{name}_mlflow"
     require(
         "mlflow" not in options.to or not taken.exists(), f"{taken} exists: remove it, or --name"

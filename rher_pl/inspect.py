@@ -41,6 +41,7 @@ def inspect_command(argv: Sequence[str]) -> int:
     from rher_pl.choices import Hindsight
     from rher_pl.errors import require
     from rher_pl.look import Look
+    from rher_pl.paths import check_output_file
     from rher_pl.pictures.inspection import inspect_episode
     from rher_pl.pictures.inspection_figure import inspection_figure
     from rher_pl.relay import Layout, Relay
@@ -49,7 +50,7 @@ def inspect_command(argv: Sequence[str]) -> int:
 
     out = Path(options.out)
     require(out.suffix in SUFFIXES, f"{out} names no picture: end it in {', '.join(SUFFIXES)}")
-    require(out.parent.is_dir(), f"no folder {out.parent}: make it, or write {out.name}")
+    check_output_file(out, "--out")
     source = f"checkpoint {options.ckpt}"
     content = read_checkpoint_file(Path(options.ckpt))
     entry = read_entry(content, source)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rher_pl.errors import ConfigError, require
+from rher_pl.errors import require
 
 GIB = 2**30
+MANY = 10**15
+"""More than anybody counts to; sizes worked out from larger numbers are no floats any more."""
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,12 @@ COUNT = Range(1)
 NOT_NEGATIVE = Range(0)
 
 
+def number(value: object) -> str:
+    """A value in few characters; Python refuses to print whole numbers of thousands of digits."""
+    huge = isinstance(value, int) and abs(value) > MANY
+    return f"more than {MANY:,}" if huge else f"{value!s:.40}"
+
+
 def check_ranges(values: Mapping[str, Any], ranges: Mapping[str, Range]) -> None:
     """Each value must lie in the range of its name; None, where an option allows it, is passed.
 
@@ -60,27 +68,25 @@ def check_ranges(values: Mapping[str, Any], ranges: Mapping[str, Range]) -> None
     """
     for name, allowed in ranges.items():
         value = values[name]
-        require(value is None or value in allowed, f"{name} must be {allowed}, got {value!s:.40}")
+        if value is not None:
+            require(value in allowed, f"{name} must be {allowed}, got {number(value)}")
+            require(value <= MANY or isinstance(value, float), f"{name} must be at most {MANY:,}")
+
+
+def memory() -> int:
+    """Bytes that this process may use: of the machine, or of the container if that has fewer."""
+    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(have, int(CONTAINER_LIMIT.read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit
+        return have
 
 
 def require_memory(size: float, options: str) -> None:
     """Raise :class:`ConfigError` if ``size`` bytes, which ``options`` ask for, are not there."""
-    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    have = memory()
     require(
         size <= have,
         f"{options} would need {size / GIB:,.1f} GiB of memory, "
         f"this machine has {have / GIB:,.1f} GiB: choose less",
     )
-
-
-def check_writable(folder: str, option: str = "--recorder.folder") -> None:
-    """Make the output folder that ``option`` names, and a file in it."""
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except (OSError, ValueError) as error:  # a ValueError for a name that no file can have
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"cannot write to the output folder {folder!r} ({reason}): choose another with {option}"
-        ) from error

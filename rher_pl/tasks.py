@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rher_pl.choices import RelayMode
 from rher_pl.envs.suite.looks import LOOKS
 from rher_pl.envs.suite.registration import NAMESPACE, SUITE, gymnasium_id
-from rher_pl.errors import ConfigError, fault, require
+from rher_pl.errors import ConfigError, fault, require, warn
 from rher_pl.look import Look
 from rher_pl.relay import Interface, Layout, Relay, fetch_layout
 from rher_pl.relay.layout import position
@@ -121,7 +120,7 @@ def load_entry_points() -> None:
         try:
             point.load()
         except Exception as error:  # it is another package's
-            print(f"warning: {GROUP} of {point.value}: {fault(error)}", file=sys.stderr)
+            warn(f"{GROUP} of {point.value}: {fault(error)}")
 
 
 class WrittenTask(Protocol):

@@ -144,7 +144,7 @@ def test_mistakes_without_a_config(
         (["--model.gama", "0.9"], ("model.gama", "did you mean model.gamma?")),
         (["--data.num_env", "3"], ("did you mean data.num_envs?",)),  # no abbreviations
         (["--gamma", "0.9"], ("did you mean model.gamma?",)),
-        (["--data.num_envs", "three"], ("data.num_envs", "three", "int")),
+        (["--data.num_envs", "three"], ("data.num_envs", "three", "a whole number")),
         (["--trainer.precision", "17"], ("trainer.precision", "bf16-mixed")),
         (["--data.seed", "3"], ("data.seed", "seed_everything")),
         (["--data.relay", "off"], ("data.relay cannot be off", "one of full, none")),
@@ -154,7 +154,7 @@ def test_mistakes_without_a_config(
         (["--data.prioritize_motion", "2"], ("prioritize_motion", "[0, 1]")),
         (["--model.algorithm", "sac"], ("model.algorithm", "one of td3, ddpg")),
         (["--model.mixing", "both"], ("model.mixing", "one of joint, sequential")),
-        (["--model.critics", "0"], ("critics", "at least 1")),
+        (["--model.critics", "0"], ("critics", "in [1, 1,000]")),
         (["--seed_everything", "-1"], ("seed_everything", "[0, ")),
         (["--data.task", "FetchPsuh-v4"], ("FetchPsuh-v4", "FetchPush-v4", "FetchReach-v4")),
         (["--data.relabel_ratio", "1.5"], ("relabel_ratio", "[0, 1]")),
@@ -185,7 +185,7 @@ def test_mistakes_in_options(
     [
         ("model: {gama: 0.9}", ("model.gama", "model.gamma")),
         ("modle: {gamma: 0.9}", ("modle.gamma", "model.gamma")),
-        ("data: {num_envs: three}", ("data.num_envs", "int")),
+        ("data: {num_envs: three}", ("data.num_envs", "a whole number")),
         ("data: {seed: 3}", ("data.seed", "seed_everything")),
         ("model: {relay: none}", ("model.relay", "data.relay")),
         ("data: [1,", ("config",)),

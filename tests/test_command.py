@@ -29,7 +29,7 @@ MISTAKES = [
     ("evaluate", ["--ckpt", "a", "--episodes", "0"], "at least 1"),
     ("evaluate", ["--ckpt", "a", "--grid"], "add --video"),
     ("evaluate", ["--ckpt", "a", "--video", "a.avi"], ".mp4"),
-    ("evaluate", ["--ckpt", "a", "--video", "none/a.mp4"], "no folder none"),
+    ("evaluate", ["--ckpt", "a", "--video", "none/a.mp4"], "no folder 'none'"),
     ("evaluate", ["--ckpt", "broken.ckpt"], "damaged"),
     ("export", ["--ckpt", "a"], "--to"),
     ("export", ["--ckpt", "a", "--to", "onx"], "onnx"),

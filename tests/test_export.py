@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import rher_pl.deploy.formats
-from rher_pl.deploy.card import make_card
+from rher_pl.deploy.card import lengths, make_card
 from rher_pl.deploy.formats import FORMATS
 from rher_pl.deploy.mlflow_model import save_mlflow_model
 from rher_pl.deploy.parity import TOLERANCE, parity_gap, stratified_states
@@ -113,10 +113,20 @@ def test_the_card_says_how_well_and_of_what() -> None:
         }
 
     groups = {"not_solved_at_reset": figures(90, 92), "solved_at_reset": figures(8, 8)}
-    groups["all"] = figures(98, 100)
+    groups |= {"all": figures(98, 100), "fates": {}}
+    sizes = {"observation": 25, "achieved_goal": 3, "desired_goal": 3}
     counters = {"env_steps": 60_000, "episodes": 1_200, "updates": 47_400}
-    card = make_card("FetchPush-v4", counters, {"push": groups}, "seeds 1 to 100", {"torch": "2"})
+    card = make_card(
+        "FetchPush-v4",
+        sizes,
+        4,
+        counters,
+        {"push": groups},
+        "seeds 1 to 100",
+        {"torch": "2"},
+    )
     assert "**0.978 [0.924, 0.994]**" in card and "60,000 env steps" in card and "torch 2" in card
+    assert "`observation` [N, 25], `achieved_goal` [N, 3]" in card and "action [N, 4]" in card
     assert "| push | 90 of 92 | 0.978 | [0.924, 0.994] | 9.0 | 8 of 8 |" in card
 
 
@@ -144,8 +154,18 @@ def test_a_card_says_how_to_play_an_episode_of_its_task(task: str, lines: tuple[
     one = {"episodes": 1, "solved": 1, "success": 1.0, "interval_95": [0.2, 1.0]}
     groups = dict.fromkeys(("not_solved_at_reset", "solved_at_reset", "all"), one)
     groups = {key: value | {"mean_steps_to_success": 1.0} for key, value in groups.items()}
+    groups["fates"] = {}
     counters = {"env_steps": 1, "episodes": 1, "updates": 1}
-    card = make_card(task, counters, {"bring": groups}, "seed 1", {}, "mine")
+    card = make_card(
+        task,
+        {"observation": 3},
+        4,
+        counters,
+        {"bring": groups},
+        "seed 1",
+        {},
+        "mine",
+    )
     assert all(line in card for line in lines)
 
 
@@ -154,6 +174,7 @@ def test_a_policy_that_comes_with_the_package(name: str) -> None:
     trained = load_policy(name)
     assert policy_file(name).stat().st_size < 1_000_000
     card = card_file(name).read_text()
+    assert lengths(trained.portable.sizes) in card
     assert trained.task.name in card and f"{trained.counters['env_steps']:,} env steps" in card
     assert parity_gap(trained.portable, trained.portable) <= TOLERANCE
 

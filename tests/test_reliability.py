@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -14,13 +19,15 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from benchmarks.reliability import broken, fuzz, soak
+from benchmarks.reliability import broken, fuzz, hostile_files, outcome, soak, workers
 from benchmarks.reliability.__main__ import is_sound
 from benchmarks.reliability.kills import Kills, digest, run_kills
+from rher_pl.checkpoints.seal import check_seal
+from rher_pl.deploy.trained import load_policy
 from rher_pl.envs.checks import check_finite, check_states
 from rher_pl.envs.fetch_sim import FetchSimulator
 from rher_pl.envs.point_push import PointPushEnv
-from rher_pl.errors import TrainingError
+from rher_pl.errors import LONGEST, ConfigError, TrainingError
 from rher_pl.tracking.store import creating
 
 # --- kills -------------------------------------------------------------------------------------
@@ -72,6 +79,8 @@ def test_a_digest_sees_every_bit_but_the_run_and_its_speed() -> None:
         (2, "error: one\nerror: two\n", "2 lines"),
         (2, "Traceback ...\nerror: one\n", "1 lines"),
         (0, "error: although it went well\n", "1 lines"),
+        (2, f"error: {'x' * 300}\n", "a line of 307"),
+        (2, "error: \x1b[2J\n", "a line of"),
         (None, "", "ZeroDivisionError came through"),
     ],
 )
@@ -83,22 +92,96 @@ def test_a_case_must_end_in_one_line_and_the_right_status(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     def main(arguments: list[str]) -> int:
         sys.stderr.write(printed)
         return 1 // 0 if status is None else status
 
-    monkeypatch.setattr(fuzz, "main", main)
-    found = fuzz.outcome([], (0, 2))
+    found = outcome.outcome(main, [], (0, 2))
     assert (found is None) if problem is None else (found or "").startswith(problem)
-    Path(broken.CANARY).touch()
-    assert status is None or fuzz.outcome([], (0, 2)) == "code was executed"
+
+
+@pytest.mark.parametrize(
+    ("leave", "problem"),
+    [
+        (lambda: Path(broken.CANARY).touch(), "code was executed"),
+        (lambda: Path("mlruns").mkdir(), "left in the folder: ['mlruns']"),
+        (lambda: tempfile.mkdtemp(), "left among temporary files"),
+        (lambda: subprocess.Popen(["sleep", "1"]), "left a process"),
+    ],
+)
+def test_a_case_must_leave_nothing_behind(
+    leave: Callable[[], Any], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    kept = []
+
+    def main(arguments: list[str]) -> int:
+        kept.append(leave())
+        sys.stderr.write("error: one\n")
+        return 2
+
+    assert (outcome.outcome(main, [], (2,)) or "").startswith(problem)
+
+
+def test_a_child_that_hangs_or_crashes_costs_one_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(workers, "SECONDS", 0.2)
+    monkeypatch.setattr(workers, "WAITING_SECONDS", 1)
+    monkeypatch.setattr(workers, "GRACE", 1.0)
+
+    def case(index: int) -> str | None:
+        if index == 3:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if index == 4:
+            while True:
+                pass
+        if index == 5:
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+            time.sleep(60)
+        return "wrong" if index == 6 else None
+
+    problems = dict(workers.try_all(case, 9))
+    assert sorted(problems) == [3, 4, 5, 6] and problems[6] == "wrong"
+    assert "SIGSEGV" in problems[3] and problems[4].startswith("hung for")
+    assert "out of reach" in problems[5]
+
+
+def test_every_kind_of_hostile_checkpoint_is_made(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, whole = Path("hostile.ckpt"), 0
+    for index in range(40):
+        hostile_files.make_hostile(Random(index), checkpoint, path, sealed=True)
+        with open(path, "rb") as file:
+            check_seal(file)
+        try:
+            load_policy(path)
+            whole += 1
+        except ConfigError as error:
+            assert len(str(error)) <= LONGEST + 200  # cut where it is printed
+        hostile_files.make_hostile(Random(index), checkpoint, path, sealed=False)
+        with open(path, "rb") as file, pytest.raises(ConfigError, match="damaged"):
+            check_seal(file)
+    assert 0 < whole < 40
+    assert not Path(broken.CANARY).exists()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_nothing_broken_gets_through(tmp_path: Path) -> None:
-    assert fuzz.run_fuzz(tmp_path, 20, 1) == {"fuzz_cases": 62, "fuzz_failures": 0}
+    assert fuzz.run_fuzz(tmp_path, 20, 1) == {
+        "fuzz_cases": 22,
+        "fuzz_failures": 0,
+        "hostile_checkpoints": 20,
+        "hostile_failures": 0,
+    }
 
 
 # --- what an environment may do ------------------------------------------------------------------
@@ -181,6 +264,20 @@ def test_a_soak_samples_a_run_whose_buffer_is_full_and_stops_it(
     assert all(speed > 0 for speed in figures["soak_steps_per_second_first_and_last"])
 
 
+def test_a_leak_is_told_from_memory_that_comes_and_goes() -> None:
+    def samples(leak: float) -> list[soak.Sample]:
+        seconds = [2.0 * i for i in range(900)]
+        return [
+            soak.Sample(t, 0, 1000 + leak * t / 3600 + 30 * (i // 7 % 2), 5, 2)
+            for i, t in enumerate(seconds)
+        ]
+
+    assert abs(soak.memory_slope(samples(0.0))) < 0.1
+    assert soak.memory_slope(samples(20.0)) == pytest.approx(20.0, abs=1.0)
+    warm = [s._replace(rss_mib=s.rss_mib + 100 * (s.seconds > 300)) for s in samples(0.0)]
+    assert abs(soak.memory_slope(warm)) < 0.1
+
+
 def test_speed_is_that_of_the_first_and_of_the_last_quarter() -> None:
     moments = [(0, 500), (1, 500), (2, 600), (3, 600), (4, 700), (8, 750), (12, 800), (14, 900)]
     samples = [soak.Sample(seconds, steps, 100.0, 5, 2) for seconds, steps in moments]
@@ -195,7 +292,11 @@ def test_speed_is_that_of_the_first_and_of_the_last_quarter() -> None:
     [
         ({"kills": 2, "identical_after_kill": 2, "fault_disk_full": "whole"}, True),
         ({"kills": 2, "identical_after_kill": 1}, False),
+        ({"kills_pipelined": 2, "identical_after_kill_pipelined": 1}, False),
         ({"fuzz_cases": 9, "fuzz_failures": 1}, False),
+        ({"hostile_checkpoints": 9, "hostile_failures": 1}, False),
+        ({"soak_memory_slope_mib_per_hour": 5.1}, False),
+        ({"soak_memory_slope_mib_per_hour": -3.0}, True),
         ({"fault_disk_full": "training stood still"}, False),
         ({"soak_stopped_in_order": False}, False),
     ],

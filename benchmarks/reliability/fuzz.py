@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import io
 import os
-import random
-import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 from unittest import mock
 
@@ -19,15 +18,16 @@ import yaml
 from lightning.pytorch import Trainer
 
 from benchmarks.reliability import broken
+from benchmarks.reliability.hostile import hostile_case
 from benchmarks.reliability.kills import CONFIG
+from benchmarks.reliability.outcome import Enough, outcome
+from benchmarks.reliability.workers import Case, try_all
 from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.envs.point_push import PointPushEnv
 from rher_pl.fit import main
 from rher_pl.training.datamodule import RelayDataModule
 from rher_pl.training.module import RHERModule
 
-SECONDS = 60
-"""A case that takes longer hangs."""
 OPTIONS = {
     section: [*inspect.signature(owner.__init__).parameters][1:]  # type: ignore[misc]
     for section, owner in (
@@ -38,111 +38,81 @@ OPTIONS = {
     )
 }
 """Options that cases break, by section."""
-
-
-class Enough(BaseException):
-    """Ends a command where training would begin."""
-
-
-class Hang(BaseException):
-    """Ends a case that takes too long."""
-
-
-def outcome(arguments: list[str], statuses: tuple[int, ...]) -> str | None:
-    """Run a command in this process; what was wrong with how it ended, or None.
-
-    It may end with one of ``statuses`` (then, unless 0, with exactly one line that begins with
-    ``error:``) or where training begins.
-    """
-
-    def hang(*_: Any) -> None:
-        raise Hang
-
-    out, err = io.StringIO(), io.StringIO()
-    before = signal.signal(signal.SIGALRM, hang)
-    signal.alarm(SECONDS)
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = main(arguments)
-    except Enough:
-        return None
-    except Hang:
-        return f"hung for {SECONDS} s"
-    except BaseException as error:
-        return f"{type(error).__name__} came through: {str(error)[:200]}"
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-    lines = [line for line in err.getvalue().splitlines() if line.startswith("error: ")]
-    if Path(broken.CANARY).exists():
-        return "code was executed"
-    if status not in statuses:
-        return f"status {status}: {err.getvalue()[-200:]}"
-    if "Traceback" in err.getvalue() or len(lines) != (status != 0):
-        return f"{len(lines)} lines of error: {err.getvalue()[-200:]}"
-    return None
+BROKEN = "broken.yaml"
+TEXTS = (
+    "a: &a [x, x]\nb: &b [*a, *a]\n",
+    "data: &r\n  task: *r\n",
+    "[" * 500,
+    "data: {" * 50,
+    "!!python/object/apply:os.system [touch executed]\n",
+    "trainer: {callbacks: {class_path: os.system, init_args: {command: touch executed}}}\n",
+    "model:\n  critics: 9" + "9" * 5_000 + "\n",
+    "recorder: {folder: 'a?b'}\n",
+    "recorder: {folder: ''}\n",
+    "recorder: {tracking_uri: 'sqlite:///x?mode=ro'}\n",
+    "trainer: {plugins: " + "x" * 10_000 + "}\n",
+    "\ufeffdata: {num_envs: 2}\n",
+)
+"""Written behind a config, or alone."""
 
 
 class Fuzz:
-    """Makes cases of three kinds in the working directory and tries them.
+    """Cases by their number, each tried in the working directory.
 
     Args:
         seed: of all cases.
+        folder: that holds the config which is broken.
     """
 
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-        Path("config.yaml").write_text(yaml.safe_dump(CONFIG | {"recorder": {"folder": "runs"}}))
-        self.small = ["--config", "config.yaml", "--trainer.max_epochs", "1"]
+    def __init__(self, seed: int, folder: Path) -> None:
+        self.seed = seed
+        self.whole = folder.absolute() / "config.yaml"
+        self.whole.write_text(yaml.safe_dump(CONFIG | {"recorder": {"folder": "runs"}}))
+        self.small = ["--config", str(self.whole), "--trainer.max_epochs", "1"]
         self.small += ["--data.eval_every_env_steps", "100", "--data.eval_episodes", "4"]
 
-    # --- configs -------------------------------------------------------------------------------
+    def random(self, kind: str, index: int) -> Random:
+        return Random(f"{self.seed} {kind} {index}")
 
-    def config(self) -> str | None:
-        """A config in which up to three values, names or lines are broken."""
-        config = yaml.safe_load(Path("config.yaml").read_text())
-        for _ in range(self.random.randint(1, 3)):
-            section = self.random.choice(
-                [*config] * 4 + ["seed_everything", "ckpt_path", "zzz", "💥"]
-            )
+    def config(self, index: int) -> str | None:
+        """A config in which up to three values, names or lines are broken, or options are."""
+        random = self.random("config", index)
+        if index % 4 == 3:
+            return self.argument(random)
+        text = self.broken_config(random)
+        Path(BROKEN).write_text(text, errors="surrogatepass", encoding="utf-8")
+        with mock.patch.object(RunRecorder, "setup", _enough):
+            return outcome(main, ["--config", BROKEN], (0, 2))
+
+    def broken_config(self, random: Random) -> str:
+        config = yaml.safe_load(self.whole.read_text())
+        for _ in range(random.randint(1, 3)):
+            section = random.choice([*config] * 4 + ["seed_everything", "ckpt_path", "zzz", "💥"])
             if not isinstance(config.get(section), dict):
-                config[section] = broken.value(self.random)
+                config[section] = broken.value(random)
                 continue
             names = [*OPTIONS.get(section, ()), "zzz", "", "class_path"]
-            config[section][self.random.choice(names)] = broken.value(self.random)
+            config[section][random.choice(names)] = broken.value(random)
         text = yaml.safe_dump(config, allow_unicode=True)
-        if self.random.random() < 0.2:
-            text = broken.cut(self.random, text.encode()).decode(errors="replace")
-        Path("broken.yaml").write_text(text)
+        if random.random() < 0.2:
+            text = broken.cut(random, text.encode()).decode(errors="replace")
+        if random.random() < 0.1:
+            text = random.choice(["", text]) + random.choice(TEXTS)
+        return text
+
+    def argument(self, random: Random) -> str | None:
+        """An option on the command line."""
+        section = random.choice([*OPTIONS])
+        name = f"--{section}.{random.choice(OPTIONS[section])}"
         with mock.patch.object(RunRecorder, "setup", _enough):
-            return outcome(["--config", "broken.yaml"], (0, 2))
+            return outcome(main, [*self.small, f"{name}={broken.value(random)}"], (0, 2))
 
-    def argument(self) -> str | None:
-        """Options on the command line."""
-        section = self.random.choice([*OPTIONS])
-        name = f"--{section}.{self.random.choice(OPTIONS[section])}"
-        with mock.patch.object(RunRecorder, "setup", _enough):
-            return outcome([*self.small, f"{name}={broken.value(self.random)}"], (0, 2))
-
-    # --- checkpoints ---------------------------------------------------------------------------
-
-    def checkpoint(self, good: Path) -> str | None:
-        """A checkpoint whose bytes or content are broken, with or without a matching seal."""
-        make = self.random.choice(broken.CHECKPOINTS)
-        path = Path("broken.ckpt")
-        path.unlink(missing_ok=True)
-        make(self.random, good, path)
-        command = self.random.choice((["validate"], ["test"], self.small))
-        with mock.patch.object(RunRecorder, "setup", lambda *_: None):
-            return outcome([*command, "--ckpt_path", str(path)], (0, 2))
-
-    # --- environments --------------------------------------------------------------------------
-
-    def environment(self) -> str | None:
+    def environment(self, index: int) -> str | None:
         """An environment that gives something wrong, or raises, from some state on."""
-        key = self.random.choice(("observation", "achieved_goals", "desired_goals"))
-        when, calls = self.random.randrange(150), 0
-        spoil = self.random.choice(broken.SPOILS)
+        random = self.random("environment", index)
+        key = random.choice(("observation", "achieved_goals", "desired_goals"))
+        when, calls = random.randrange(150), 0
+        spoil = random.choice(broken.SPOILS)
 
         def spoiled(original: Callable[..., Any]) -> Callable[..., Any]:
             def method(*arguments: Any, **options: Any) -> Any:
@@ -157,7 +127,7 @@ class Fuzz:
 
         methods = {name: spoiled(getattr(PointPushEnv, name)) for name in ("_reset", "_step")}
         with mock.patch.multiple(PointPushEnv, **methods):
-            return outcome(self.small, (1, 2) if when < 100 else (0, 1, 2))
+            return outcome(main, self.small, (1, 2) if when < 100 else (0, 1, 2))
 
 
 def _enough(*_: Any, **__: Any) -> None:
@@ -166,35 +136,46 @@ def _enough(*_: Any, **__: Any) -> None:
 
 @contextlib.contextmanager
 def _inside(folder: Path) -> Iterator[None]:
-    before = Path.cwd()
+    """Work there, temporary files included."""
+    before, temporary = Path.cwd(), tempfile.tempdir
     os.chdir(folder)
+    Path("tmp").mkdir()
+    tempfile.tempdir = str(Path("tmp").absolute())
     try:
         yield
     finally:
         os.chdir(before)
+        tempfile.tempdir = temporary
 
 
 def run_fuzz(folder: Path, cases: int, seed: int) -> dict[str, int]:
-    """``cases`` of each kind, environments a tenth of that (each is a training run)."""
+    """``cases`` configs and hostile checkpoints; environments a tenth (each is a training run)."""
     torch.set_num_threads(1)
     with _inside(folder):
-        fuzz = Fuzz(seed)
+        fuzz = Fuzz(seed, Path())
         if main(fuzz.small) != 0:
             raise ValueError("the run that makes a checkpoint to break failed")
-        (good,) = Path("runs/checkpoints").glob("*/last.ckpt")
-        kinds: dict[str, tuple[int, Callable[[], str | None]]] = {
-            "config": (cases, fuzz.config),
-            "argument": (cases, fuzz.argument),
-            "checkpoint": (cases, lambda: fuzz.checkpoint(good)),
-            "environment": (max(1, cases // 10), fuzz.environment),
-        }
-        tried = failed = 0
-        for kind, (count, case) in kinds.items():
-            for index in range(count):
-                problem = case()
-                tried += 1
-                if problem is not None:
-                    failed += 1
-                    print(f"{kind} case {index}: {problem}", file=sys.stderr, flush=True)
-            print(f"{kind}: {count} cases", flush=True)
-    return {"fuzz_cases": tried, "fuzz_failures": failed}
+        (good,) = Path("runs/checkpoints").absolute().glob("*/last.ckpt")
+        more = [*fuzz.small, "--trainer.max_epochs", "2"]
+        hostile = hostile_case(seed, good, more)
+        if problem := hostile(-1):  # and all is imported before children are made
+            raise ValueError(problem)
+        environments = max(1, cases // 10)
+        failed = tried_all("config", fuzz.config, cases)
+        failed += tried_all("environment", fuzz.environment, environments)
+        hostile_failed = tried_all("hostile checkpoint", hostile, cases)
+    return {
+        "fuzz_cases": cases + environments,
+        "fuzz_failures": failed,
+        "hostile_checkpoints": cases,
+        "hostile_failures": hostile_failed,
+    }
+
+
+def tried_all(kind: str, case: Case, count: int) -> int:
+    """Try cases and tell of each that did not end as it must; returns how many."""
+    problems = try_all(case, count)
+    for index, problem in problems:
+        print(f"{kind} {index}: {problem}", file=sys.stderr, flush=True)
+    print(f"{kind}: {count} cases, {len(problems)} wrong", flush=True)
+    return len(problems)

@@ -166,6 +166,7 @@ def run_kills(folder: Path, kills: int, seed: int, options: Sequence[str] = ()) 
 
     Every third process is killed while a checkpoint is being written.
     """
+    folder.mkdir(exist_ok=True)
     trials, identical = Kills(folder, seed, options), 0
     for index in range(kills):
         name = f"kill{index}"

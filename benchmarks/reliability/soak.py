@@ -17,6 +17,8 @@ REPLAY_CAPACITY = 25_000
 """Transitions; the buffer is full early, but not before figures and a video were made once, which
 load their libraries. From then on memory can be expected to be flat."""
 SAMPLE_SECONDS = 2.0
+WARM_UP_SECONDS = 600.0
+"""In which libraries are loaded, and the allocator finds its size."""
 STOP_SECONDS = 10.0
 """Within which a process must end after SIGTERM."""
 
@@ -65,12 +67,10 @@ def run_soak(
         begin = time.monotonic()
         run.process.terminate()
         status, seconds = run.wait(), time.monotonic() - begin
-    hours = [sample.seconds / 3600 for sample in samples]
-    slope = float(linregress(hours, [sample.rss_mib for sample in samples]).slope)
     quarters = [round(i * (len(samples) - 1) / 4) for i in range(5)]
     return {
         "soak_minutes": minutes,
-        "soak_memory_slope_mib_per_hour": round(slope, 2),
+        "soak_memory_slope_mib_per_hour": round(memory_slope(samples), 2),
         "soak_memory_mib_at_quarters": [round(samples[i].rss_mib) for i in quarters],
         "soak_steps_per_second_first_and_last": first_and_last_speed(samples),
         "soak_file_handles_first_and_last": [samples[i].handles for i in (0, -1)],
@@ -78,6 +78,25 @@ def run_soak(
         "soak_seconds_to_stop": round(seconds, 1),
         "soak_stopped_in_order": status == 128 + signal.SIGTERM and seconds <= STOP_SECONDS,
     }
+
+
+def memory_slope(samples: Sequence[Sample]) -> float:
+    """MiB an hour by which the highest memory of a minute grows, after ``WARM_UP_SECONDS``.
+
+    Memory goes up and down by 30 MiB with each iteration: the samples of an iteration are there or
+    they are not. So a line through all samples would show how busy the machine was. Of a run that
+    is not twice as long, the second half is taken.
+    """
+    begin, end = samples[0].seconds, samples[-1].seconds
+    since = begin + min(WARM_UP_SECONDS, (end - begin) / 2)
+    highest: dict[int, float] = {}
+    for sample in samples:
+        if sample.seconds >= since:
+            minute = int((sample.seconds - since) // 60)
+            highest[minute] = max(highest.get(minute, 0.0), sample.rss_mib)
+    if len(highest) < 2:
+        return 0.0
+    return float(linregress([m / 60 for m in highest], list(highest.values())).slope)
 
 
 def first_and_last_speed(samples: Sequence[Sample]) -> list[float]:

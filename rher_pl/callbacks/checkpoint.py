@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from rher_pl.callbacks.recording import find_recorder
 from rher_pl.checkpoints.file import link_checkpoint
 from rher_pl.checkpoints.layout import NUMERICS, read_numerics
+from rher_pl.errors import warn
 from rher_pl.training.module import RHERModule
 
 MONITOR = "eval/success_not_solved_at_reset"
@@ -88,7 +88,7 @@ class Checkpoints(Checkpoint):
                 f"{self.last} of an earlier time stays" if self.last.exists() else "there is none"
             )
             reason = error.strerror or str(error)
-            print(f"warning: checkpoint not saved ({reason}): {kept}", file=sys.stderr, flush=True)
+            warn(f"checkpoint not saved ({reason}): {kept}")
             return False
         return True
 
@@ -125,7 +125,4 @@ def warn_of_numerics(before: Mapping[str, str], now: Mapping[str, str]) -> None:
     """One line on stderr, if a run goes on under other rounding than it was stopped with."""
     other = [f"{k} {before.get(k)} (now {v})" for k, v in now.items() if before.get(k) != v]
     if other:
-        print(
-            f"warning: not bit for bit the run that was stopped: {', '.join(other)}",
-            file=sys.stderr,
-        )
+        warn(f"not bit for bit the run that was stopped: {', '.join(other)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from rher_pl.deploy.exporting import read_back
 from rher_pl.deploy.mlflow_model import save_mlflow_model
 from rher_pl.deploy.parity import require_parity
 from rher_pl.deploy.portable import PortablePolicy
+from rher_pl.errors import warn
 from rher_pl.evaluation.report import report
 from rher_pl.tracking import provenance
 from rher_pl.training.module import RHERModule
@@ -36,7 +36,7 @@ class ModelRecorder(pl.Callback):
                 run.log_model(folder, NAME, pl_module.env_steps)
         except Exception as error:  # a store, a full disk or a policy that acts otherwise
             reason = str(error).partition("\n")[0]
-            print(f"warning: the policy was not logged as a model: {reason}", file=sys.stderr)
+            warn(f"the policy was not logged as a model: {reason}")
 
 
 def save_checked(module: RHERModule, folder: Path) -> None:
@@ -57,8 +57,11 @@ def card_of(module: RHERModule) -> str:
         "episodes": module.episodes,
         "updates": module.updates,
     }
+    policy = PortablePolicy(module.evaluated_policy)
     return make_card(
         module.task.name,
+        policy.sizes,
+        policy.action_size,
         counters,
         report(module.evaluations),
         "on the evaluation episodes of the run itself",

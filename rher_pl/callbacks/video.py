@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
 from rher_pl.callbacks.recording import find_recorder
-from rher_pl.errors import require
+from rher_pl.errors import require, warn
 from rher_pl.pictures.acting import TaskPolicy
 from rher_pl.pictures.playback import play
 from rher_pl.pictures.rendering import working_backend
@@ -85,7 +84,7 @@ class VideoRecorder(pl.Callback):
         except Exception as error:  # whatever graphics or a codec may raise
             self.every_evaluations = 0
             reason = str(error).partition("\n")[0]
-            print(f"warning: no more videos in this run: {reason}", file=sys.stderr)
+            warn(f"no more videos in this run: {reason}")
             return
         self._recorded_at = module.env_steps
         self.seconds += time.perf_counter() - begin

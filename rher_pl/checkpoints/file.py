@@ -20,6 +20,7 @@ from rher_pl.checkpoints.safety import check_records, check_sizes
 from rher_pl.checkpoints.seal import check_seal, seal
 from rher_pl.checkpoints.upgrade import upgraded
 from rher_pl.errors import ConfigError, require
+from rher_pl.paths import is_file
 
 VERSIONED = ("torch", "lightning", "torchrl", "tensordict", "mujoco")
 
@@ -91,11 +92,7 @@ def sync_folder(folder: Path) -> None:
 
 def require_file(path: Path) -> None:
     """Raise :class:`ConfigError` unless there is a file of that name."""
-    try:
-        found = path.is_file()
-    except OSError:  # for example a name that is too long
-        found = False
-    require(found, f"no checkpoint {str(path)!r:.200}: give the path of a .ckpt file")
+    require(is_file(path), f"no checkpoint {str(path)!r:.200}: give the path of a .ckpt file")
 
 
 def read_checkpoint_file(path: Path) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from glob import escape
 from pathlib import Path
 from typing import Any
 
 from rher_pl.checkpoints.info import CheckpointInfo, read_info
-from rher_pl.errors import ConfigError, require
+from rher_pl.errors import ConfigError, require, warn
 
 KEYWORDS = {
     "last": ("last.ckpt", "previous.ckpt", "best.ckpt"),
@@ -43,7 +42,7 @@ def newest_checkpoint(keyword: str, folder: str, wanted: Mapping[str, Any]) -> C
             info = read_info(str(path))
         except ConfigError as error:
             reason = str(error).rpartition(": ")[0]
-            print(f"warning: {reason}: looking further", file=sys.stderr)
+            warn(f"{reason}: looking further")
             continue
         if all(info.options.get(name) == value for name, value in wanted.items()):
             return info

@@ -23,7 +23,7 @@ from rher_pl.checkpoints.layout import (
     read_entry,
     read_numerics,
 )
-from rher_pl.checkpoints.policy import model_options
+from rher_pl.checkpoints.policy import model_options, require_finite
 from rher_pl.checkpoints.section import Section
 from rher_pl.choices import LINKED
 
@@ -72,6 +72,7 @@ def make_info(content: Mapping[str, Any], path: str) -> CheckpointInfo:
     header = whole.section(HEADER)
     recorder = whole.section(CALLBACKS, optional=True).section(RECORDER, optional=True)
     tensors = whole.section(TENSORS).all_tensors()
+    require_finite(tensors, source)
     return CheckpointInfo(
         path=path,
         entry=entry,

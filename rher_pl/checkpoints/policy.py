@@ -67,12 +67,7 @@ def read_policy(content: Mapping[str, Any], source: str) -> StoredPolicy:
             any(name.startswith(here) for name in tensors),
             f"{source} holds no {here.rstrip('.')} of a policy: give another .ckpt file",
         )
-    for name, value in tensors.items():
-        require(
-            bool(value.isfinite().all()),
-            f"{source} holds a policy that diverged ({name} has NaN or infinite numbers): "
-            "give an earlier .ckpt file",
-        )
+    require_finite(tensors, source)
     return StoredPolicy(
         replace(read_entry(content, source), rng_state=None),
         model_options(whole),
@@ -81,6 +76,16 @@ def read_policy(content: Mapping[str, Any], source: str) -> StoredPolicy:
         source,
         whole.section(DATA, optional=True).count(STEPS) if data.get(STEPS) is not None else None,
     )
+
+
+def require_finite(tensors: Mapping[str, Tensor], source: str) -> None:
+    """Raise :class:`ConfigError` for weights that are no numbers, which would act all the same."""
+    for name, value in tensors.items():
+        require(
+            bool(value.isfinite().all()),
+            f"{source} holds a policy that diverged ({name:.60} has NaN or infinite numbers): "
+            "give an earlier .ckpt file",
+        )
 
 
 def model_options(whole: Section) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickletools
 import zipfile
-from collections.abc import Iterator
 from typing import IO, Any
 
 from torch import Tensor
@@ -19,6 +18,8 @@ CALLED = {
     *(f"torch {name}Storage" for name in STORAGES),
 }
 """All that a checkpoint of tensors and plain types needs to name in its pickle."""
+MOST_LEVELS = 50
+"""Of dicts and lists in each other."""
 
 
 def check_records(file: IO[bytes]) -> int:
@@ -46,17 +47,23 @@ def _check_pickle(data: bytes) -> None:
 
 
 def check_sizes(content: Any, size: int) -> None:
-    """No tensor may claim more memory than the file has bytes."""
-    for tensor in _tensors(content, set()):
-        if tensor.untyped_storage().nbytes() > size or tensor.nbytes > size:
-            raise ConfigError("holds a tensor larger than the file itself")
+    """Nothing may stand for more than the file has bytes: no tensor, and no list in many lists."""
+    if _items(content, size, {}, MOST_LEVELS) > size:
+        raise ConfigError("holds lists that contain each other, as no checkpoint does")
 
 
-def _tensors(value: Any, seen: set[int]) -> Iterator[Tensor]:
-    """All tensors in nested containers; each container is entered once."""
+def _items(value: Any, size: int, known: dict[int, int], levels: int) -> int:
+    """Values in nested containers, each as often as it is reached; a container is entered once."""
     if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (dict, list, tuple)) and id(value) not in seen:
-        seen.add(id(value))
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(item, seen)
+        if value.untyped_storage().nbytes() > size or value.nbytes > size:
+            raise ConfigError("holds a tensor larger than the file itself")
+        return 1
+    if not isinstance(value, (dict, list, tuple)):
+        return 1
+    if levels == 0:
+        raise ConfigError(f"is nested in more than {MOST_LEVELS} levels, as no checkpoint is")
+    if id(value) not in known:
+        known[id(value)] = size + 1  # if it is met again inside itself
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_items(item, size, known, levels - 1) for item in inner)
+    return known[id(value)]

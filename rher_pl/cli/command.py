@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from rher_pl.cli import exit_status
 from rher_pl.cli.imports import OPTION, without_imports
-from rher_pl.errors import ConfigError, TrainingError
+from rher_pl.errors import ConfigError, TrainingError, say
 from rher_pl.suggest import did_you_mean
 
 UNKNOWN = re.compile(r"unrecognized arguments: (?P<option>\S+)")
@@ -44,7 +44,7 @@ def run_command(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None
     try:
         return body(without_imports(sys.argv[1:] if argv is None else argv))
     except (ConfigError, TrainingError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        say(f"error: {error}")
         return exit_status.MISTAKE if isinstance(error, ConfigError) else exit_status.FAULT
 
 

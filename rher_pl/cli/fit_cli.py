@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import DeviceStatsMonitor, LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -25,17 +25,19 @@ from rher_pl.cli.checks import checkpoint as checkpoint_checks
 from rher_pl.cli.checks import options as option_checks
 from rher_pl.cli.checks.environment import quick_check
 from rher_pl.cli.fit_parser import FitParser, was_given
-from rher_pl.cli.messages import known_options
+from rher_pl.cli.messages import explain, known_options
 from rher_pl.cli.subcommands import SUBCOMMANDS
-from rher_pl.errors import ConfigError, TrainingError, fault
+from rher_pl.errors import ConfigError, TrainingError, fault, require, warn
 from rher_pl.gymnasium_task import CLASS_PATH, GymnasiumTask, from_checkpoint
 from rher_pl.learner.precision import cpu_has_bfloat16, default_precision, is_reduced
-from rher_pl.limits import check_writable
+from rher_pl.paths import check_writable, require_plain
 from rher_pl.tasks import Task, get_task
 from rher_pl.tracking.store import named_by
 from rher_pl.tracking.uri import check_tracking_uri
 from rher_pl.training.checks import check_trainer
 
+NEED_A_LOGGER = (LearningRateMonitor, DeviceStatsMonitor)
+"""Callbacks that Lightning refuses only in mid-run if there is none."""
 TOLD_APART = ("data.task", "seed_everything")
 """Options that a checkpoint must have been made with if they are given, to be the newest one."""
 
@@ -136,6 +138,9 @@ class FitCLI(LightningCLI):
         """Where the run will be written must be reachable before the first env step."""
         recorder: RunRecorder = self._get(self.config_init, "recorder")
         check_writable(recorder.folder)
+        require_plain(recorder.folder, "--recorder.folder")
+        length = len(recorder.run_name or "")
+        require(length <= 250, f"recorder.run_name has {length:,} characters: write at most 250")
         given = self._get(self.config, "recorder").tracking_uri
         check_tracking_uri(recorder.tracking_uri, named_by(given, "recorder.tracking_uri"))
         if (task := self.datamodule.task).written is not None:
@@ -143,6 +148,14 @@ class FitCLI(LightningCLI):
         warn_of_device(self.trainer)
 
     # --- building and running ------------------------------------------------------------------
+
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+        except ConfigError:
+            raise
+        except ValueError as error:  # of a class that a config names
+            raise ConfigError(explain(str(error), [])) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         def own(name: str) -> list[Any]:
@@ -152,12 +165,26 @@ class FitCLI(LightningCLI):
 
         # Throughput goes first: it adds to the metrics that the others record and show.
         kwargs["callbacks"] = [Throughput(), *own("callbacks"), StopOnSignal()]
+        if any(isinstance(callback, ProgressBar) for callback in own("callbacks")):
+            self._get(self.config_init, "trainer")["enable_progress_bar"] = True
         kwargs["plugins"] = [*own("plugins"), SealedCheckpointIO()]
         try:
             trainer = super().instantiate_trainer(**kwargs)
-        except (MisconfigurationException, TypeError, ValueError) as error:
+        except (ImportError, MisconfigurationException, TypeError, ValueError) as error:
+            asked = self._get(self.config_init, "trainer")["accelerator"]
+            if "backend found" in str(error) or "is not available" in str(error):
+                raise ConfigError(
+                    f"trainer.accelerator {asked}: PyTorch finds none on this machine: "
+                    "write cpu, or auto for what there is"
+                ) from error
             raise ConfigError(f"trainer options: {error}") from error
         check_trainer(trainer)
+        needy = [c for c in trainer.callbacks if isinstance(c, NEED_A_LOGGER)]  # type: ignore[attr-defined]
+        if needy and not trainer.loggers:
+            raise ConfigError(
+                f"{type(needy[0]).__name__} writes to a logger: add --trainer.logger CSVLogger "
+                "--trainer.logger.save_dir logs"
+            )
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
@@ -236,7 +263,7 @@ def warn_of_device(trainer: Trainer) -> None:
         line += "--trainer.precision 32-true is the fast one here"
     else:
         return
-    print(f"warning: {line}", file=sys.stderr)
+    warn(line)
 
 
 def cannot_begin(message: str) -> ConfigError:

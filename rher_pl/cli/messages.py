@@ -7,11 +7,26 @@ from typing import Any
 
 from rher_pl.suggest import did_you_mean
 
+TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "list": "a list",
+    "dict": "options by name",
+    "collections.abc.Iterable": "a list",
+}
+"""What to write for a type of Python."""
+PRECISION = "write 32-true, or bf16-mixed where the device computes in bfloat16"
+CLASS = re.compile(r"class_path='(?P<name>[^']*)'")
+PROBLEM = re.compile(r"Problem with given class_path '(?P<name>[^']*)': (?P<reason>.*?)(?: - |$)")
+EXAMPLES = {"trainer.callbacks": "RichProgressBar", "trainer.logger": "CSVLogger, or false"}
+MISSING_ARGUMENTS = re.compile(r"the following arguments are required: (?P<names>\w+(?:, \w+)*)")
 UNKNOWN = (
     re.compile(r"unrecognized arguments: (?:--)?(?P<key>[^\s=]+)"),
     re.compile(r"does not accept option '(?P<key>[^']+)'"),
 )
-WRONG_TYPE = re.compile(r'Parser key "(?P<key>[^"]+)": .*?(?:Got|Given) value: (?P<value>.*)')
+WRONG_TYPE = re.compile(r'Parser key "(?P<key>[^"]+)": .*?(?:Got|Given) value:(?P<value>.*)')
 DESCRIBED = re.compile(
     r"Parser key \"(?P<key>[\w.]+)\".*GymnasiumTask'>.*? Errors: - (?P<inner>.*?) - Expected a "
 )
@@ -61,8 +76,10 @@ def explain(message: str, options: list[str]) -> str:
         return f"{found['key']} follows {found['source']}: set {found['source']} instead"
     if found := DESCRIBED.search(line):
         return _described(found["key"], found["inner"].partition(" - ")[0])
+    if found := PROBLEM.search(line):
+        return f"{found['name'].rpartition('.')[2]} cannot be made: {found['reason'][:200]}"
     if found := WRONG_TYPE.search(line):
-        return _wrong_type(found["key"], found["value"], line)
+        return _wrong_type(found["key"], found["value"].strip(), line)
     return line
 
 
@@ -85,13 +102,31 @@ def _unknown(key: str, options: list[str]) -> str:
 
 
 def _wrong_type(key: str, value: str, line: str) -> str:
+    value = value or "empty"
+    if key == "trainer.precision":
+        return f"{key} cannot be {value}: {PRECISION}"
+    if "lightning.pytorch." in line and key.startswith("trainer."):
+        return _not_a_class(key, value, line)
     expected: list[str] = []
     for found in EXPECTED.finditer(line):
         names = [found["type"]] if found["type"] else _names(found["names"] or found["members"])
-        expected += [name for name in names if name not in (*expected, "NoneType")]
+        words = [TYPES.get(name, name) for name in names if name != "NoneType"]
+        expected += [word for word in words if word not in expected]
     if not expected:
         return line
     return f"{key} cannot be {value}: write {'one of ' * (len(expected) > 1)}{', '.join(expected)}"
+
+
+def _not_a_class(key: str, value: str, line: str) -> str:
+    """For an option that takes objects, such as callbacks or a logger."""
+    named = CLASS.findall(value)
+    name = named[-1].rpartition(".")[2] if named else value
+    if found := MISSING_ARGUMENTS.search(line):
+        first = found["names"].partition(",")[0]
+        return f"{key}: {name} needs {found['names']}: add --{key}.{first} <value>"
+    return (
+        f"{key} cannot be {value}: write the name of a class, such as {EXAMPLES.get(key, 'true')}"
+    )
 
 
 def _names(listed: str) -> list[str]:

@@ -8,6 +8,8 @@ import warnings
 
 from farama_notifications import notifications
 
+from rher_pl.errors import one_line
+
 NOISE = (
     (r".*does not have many workers.*", UserWarning),  # one batch of seeds needs no workers
     (r".*isinstance\(treespec, LeafSpec\).*", Warning),  # Lightning's use of a torch internal
@@ -18,7 +20,8 @@ NOISE = (
 
 
 def quiet() -> None:
-    """Silence them; all other messages stay."""
+    """Silence them; all other messages stay, each in one line."""
+    warnings.formatwarning = lambda message, *_, **__: one_line(f"warning: {message}") + "\n"
     for message, category in NOISE:
         warnings.filterwarnings("ignore", message=message, category=category)
     # Hardware and seed lines, tips for other products: our own lines say what matters.
@@ -29,3 +32,5 @@ def quiet() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # read when mlflow is imported,
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # and where it is already
+    # A hundred lines for each database error; what it was is in the one line of ours.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 
 from rher_pl.callbacks.checkpoint import Checkpoints
 from rher_pl.callbacks.description import RunDescription
@@ -19,7 +18,8 @@ from rher_pl.cli import exit_status
 from rher_pl.cli.fit_cli import FitCLI, cannot_begin, one_line
 from rher_pl.cli.fit_parser import FitParser
 from rher_pl.cli.quiet import quiet
-from rher_pl.errors import Stopped
+from rher_pl.cli.yaml_guard import check_arguments, guard_loader
+from rher_pl.errors import Stopped, say
 from rher_pl.learner.precision import default_precision
 from rher_pl.training.datamodule import RelayDataModule
 from rher_pl.training.module import RHERModule
@@ -33,13 +33,15 @@ def run(arguments: list[str]) -> int:
         TrainingError: for a fault during training.
     """
     quiet()
+    guard_loader()
     try:
         with signals_stop(), one_line(cannot_begin):
+            check_arguments(arguments)
             make_cli(arguments)
     except Stopped as stopped:
         name = signal.Signals(stopped.number).name
         hint = "; --ckpt_path last continues" if arguments[0] == "fit" else ""
-        print(f"stopped by {name}{hint}", file=sys.stderr)
+        say(f"stopped by {name}{hint}")
         return exit_status.SIGNAL + stopped.number
     return exit_status.SUCCESS
 

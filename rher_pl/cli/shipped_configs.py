@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rher_pl.paths import is_file
+
 PACKAGE = Path(__file__).parents[1]
 FOLDERS = (PACKAGE / "configs", PACKAGE.parent / "configs")
 """Where they lie in an installed package, and in a checkout."""
@@ -35,4 +37,4 @@ def with_shipped_configs(arguments: Sequence[str]) -> list[str]:
 
 def _path(name: str) -> str:
     known = shipped_configs()
-    return str(known[name]) if name in known and not Path(name).is_file() else name
+    return str(known[name]) if name in known and not is_file(name) else name

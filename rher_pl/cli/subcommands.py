@@ -10,6 +10,11 @@ from rher_pl.suggest import did_you_mean
 SUBCOMMANDS = ("fit", "validate", "test")
 
 
+def is_option(argument: str) -> bool:
+    """Whether the next argument is its value."""
+    return argument.startswith("-") and "=" not in argument
+
+
 def split_command(arguments: Sequence[str]) -> list[str]:
     """The arguments with the subcommand first; ``fit`` where none is given.
 
@@ -22,6 +27,8 @@ def split_command(arguments: Sequence[str]) -> list[str]:
     if command not in SUBCOMMANDS:
         hint = did_you_mean(command, SUBCOMMANDS, f"choose one of {', '.join(SUBCOMMANDS)}")
         raise ConfigError(f"unknown command {command!r:.200}: {hint}")
+    if rest and rest[-1] in SUBCOMMANDS and (rest[:-1] and not is_option(rest[-2])):
+        raise ConfigError(f"the command goes first: write {rest[-1]} --config ...")
     wants_help = "-h" in rest or any(option.startswith("--help") for option in rest)
     has_config = any(option.split("=")[0] in ("--config", "-c") for option in rest)
     if command == "fit" and not (has_config or wants_help):

@@ -20,8 +20,15 @@ for _ in range({steps}):
 """
 
 
+def lengths(sizes: Mapping[str, int]) -> str:
+    """Such as ``observation [N, 25]``, in Markdown."""
+    return ", ".join(f"`{name}` [N, {size}]" for name, size in sizes.items())
+
+
 def make_card(
     task: str,
+    sizes: Mapping[str, int],
+    actions: int,
     counters: Mapping[str, int],
     subtasks: Mapping[str, Row],
     episodes: str,
@@ -32,6 +39,8 @@ def make_card(
 
     Args:
         task: name of the task.
+        sizes: length of each input, by name.
+        actions: numbers in an action.
         counters: ``env_steps``, ``episodes`` and ``updates`` of training.
         subtasks: figures by subtask, the task itself last; see ``report.py``.
         episodes: which episodes the figures are of, for example their seeds.
@@ -51,8 +60,10 @@ def make_card(
         f"Noise-free, {episodes}. Every subtask is judged in the same episodes:",
         "",
         report_markdown(subtasks),
-        "Inputs are `observation`, `achieved_goal` and `desired_goal` as Gymnasium gives them, the "
-        "output is an action as the environment takes it. It knows this task only, in simulation.",
+        f"Inputs, as Gymnasium gives them, all finite: {lengths(sizes)}, for N states; the output "
+        f"is an action [N, {actions}] as the environment takes it. `load_policy` and the MLflow "
+        "model refuse anything else; ONNX, TorchScript and torch.export files do not look at the "
+        "numbers. It knows this task only, in simulation.",
         "",
         "Versions: " + ", ".join(f"{key} {value}" for key, value in versions.items()) + ".",
     ]

@@ -6,6 +6,7 @@ and travel with an exported model. Hence the relative imports.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -42,6 +43,38 @@ class PortablePolicy(nn.Module):
         """A, length of an action."""
         return self.policy.actor.action_size
 
+    def take(self, values: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        """The inputs in order, float32: a robot must not move on a wrong vector.
+
+        Args:
+            values: an observation as Gymnasium gives it, numbers [size] or [N, size] by name; other
+                keys are left alone.
+
+        Raises:
+            ValueError: one line, for a missing name, another length, or what is not finite.
+        """
+        try:
+            given = {name: values[name] for name in INPUTS}
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(
+                f"an observation needs {', '.join(INPUTS)}: {error} is wrong"
+            ) from error
+        taken = [_numbers(name, value) for name, value in given.items()]
+        for tensor, (name, size) in zip(taken, self.sizes.items(), strict=True):
+            if tensor.dim() not in (1, 2) or tensor.shape[-1] != size:
+                raise ValueError(
+                    f"{name} has shape {list(tensor.shape)}: this policy takes [{size}], or "
+                    f"[N, {size}] for N states"
+                )
+            if tensor.shape[:-1] != taken[0].shape[:-1]:
+                raise ValueError(
+                    f"{name} is of {list(tensor.shape[:-1])} states, {INPUTS[0]} of "
+                    f"{list(taken[0].shape[:-1])}: give as many of each"
+                )
+            if not tensor.isfinite().all():
+                raise ValueError(f"{name} holds NaN or infinite numbers: no action follows from it")
+        return tuple(taken)
+
     def forward(self, observation: Tensor, achieved_goal: Tensor, desired_goal: Tensor) -> Tensor:
         """Noise-free actions; lengths of the inputs are in :attr:`sizes`, float64 will do.
 
@@ -60,6 +93,13 @@ class PortablePolicy(nn.Module):
     def __repr__(self) -> str:
         names = ", ".join(self.policy.relay.names)
         return f"PortablePolicy({names}; {', '.join(f'{k} {v}' for k, v in self.sizes.items())})"
+
+
+def _numbers(name: str, value: Any) -> Tensor:
+    try:
+        return torch.as_tensor(value).detach().to("cpu", torch.float32)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} is a {type(value).__name__} that holds no numbers") from error
 
 
 def save_portable(policy: PortablePolicy, path: Any) -> None:

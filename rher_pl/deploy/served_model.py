@@ -8,17 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import mlflow
-import numpy as np
 import torch
 from mlflow.pyfunc import PythonModel
 
 try:
-    from relay_policy.deploy.portable import (  # type: ignore[import-not-found]
-        INPUTS,
-        load_portable,
-    )
+    from relay_policy.deploy.portable import load_portable  # type: ignore[import-not-found]
 except ModuleNotFoundError:  # while a model is being saved, its copy is not there yet
-    from rher_pl.deploy.portable import INPUTS, load_portable
+    from rher_pl.deploy.portable import load_portable
 
 
 class ServedPolicy(PythonModel):
@@ -30,9 +26,8 @@ class ServedPolicy(PythonModel):
     # No type hints here: MLflow would read them as the model's schema.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Observation, achieved goal and desired goal [N, ...] by name to actions [N, A]."""
-        values = [torch.as_tensor(np.asarray(model_input[name])).float() for name in INPUTS]
         with torch.no_grad():
-            return self.policy(*values).numpy()
+            return self.policy(*self.policy.take(model_input)).numpy()
 
 
 mlflow.models.set_model(ServedPolicy())

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from rher_pl.checkpoints.file import read_checkpoint_file
 from rher_pl.checkpoints.policy import StoredPolicy, read_policy
-from rher_pl.deploy.portable import INPUTS, PortablePolicy
+from rher_pl.deploy.portable import PortablePolicy
 from rher_pl.deploy.pretrained import known_policies, policy_file
 from rher_pl.errors import ConfigError, require
 from rher_pl.gymnasium_task import from_checkpoint
 from rher_pl.networks.actor_critic import Actor, NetworkSizes
 from rher_pl.networks.encoder import InputEncoder
 from rher_pl.networks.policy import RelayPolicy
+from rher_pl.paths import is_file
 from rher_pl.relay import Interface, Layout, Relay
 from rher_pl.tasks import Task, get_task
 
@@ -72,9 +73,12 @@ class TrainedPolicy:
     def __call__(self, observation: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Action [A] for an observation of the Gymnasium environment, or [N, A] for a batch; in the
         environment's own bounds.
+
+        Raises:
+            ValueError: for a vector that it was not trained on; see ``PortablePolicy.take``.
         """
-        values = [torch.as_tensor(observation[key], dtype=torch.float32) for key in INPUTS]
-        return self.portable(*values).numpy()
+        action: NDArray[np.float32] = self.portable(*self.portable.take(observation)).numpy()
+        return action
 
     def __repr__(self) -> str:
         entry = self.stored.entry
@@ -107,14 +111,6 @@ def load_policy(name: str | Path) -> TrainedPolicy:
     interface = stored.entry.interface
     portable = PortablePolicy(policy, None if interface is None else Interface.from_dict(interface))
     return TrainedPolicy(policy, portable, stored, str(name))
-
-
-def is_file(path: Path) -> bool:
-    """Whether there is such a file; not, for a name that no file can have."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def build_policy(stored: StoredPolicy) -> RelayPolicy:

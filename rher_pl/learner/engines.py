@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from rher_pl.choices import Engine
-from rher_pl.errors import ConfigError
+from rher_pl.errors import ConfigError, warn
 from rher_pl.learner.batches import random_batches
 from rher_pl.learner.compiled import CompiledTD3, require_compiler
 from rher_pl.learner.native.learner import NativeTD3
@@ -169,4 +168,4 @@ def _in_class(kind: type[TD3], td3: TD3) -> TD3:
 
 
 def _say(line: str) -> None:
-    print(f"warning: {line}", file=sys.stderr)
+    warn(line)

@@ -65,6 +65,16 @@ def working_backend() -> str | None:
     return next((backend for backend in candidates() if not probe(backend)), None)
 
 
+def advice() -> str:
+    """Why no candidate draws, and what to do about it: what MUJOCO_GL names may be to blame."""
+    tried = "; ".join(f"{name}: {probe(name):.60}" for name in candidates())
+    if not (chosen := os.environ.get("MUJOCO_GL")):
+        return f"({tried}): {INSTALL}"
+    works = next((name for name in BACKENDS if name != chosen and not probe(name)), None)
+    way = f"write MUJOCO_GL={works}, which works here" if works else f"unset it; {INSTALL}"
+    return f"with MUJOCO_GL={tried}: {way}"
+
+
 def use_backend() -> str:
     """Choose a back end that works for this process, and return its name.
 
@@ -73,7 +83,6 @@ def use_backend() -> str:
     """
     backend = working_backend()
     if backend is None:
-        tried = "; ".join(f"{name}: {probe(name)}" for name in candidates())
-        raise ConfigError(f"cannot draw the simulator's camera ({tried}): {INSTALL}, or --view top")
+        raise ConfigError(f"cannot draw the simulator's camera {advice()}, or --view top")
     os.environ["MUJOCO_GL"] = backend  # read by Gymnasium when it first draws
     return backend

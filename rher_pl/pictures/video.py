@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from rher_pl.errors import require
+from rher_pl.paths import check_output_file
 from rher_pl.pictures.overlay import tile
 from rher_pl.pictures.playback import Playback
 from rher_pl.pictures.scenes import Picture
@@ -46,8 +47,8 @@ def check_video_path(path: str) -> None:
         ConfigError: for another kind of file than a video, or a folder that does not exist.
     """
     file = Path(path)
-    require(file.suffix in SUFFIXES, f"{path} names no video: end it in {', '.join(SUFFIXES)}")
-    require(file.parent.is_dir(), f"no folder {file.parent}: make it, or write {file.name}")
+    require(file.suffix in SUFFIXES, f"{path:.100} names no video: end it in {', '.join(SUFFIXES)}")
+    check_output_file(file, "--video")
 
 
 def encode(frames: Iterator[Picture], path: str | Path) -> int:

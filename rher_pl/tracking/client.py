@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-import sys
+import re
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from rher_pl.errors import one_line, warn
 from rher_pl.tracking.store import absolute_uri
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
+DATABASE_ERROR = re.compile(r"\(\w+\.\w*Error\) (?P<reason>.*)")
+"""As SQLAlchemy puts what a database says between its own remarks."""
 HTTP_LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 """Seconds, and times: MLflow's own retries take minutes, and ours come after them."""
 
@@ -48,9 +51,12 @@ def end_run_within(seconds: float, client: MlflowClient, run_id: str, ended_by: 
 
 def warn_not_taken(what: str, error: Exception) -> None:
     """One line on stderr."""
-    print(f"warning: MLflow did not take {what}: {short(error)}", file=sys.stderr, flush=True)
+    warn(f"MLflow did not take {what}: {short(error)}")
 
 
 def short(error: Exception) -> str:
-    """The first line of an error, cut where it gets long; its type if it says nothing."""
-    return str(error).partition("\n")[0][:200] or type(error).__name__
+    """What an error says, cut where it gets long: of a database its own words; else its type."""
+    text = str(error)
+    if database := DATABASE_ERROR.search(text):
+        text = database["reason"]
+    return one_line(text.partition("\n")[0])[:200] or type(error).__name__

@@ -45,8 +45,6 @@ def begin_run(
     Raises:
         ConfigError: if the store cannot be used, or if the run that is there is another one.
     """
-    from mlflow.exceptions import MlflowException
-
     local = sqlite_path(tracking_uri)
     try:
         with creating(tracking_uri):
@@ -61,8 +59,21 @@ def begin_run(
                 run_id = str(client.create_run(experiment_id, run_name=name).info.run_id)
         _describe(client, run_id, tags, params)
         return MLflowRun(client, run_id)
-    except MlflowException as error:
-        raise ConfigError(f"recorder.tracking_uri cannot be recorded to: {short(error)}") from error
+    except ConfigError:
+        raise
+    except Exception as error:  # of MLflow, or of a database below it
+        raise cannot_record(tracking_uri, error) from error
+
+
+def cannot_record(tracking_uri: str, error: Exception) -> ConfigError:
+    """One line that names the store, unless its address may hold a password."""
+    file = sqlite_path(tracking_uri)
+    named = tracking_uri.startswith("http") and "@" not in tracking_uri
+    store = f"the database {file}" if file else tracking_uri if named else "the store"
+    return ConfigError(
+        f"recorder.tracking_uri: {store[-120:]} cannot be recorded to ({short(error)[:90]}): "
+        "repair it, or name a new one"
+    )
 
 
 def default_run_name(last_subtask: str, algorithm: str, seed: int) -> str:

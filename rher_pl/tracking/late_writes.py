@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rher_pl.tracking.client import warn_not_taken
+from rher_pl.errors import say, warn
+from rher_pl.tracking.client import short
+
+RETRY_SECONDS = 30.0
+"""Between two tries of what waits; each may take as long as the store's own retries."""
 
 
 class LateWrites:
-    """Writes to a store that may be away; those it did not take are tried again later.
+    """Writes to a store that may be away, or take some things only; the others are tried again.
+
+    One line says that something waits, one that nothing does any more.
 
     Args:
         is_away: whether the store is known to take nothing now.
@@ -22,6 +30,13 @@ class LateWrites:
         self._is_away = is_away
         self._waiting: dict[str, Callable[[], Any]] = {}
         self._copies: TemporaryDirectory[str] | None = None
+        self._tried = -math.inf
+        self._told = False
+
+    @property
+    def waiting(self) -> list[str]:
+        """Names of what the store does not have yet."""
+        return list(self._waiting)
 
     def write(self, what: str, write: Callable[[], Any]) -> None:
         """Write now, after all that waits; or later, in place of an earlier ``what`` that waits."""
@@ -35,24 +50,32 @@ class LateWrites:
 
     def catch_up(self) -> None:
         """Try again what waits."""
+        self._tried = time.monotonic()
         waiting, self._waiting = self._waiting, {}
         for what, write in waiting.items():
             self._try(what, write)
+        if self._told and not self._waiting:
+            self._told = False
+            say("MLflow has taken what waited")
 
     def _attempt(self, what: str, write: Callable[[], Any]) -> bool:
         """Returns whether the store took it."""
         if self._is_away():
             self._waiting[what] = write
             return False
-        self.catch_up()
+        if time.monotonic() - self._tried > RETRY_SECONDS:
+            self.catch_up()
+        self._waiting.pop(what, None)  # this is newer
         return self._try(what, write)
 
     def _try(self, what: str, write: Callable[[], Any]) -> bool:
         try:
             write()
         except Exception as error:  # a store has many ways to fail; none may end a run
-            warn_not_taken(what, error)
             self._waiting[what] = write
+            if not self._told:
+                self._told = True
+                warn(f"MLflow does not take {what}, which waits and is tried again: {short(error)}")
             return False
         return True
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from rher_pl.errors import say, warn
 from rher_pl.tracking.client import short
 
 Point = dict[str, Any]
@@ -93,7 +93,7 @@ class MetricQueue:
                     back = self.away and not self._points
                 if back:
                     self.away = False
-                    print("MLflow is back: nothing was lost", file=sys.stderr, flush=True)
+                    say("MLflow is back: nothing was lost")
                 self._pause()
 
     def _pause(self) -> None:
@@ -106,5 +106,4 @@ class MetricQueue:
     def _say_away(self, error: Exception) -> None:
         if not self.away:
             self.away = True
-            line = f"warning: MLflow does not take metrics, which wait here: {short(error)}"
-            print(line, file=sys.stderr, flush=True)
+            warn(f"MLflow does not take metrics, which wait here: {short(error)}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rher_pl.errors import warn
 from rher_pl.tracking.client import end_run
 from rher_pl.tracking.late_writes import LateWrites
 from rher_pl.tracking.metric_queue import MetricQueue, Point
@@ -92,17 +92,20 @@ class MLflowRun:
 
     def log_model(self, folder: Path, name: str, step: int) -> None:
         """Log a saved model: ``models:/<its id>`` and ``runs:/<run id>/<name>`` then load it."""
-        self._late.write_path(folder, lambda saved: self._log_model(saved, name, step))
+        made: list[str] = []  # the model's id: what is tried again goes into the same one
+        self._late.write_path(folder, lambda saved: self._log_model(saved, name, step, made))
 
-    def _log_model(self, folder: Path, name: str, step: int) -> None:
+    def _log_model(self, folder: Path, name: str, step: int, made: list[str]) -> None:
         from mlflow.entities import LoggedModelOutput
 
-        model = self.client.create_logged_model(
-            self.experiment_id, name=name, source_run_id=self.run_id
-        )
-        self.client.log_model_artifacts(model.model_id, str(folder))
-        self.client.finalize_logged_model(model.model_id, "READY")
-        self.client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])
+        if not made:
+            model = self.client.create_logged_model(
+                self.experiment_id, name=name, source_run_id=self.run_id
+            )
+            made.append(str(model.model_id))
+        self.client.log_model_artifacts(made[0], str(folder))
+        self.client.finalize_logged_model(made[0], "READY")
+        self.client.log_outputs(self.run_id, [LoggedModelOutput(made[0], step)])
 
     def end(self, status: str, tags: Mapping[str, str]) -> bool:
         """Send what is queued, then set the run's status: FINISHED, FAILED or KILLED.
@@ -111,14 +114,17 @@ class MLflowRun:
             whether the store has everything.
         """
         if left := self.queue.close(PATIENCE):
-            print(
-                f"warning: {left} iterations of metrics did not reach MLflow; when it is back, "
-                "continue from the last checkpoint (--ckpt_path last), which has them",
-                file=sys.stderr,
-                flush=True,
+            warn(
+                f"{left} iterations of metrics did not reach MLflow; when it is back, "
+                "continue from the last checkpoint (--ckpt_path last), which has them"
             )
             return False
         self._late.catch_up()
+        if waiting := self._late.waiting:
+            warn(
+                f"MLflow never took {', '.join(waiting)[:160]}: make its artifact folder writable; "
+                "the run's checkpoints have all that was learned"
+            )
         return end_run(self.client, self.run_id, status, tags)
 
 

@@ -5,7 +5,6 @@ Each check raises :class:`ConfigError` with one line that says what to write ins
 
 from __future__ import annotations
 
-import os
 import socket
 import urllib.error
 import urllib.request
@@ -13,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rher_pl.errors import ConfigError, require
-from rher_pl.limits import check_writable
+from rher_pl.tracking.database import check_database
 from rher_pl.tracking.making import require_whole
 from rher_pl.tracking.store import default_store
 
@@ -48,23 +47,19 @@ def check_tracking_uri(uri: str, option: str = OPTION) -> None:
 
 
 def _check_sqlite(uri: str, option: str) -> None:
-    path = uri.removeprefix("sqlite:///").partition("?")[0]
+    path = uri.removeprefix("sqlite:///")
     require(
         uri.startswith("sqlite:///") and bool(path.strip("/")),
         f"{option} {uri!r:.200} names no file: write {EXAMPLE}",
     )
-    require_whole(Path(path), option)
-    check_writable(str(Path(path).parent), f"--{option}")
-    file = Path(path)
-    if not file.exists():
-        return
-    usable = file.is_file() and os.access(file, os.W_OK)
-    header = file.read_bytes()[:16] if usable else b"-"
     require(
-        header in (b"", b"SQLite format 3\x00"),
-        f"{option}: {path} is not a database that can be written: name another file, "
-        f"such as {EXAMPLE}",
+        "?" not in path,
+        f"{option} {uri!r:.100} says more than a file's name: leave out what begins with the ?",
     )
+    file = Path(path)
+    if file.is_file():
+        require_whole(file, option)
+    check_database(file, option, EXAMPLE)
 
 
 def _check_server(uri: str, option: str) -> None:

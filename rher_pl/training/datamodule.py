@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
@@ -19,10 +18,12 @@ from rher_pl.gymnasium_task import GymnasiumTask
 from rher_pl.limits import (
     ABOVE_ZERO_SHARE,
     COUNT,
+    MANY,
     NOT_NEGATIVE,
     SHARE,
     Range,
     check_ranges,
+    number,
     require_memory,
 )
 from rher_pl.networks.policy import RelayPolicy
@@ -47,6 +48,7 @@ RANGES = {
     "eval_every_env_steps": COUNT,
     "updates_per_episode": NOT_NEGATIVE,
     "random_episodes": NOT_NEGATIVE,
+    "replay_capacity": COUNT,
     "exploration_noise": NOT_NEGATIVE,
     "reached_distance": NOT_NEGATIVE,
     "relabel_ratio": SHARE,
@@ -294,8 +296,9 @@ def split_batch(
     )
     each = sizes * subtasks if len(sizes) == 1 else sizes
     require(
-        len(each) == subtasks and min(each) >= 1 and max(each) < math.inf,
-        f"batch_size must be one number of at least 1, or {subtasks} of them "
-        f"(one per subtask of {task}), got {batch_size!s:.60}",
+        len(each) == subtasks and min(each) >= 1 and max(each) <= MANY,
+        f"batch_size must be one number of at least 1, or {subtasks} of them (one for each subtask "
+        f"of {task}), such as --data.batch_size {64 * subtasks}; "
+        f"got {', '.join(map(number, sizes))[:60]}",
     )
     return tuple(each)

@@ -53,7 +53,7 @@ RANGES = {
     "tau": ABOVE_ZERO_SHARE,
     "average_rate": ABOVE_ZERO_SHARE,
     "policy_delay": Range(1, 1_000),
-    "critics": COUNT,
+    "critics": Range(1, 1_000),
     "hidden_size": COUNT,
     "hidden_layers": Range(1, 1_000),
     "learning_rate": Range(0, low_open=True),
@@ -138,8 +138,7 @@ class RHERModule(pl.LightningModule):
             relative_goals or absolute_positions,
             "relative_goals and absolute_positions are both false: the networks would see no goal",
         )
-        # The actor and each critic, with gradient, two Adam moments, target and average; float32.
-        networks = 1 + critics
+        networks = 1 + critics  # each: gradient, two Adam moments, target and average; float32
         require_memory(
             4.0 * 6 * networks * hidden_layers * hidden_size**2,
             "hidden_size, hidden_layers and critics",

@@ -5,7 +5,6 @@ Each check raises :class:`ConfigError` with one line that says what to write ins
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from rher_pl.checkpoints.file import versions
 from rher_pl.checkpoints.info import CheckpointInfo
 from rher_pl.checkpoints.layout import FORMAT
 from rher_pl.choices import RelayMode
-from rher_pl.errors import require
+from rher_pl.errors import require, warn
 from rher_pl.tasks import Task
 
 DATA_OPTIONS = ("reached_distance", "reward_radius")
@@ -102,7 +101,4 @@ def warn_of_versions(info: CheckpointInfo) -> None:
     other = {name: was for name, was in info.versions.items() if here.get(name, was) != was}
     if other:
         pairs = ", ".join(f"{name} {was} (here {here[name]})" for name, was in other.items())
-        print(
-            f"warning: checkpoint {info.path} was made with {pairs}: results may differ",
-            file=sys.stderr,
-        )
+        warn(f"checkpoint {info.path} was made with {pairs}: results may differ")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -17,7 +16,7 @@ from rher_pl.envs.checks import STATE_KEYS, check_episodes, check_finite, check_
 from rher_pl.envs.contract import Ending
 from rher_pl.envs.episodes import ends
 from rher_pl.envs.gymnasium_reward import OwnReward
-from rher_pl.errors import ConfigError, TrainingError
+from rher_pl.errors import ConfigError, TrainingError, warn
 from rher_pl.evaluation.judging import objects_moved
 from rher_pl.gymnasium_task import GymnasiumTask
 from rher_pl.relay import Relay
@@ -242,4 +241,4 @@ def quick_check(task: Task, count: int = QUICK_EPISODES) -> None:
         if found.level == Level.BROKEN:
             raise ConfigError(f"task {task.name}: {line}")
         if found.level == Level.SLOW:
-            print(f"warning: task {task.name}: {line}", file=sys.stderr)
+            warn(f"task {task.name}: {line}")

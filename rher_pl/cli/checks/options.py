@@ -12,17 +12,19 @@ from typing import Any
 import yaml
 
 from rher_pl.choices import LINKED
+from rher_pl.cli.yaml_guard import read_config
 from rher_pl.errors import require
 
 
 def check_linked(configs: Sequence[Any] | None) -> None:
     """A config that sets an option which follows another one would be ignored silently."""
     for config in configs or ():
-        values = yaml.safe_load(Path(str(config)).read_text())
+        values = yaml.safe_load(read_config(Path(str(config))))
         for key, source in LINKED.items():
             section, _, name = key.partition(".")
+            below = values.get(section) if isinstance(values, dict) else None
             require(
-                name not in (values.get(section) or {}),
+                not isinstance(below, dict) or name not in below,
                 f"{key} in {config} follows {source}: set {source} instead",
             )
 

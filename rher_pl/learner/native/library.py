@@ -13,10 +13,11 @@ import shlex
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+
+from rher_pl.errors import warn
 
 FLAGS = (
     *("-std=c++20", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"),
@@ -122,7 +123,7 @@ def _own_folder() -> Path | None:
             part.chmod(0o700)
         return folder
     except OSError as error:
-        print(f"warning: {error}: the C++ learner is built anew for this run", file=sys.stderr)
+        warn(f"{error}: the C++ learner is built anew for this run")
         return None
 
 

@@ -1,0 +1,68 @@
+"""Whether a SQLite file can be recorded to: MLflow's own, or new; not one of another program."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from rher_pl.errors import ConfigError, require
+from rher_pl.paths import check_writable, require_name, require_plain
+
+LOCKED_SECONDS = 5.0
+"""That a database may be in use by another program; MLflow's own writes take far less."""
+TABLES = {"alembic_version", "experiments", "runs", "metrics", "params", "tags"}
+"""Some of MLflow's, in all of its versions."""
+
+
+def check_database(path: Path, option: str, example: str) -> None:
+    """Look into the file, if there is one, without changing it.
+
+    Args:
+        path: of the database.
+        option: that names it, for messages.
+        example: of what to write instead.
+
+    Raises:
+        ConfigError: one line that names the database.
+    """
+    require_name(path, option)
+    require_plain(path, option)
+    check_writable(str(path.parent), option)
+    if not path.exists():
+        return
+    shown = f"{option}: {str(path)[-100:]}"
+    try:
+        found = _tables(path)
+    except (OSError, sqlite3.Error) as error:
+        locked = "locked" in str(error)
+        raise ConfigError(
+            f"{shown} is locked by another program: end that, or write {example}"
+            if locked
+            else f"{shown} is not a database that can be written ({error}): "
+            f"name another file, such as {example}"
+        ) from error
+    require(
+        not found or found >= TABLES,
+        f"{shown} is the database of another program, which would be filled with tables: "
+        f"name another file, such as {example}",
+    )
+
+
+def _tables(path: Path) -> set[str]:
+    """Names of the tables; none for an empty file.
+
+    Raises:
+        sqlite3.Error, OSError: if it is no database, is damaged, locked or cannot be written.
+    """
+    if not path.is_file():
+        raise OSError("not a file")
+    address = f"file:{quote(str(path.absolute()))}?mode=rw"
+    connection = sqlite3.connect(address, LOCKED_SECONDS, isolation_level=None, uri=True)
+    try:
+        connection.execute("BEGIN IMMEDIATE")  # the right to write, which is not used
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        connection.execute("ROLLBACK")
+    finally:
+        connection.close()
+    return {name for (name,) in rows}
