@@ -17,8 +17,8 @@ from rher_pl.cli.command import run_command
 from rher_pl.errors import ConfigError, TrainingError
 
 COMMANDS = ("doctor", "evaluate", "export", "inspect", "fit", "compare.__main__")
-HEAVY = {"torch", "lightning", "torchrl", "mlflow", "mujoco", "matplotlib", "numpy", "jsonargparse"}
-"""Each takes a tenth of a second or more to import."""
+HEAVY = {"torch", "lightning", "torchrl", "mlflow", "mujoco", "matplotlib", "jsonargparse"}
+"""Each takes a tenth of a second or more. Gymnasium and its numpy, where tasks are known, less."""
 MISTAKES = [
     ("evaluate", [], "--ckpt"),
     ("evaluate", ["--ckpt", "missing.ckpt"], "missing.ckpt"),

@@ -140,7 +140,7 @@ def test_points_are_found_in_the_observations_of_gymnasium(name: str) -> None:
     inputs = [torch.from_numpy(state[key]).float() for key in INPUTS]
     assert policy.sizes == {key: len(state[key]) for key in INPUTS}
     batched = task.make_env(1, 5).reset()
-    assert torch.equal(policy.points(*inputs[:2]), batched["achieved_goals"][0])
+    assert torch.equal(policy.interface.points(*inputs[:2]), batched["achieved_goals"][0])
 
 
 @pytest.mark.parametrize(

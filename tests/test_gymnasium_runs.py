@@ -121,7 +121,7 @@ def test_a_checkpoint_imports_nothing(folder: Path, monkeypatch: pytest.MonkeyPa
     "options, message",
     [
         (["--data.task.colour", "1"], "data.task: a GymnasiumTask has no option colour"),
-        (["--data.task.gripper", "x"], "data.task: gripper cannot be x: write list"),
+        (["--data.task.gripper", "x"], "data.task: gripper cannot be x: write a list"),
         (["--data.distance_threshold", "0.03"], "write --data.epsilon"),
         (["--data.max_episode_steps", "1"], "max_episode_steps must be in [2, 1,000,000]"),
         (["--import", "no_such_module"], "no module 'no_such_module'"),

@@ -140,7 +140,7 @@ def test_the_goal_of_the_gripper_can_be_given() -> None:
             {"goal": np.zeros((3, 1, 3))},
             "given for 3 environments, but there are 2",
         ),
-        ("FetchPush-v4", {"gaol": [[1.3, 0.7, 0.425]]}, "unknown option 'gaol' .* mean 'goal'"),
+        ("FetchPush-v4", {"gaol": [[1.3, 0.7, 0.425]]}, "unknown option 'gaol' .* mean goal"),
         ("FetchReach-v4", {"objects": [[1.3, 0.7, 0.425]]}, "has no objects"),
         ("rher_pl/FetchStack-v0", {"goal": [[2.0, 0.7, 0.425]] * 2}, "goal of object0: x is 2 m"),
         ("rher_pl/FetchStack-v0", {"objects": [[1.2, 0.7, 0.425]] * 2}, "is inside object"),

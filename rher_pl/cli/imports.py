@@ -38,7 +38,6 @@ def import_own(name: str) -> None:
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:  # as `python -m` has it, but `rher-fit` not
         sys.path.insert(0, here)
-    IMPORTED.append(name)
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -48,3 +47,4 @@ def import_own(name: str) -> None:
         ) from error
     except Exception as error:  # it may do anything
         raise ConfigError(f"{OPTION} {name:.100} fails: {fault(error)[:200]}") from error
+    IMPORTED.append(name)
