@@ -12,6 +12,7 @@ register_suite()  # with Gymnasium: gymnasium.make("rher_pl/FetchStack-v0")
 
 _EXPORTS = {
     "load_policy": "rher_pl.deploy.trained",
+    "policy_of": "rher_pl.deploy.from_module",
     "GymnasiumTask": "rher_pl.gymnasium_task",
 }
 

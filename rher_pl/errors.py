@@ -62,8 +62,10 @@ def fault(error: BaseException) -> str:
     return f"{type(error).__name__}: {one_line(error)[:200]}{where}"
 
 
-class Stopped(Exception):
+class Stopped(BaseException):
     """A signal asked for the end of a run, which was saved and recorded.
+
+    Like ``KeyboardInterrupt`` it is no ``Exception``: libraries would take it for a fault.
 
     Args:
         number: the signal; commands exit with 128 plus it, as a shell reports it.

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from rher_pl.checkpoints.continuing import changed
 from rher_pl.checkpoints.episodes import ROWS, read_episode
 from rher_pl.checkpoints.file import read_checkpoint_file, write_checkpoint
 from rher_pl.checkpoints.info import make_info, read_info
@@ -101,8 +102,8 @@ def test_a_checkpoint_tells_of_its_run(tmp_path: Path) -> None:
     assert info.shapes["td3.critic.net.weight_0"] == torch.Size([2, 3, 2])
     assert info.has_training_state
     assert info.versions == {"rher_pl": "0.2.0", "torch": "2.13.0"}
-    assert info.changed({"model.gamma": 0.9, "data.num_threads": 4}) == []
-    assert info.changed({"model.gamma": 0.8}) == ["model.gamma"]
+    assert changed(info.options, {"model.gamma": 0.9, "data.num_threads": 4}) == []
+    assert changed(info.options, {"model.gamma": 0.8}) == ["model.gamma"]
 
 
 @pytest.mark.parametrize("missing", ["optimizer_states", "RelayDataModule"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -273,19 +274,28 @@ def test_a_file_that_is_none_is_refused(config: str, capsys: pytest.CaptureFixtu
 
 
 def test_a_checkpoint_of_an_earlier_version_is_not_continued(
+    checkpoint: Path, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = read_checkpoint_file(checkpoint)
+    content["header"]["upgraded_from"] = 1
+    content["header"]["versions"]["rher_pl"] = "0.1.0"
+    write_checkpoint(content, Path("some.ckpt"))
+    arguments = ["--config", config, "--ckpt_path", "some.ckpt"]
+    hints = ("rher_pl 0.1.0", "evaluated and exported, not continued", "begin a new run")
+    assert_refused(arguments, hints, capsys)
+
+
+def test_a_policy_alone_is_evaluated_but_not_continued(
     config: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(policy_file("push"))
     arguments = ["--config", config, "--data.task", "FetchPush-v4", "--ckpt_path", path]
-    hints = (path, "rher_pl 0.1.0", "evaluated and exported, not continued", "begin a new run")
-    assert_refused(arguments, hints, capsys)
-
-
-def test_a_file_of_a_policy_alone_names_the_command_for_it(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    path = str(policy_file("push"))
-    assert_refused(["test", "--ckpt_path", path], (path, "python -m rher_pl.evaluate"), capsys)
+    assert_refused(arguments, (path, "no replay or optimizers"), capsys)
+    assert main(["test", "--ckpt_path", path, "--data.eval_episodes", "5"]) == 0
+    out = capsys.readouterr().out
+    assert "FetchPush-v4: success on 5 evaluation episodes" in out
+    assert "Test metric" not in out, "one table is enough"
+    assert float(re.search(r"push .*? (\d\.\d+) ", out)[1]) >= 0.8  # type: ignore[index]
 
 
 @pytest.mark.parametrize("keyword", ["last", "best"])
@@ -369,7 +379,8 @@ def test_arguments_are_parsed_for_what_is_given_and_with_its_defaults(
     config: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    more = [*more, str(checkpoint)] if more == ["--ckpt_path"] else more
+    if more == ["--ckpt_path"]:
+        more = [*more, str(checkpoint), "--model.hidden_layers", "2", "--data.random_episodes", "5"]
     arguments = ["--config", config, *more, "--trainer.max_epochs", "0"]
     assert_refused(arguments, ("max_epochs",), capsys)
     assert parsed == [["fit", *arguments]] * 2

@@ -116,7 +116,7 @@ def test_parameters_and_provenance(finished: tuple[MlflowClient, Run]) -> None:
     assert run.info.run_name.startswith("push-td3-seed3-")
     assert run.data.params["model.hidden_size"] == "16"
     assert run.data.params["data.seed"] == "3"
-    assert run.data.params["trainer.max_epochs"] == "2"
+    assert run.data.tags["trainer.max_epochs"] == "2"
     assert run.data.tags["task"] == "PointPush-v0"
     assert run.data.tags["version.torch"] == torch.__version__
     assert {"version.mujoco", "version.python", "cpu", "seed"} <= set(run.data.tags)
@@ -478,8 +478,14 @@ def test_other_options_begin_a_run_of_their_own(
     monkeypatch.chdir(tmp_path)
     config = write_config(tmp_path)
     assert main(["--config", config, "--trainer.max_epochs", "1"]) == 0
-    assert main(["--config", config, "--ckpt_path", "last", "--model.gamma", "0.9"]) == 0
-    assert "other options than before (model.gamma)" in capsys.readouterr().out
+    capsys.readouterr()
+    others = ["--model.gamma", "0.9", "--data.num_envs", "4"]
+    assert main(["--config", config, "--ckpt_path", "last", *others]) == 0
+    out = capsys.readouterr().out
+    assert "other options than before (model.gamma, data.num_envs): a new run begins" in out
+    assert f"{EVALUATIONS[1]}/{EVALUATIONS[1]} env steps" in out
+    (best,) = [path for path in Path("mlruns/checkpoints").glob("*/best.ckpt") if str(path) in out]
+    assert best.is_file(), "a run of its own has a best of its own"
     client = MlflowClient(absolute_uri("sqlite:///mlruns/mlflow.db"))
     experiment = client.get_experiment_by_name("PointPush-v0")
     assert experiment is not None

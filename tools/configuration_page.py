@@ -13,6 +13,7 @@ from typing import Any
 
 from docstring_parser import parse
 
+from rher_pl.checkpoints.continuing import on_continuing
 from rher_pl.choices import LINKED
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +34,24 @@ python -m rher_pl.fit --config configs/push.yaml --print_config
 ```
 
 prints every value as resolved, those of Lightning's `Trainer` (`--trainer.*`) included.
+
+The last column says what another value does when a run is continued (`--ckpt_path`): *same run*
+takes effect, and the same run goes on; *new run* takes effect, and a run of its own begins, which
+names the one that it continues; *refused* cannot take effect any more, and one line says so. Of the
+options that are not listed here, another `--seed_everything` is {seed}, another
+`--trainer.precision` a {precision}, and all other `--trainer.*` are of the {trainer}: the trainer
+is built anew.
 """
+
+
+def introduction() -> str:
+    """What comes before the tables."""
+    of_others = {
+        "seed": on_continuing("seed_everything"),
+        "precision": on_continuing("trainer.precision"),
+        "trainer": on_continuing("trainer.max_epochs"),
+    }
+    return INTRODUCTION.format(**{name: f"*{change.value}*" for name, change in of_others.items()})
 
 
 def section(name: str, target: type, text: str) -> str:
@@ -48,13 +66,16 @@ def section(name: str, target: type, text: str) -> str:
     for entry in parse(target.__doc__ or "").params:
         for option in entry.arg_name.split(","):
             documented[option.strip()] = " ".join((entry.description or "").split())
-    rows = [f"## `{name}`", "", text, "", "| option | default | meaning |", "|---|---|---|"]
+    rows = [f"## `{name}`", "", text, "", "| option | default | meaning | on continuing |"]
+    rows.append("|---|---|---|---|")
     for option, parameter in inspect.signature(target).parameters.items():
         if f"{name}.{option}" in LINKED:
             continue
         meaning = documented[option]  # a KeyError here is an option without a docstring
         default = plain(parameter.default)
-        rows.append(f"| `--{name}.{option}` | `{default}` | {meaning[:1].upper()}{meaning[1:]} |")
+        meaning = f"{meaning[:1].upper()}{meaning[1:]}"
+        change = on_continuing(f"{name}.{option}").value
+        rows.append(f"| `--{name}.{option}` | `{default}` | {meaning} | {change} |")
     return "\n".join(rows) + "\n"
 
 
@@ -82,7 +103,7 @@ def page() -> str:
 
     return "\n".join(
         [
-            INTRODUCTION,
+            introduction(),
             section("data", RelayDataModule, "Task, exploration, replay and evaluation."),
             section("model", RHERModule, "The learner and its networks."),
             section("recorder", RunRecorder, "What is recorded, and where."),

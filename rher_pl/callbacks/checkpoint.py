@@ -58,6 +58,8 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if before := self._numerics_before:  # the engine is chosen only now
             warn_of_numerics(before, numerics(trainer))
+        if not self.best.exists():  # the best of the run that this one continues is its own
+            self.best_score = -math.inf
         if not self.last.exists():  # from here on there is always one to continue from
             self.save(trainer)
 

@@ -83,11 +83,13 @@ def progress_text(trainer: pl.Trainer, module: RHERModule) -> str:
 
 def total_env_steps(trainer: pl.Trainer, module: RHERModule) -> int | None:
     """Env steps of the whole run, or None if only a time or an update limit bounds it."""
-    iterations = trainer.fit_loop.epoch_loop.total_batch_idx + 1
-    if not trainer.max_epochs or trainer.max_epochs < 0 or iterations < 1:
+    if not trainer.max_epochs or trainer.max_epochs < 0 or not module.episodes:
         return None
-    each = module.env_steps / iterations
-    return round(each * trainer.max_epochs * trainer.num_training_batches)
+    done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    left = (trainer.max_epochs - trainer.current_epoch) * trainer.num_training_batches - done
+    # Of a run that goes on with another number of environments, iterations were others before.
+    envs = trainer.datamodule.hparams["num_envs"]  # type: ignore[attr-defined]
+    return round(module.env_steps + left * envs * module.env_steps / module.episodes)
 
 
 def time_left(env_steps: int, total: int | None, seconds: float) -> str:

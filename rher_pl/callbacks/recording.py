@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import traceback
 from collections.abc import Mapping
@@ -13,15 +14,17 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from rher_pl.errors import Stopped
+from rher_pl.checkpoints.continuing import Change, on_continuing
+from rher_pl.errors import ConfigError, Stopped
 from rher_pl.pictures.figures import draw_figures
 from rher_pl.tracking import provenance
 from rher_pl.tracking.client import end_run_within
+from rher_pl.tracking.existing import experiment_of
 from rher_pl.tracking.experiment import begin_run, default_run_name, parameters, run_tags
 from rher_pl.tracking.history import History
 from rher_pl.tracking.mlflow_run import MLflowRun
 from rher_pl.tracking.run_lock import RUNNING, RunLock, lock_run, mark_abandoned_runs
-from rher_pl.tracking.store import default_store
+from rher_pl.tracking.store import store_of
 from rher_pl.training.module import RHERModule
 
 
@@ -32,10 +35,13 @@ class RunRecorder(pl.Callback):
 
     Args:
         folder: output folder; holds the default store, its artifacts and the checkpoints.
-        tracking_uri: MLflow store, by default ``sqlite:///<folder>/mlflow.db``.
-        experiment: MLflow experiment, by default the task.
+        tracking_uri: MLflow store, by default ``MLFLOW_TRACKING_URI``, where that is set, else
+            ``sqlite:///<folder>/mlflow.db``.
+        experiment: MLflow experiment, by default ``MLFLOW_EXPERIMENT_NAME``, or the one of
+            ``MLFLOW_EXPERIMENT_ID``, else the task.
         run_name: by default task, algorithm, seed and time: ``push-td3-seed0-0131-0930``.
-        run_id: an existing run to continue; a checkpoint gives its own.
+        run_id: an existing run to record to, by default ``MLFLOW_RUN_ID``; a checkpoint gives its
+            own. It must be empty, or the checkpoint's, and of the same options.
         figures_every_evaluations: evaluations between two drawings of the pictures; they are
             always drawn at the end.
     """
@@ -50,16 +56,18 @@ class RunRecorder(pl.Callback):
         figures_every_evaluations: int = 4,
     ) -> None:
         self.folder = folder
-        self.tracking_uri = tracking_uri or default_store(folder)
+        self.tracking_uri = store_of(folder, tracking_uri)
         self.experiment = experiment
         self.run_name = run_name
-        self.run_id = run_id
+        self.run_id = run_id or os.environ.get("MLFLOW_RUN_ID")
         self.figures_every_evaluations = figures_every_evaluations
         self.history = History()
         self.run: MLflowRun | None = None
         self.lock: RunLock | None = None
         self.continued_from: str | None = None
         """Run whose checkpoint this one begins with, under other options."""
+        self.fresh = False
+        """Whether ``run_id`` is of a run that this training is to begin."""
 
     @property
     def checkpoint_folder(self) -> str:
@@ -75,8 +83,16 @@ class RunRecorder(pl.Callback):
         checkpoints = Path(self.checkpoint_folder).parent
         if self.run_id is not None:
             self.lock = lock_run(checkpoints, self.run_id)
-        self.run = self._begin(trainer, pl_module)
+        try:
+            self.run = self._begin(trainer, pl_module)
+        except ConfigError:
+            if self.lock is not None:
+                self.lock.withdraw()
+                self.lock = None
+            raise
         if self.lock is None or self.run_id != self.run.run_id:
+            if self.run_id is not None:  # a run of another store
+                self.run.set_tags({"continued_from": self.run_id})
             self.run_id = self.run.run_id
             self.lock = lock_run(checkpoints, self.run_id)
         self.lock.write(RUNNING)
@@ -90,14 +106,19 @@ class RunRecorder(pl.Callback):
         if self.continued_from:
             tags["continued_from"] = self.continued_from
         options = {"max_epochs": trainer.max_epochs, "precision": trainer.precision}
+        params = parameters(model=module.hparams, data=data, trainer=options)
+        # MLflow's parameters stay for ever; what may change in the run is a tag.
+        lasting = {k: v for k, v in params.items() if on_continuing(k) != Change.same_run}
+        tags |= {k: v for k, v in params.items() if k not in lasting}
         return begin_run(
             self.tracking_uri,
             artifacts=Path(self.folder) / "artifacts",
-            experiment=self.experiment or task,
+            experiment=experiment_of(self.tracking_uri, self.experiment, task),
             name=self.run_name or default_run_name(module.relay.names[-1], algorithm, seed),
             run_id=self.run_id,
             tags=tags,
-            params=parameters(model=module.hparams, data=data, trainer=options),
+            params=lasting,
+            fresh=self.fresh,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -122,26 +143,22 @@ class RunRecorder(pl.Callback):
         batch_idx: int,
     ) -> None:
         assert isinstance(pl_module, RHERModule)
-        self.history.add_iteration(self.record(trainer, pl_module.metrics, pl_module.env_steps))
+        self.history.add_iteration(self.record(pl_module.metrics, pl_module.env_steps))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.run is None or trainer.state.fn != TrainerFn.FITTING:
             return
         assert isinstance(pl_module, RHERModule)
-        metrics = self.record(trainer, pl_module.metrics_eval, pl_module.env_steps)
+        metrics = self.record(pl_module.metrics_eval, pl_module.env_steps)
         self.history.add_evaluation(pl_module.env_steps, metrics)
         if len(self.history.rows) % self.figures_every_evaluations == 1:
             self._draw(pl_module)
 
-    def record(
-        self, trainer: pl.Trainer, metrics: Mapping[str, Tensor | float], env_steps: int
-    ) -> dict[str, float]:
-        """Log metrics to the run, and to any other logger that the user asked for."""
+    def record(self, metrics: Mapping[str, Tensor | float], env_steps: int) -> dict[str, float]:
+        """Log metrics to the run; the module itself gives them to other loggers."""
         values = {name: float(value) for name, value in metrics.items()}
         assert self.run is not None
         self.run.log_metrics(values, env_steps)
-        for logger in trainer.loggers:
-            logger.log_metrics(values, env_steps)
         return values
 
     def _draw(self, module: RHERModule) -> None:

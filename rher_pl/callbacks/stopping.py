@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing import util
 from types import FrameType
 from typing import Any
 
@@ -112,4 +113,6 @@ class StopOnSignal(Checkpoint):
         assert self.received is not None
         if self._recorder is not None:
             self._recorder.mark_killed(self.received.name)
+        with suppress(Exception):
+            util._run_finalizers(0)  # type: ignore[attr-defined]  # lets go of semaphores, or Python warns that they leaked
         os._exit(128 + self.received)

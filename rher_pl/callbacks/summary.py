@@ -12,7 +12,7 @@ from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.callbacks.throughput import Throughput
 from rher_pl.evaluation.report import report, report_table
 from rher_pl.tracking.mlflow_run import MLflowRun
-from rher_pl.tracking.store import default_store
+from rher_pl.tracking.ui import open_command
 from rher_pl.training.module import RHERModule
 
 DEFAULT_SERVER = "http://127.0.0.1:5000"
@@ -67,15 +67,6 @@ def run_facts(trainer: pl.Trainer, module: RHERModule) -> list[tuple[str, str]]:
             if callback.run is not None:
                 facts.append(("its page", page(callback.tracking_uri, callback.run)))
     return facts
-
-
-def open_command(tracking_uri: str) -> str:
-    """The command, or the address, that shows the run."""
-    if tracking_uri.startswith("http"):
-        return tracking_uri
-    if tracking_uri == default_store("mlruns"):
-        return "make ui"
-    return f"mlflow ui --workers 1 --backend-store-uri {tracking_uri}"
 
 
 def page(tracking_uri: str, run: MLflowRun) -> str:

@@ -88,7 +88,9 @@ class VideoRecorder(pl.Callback):
             return
         self._recorded_at = module.env_steps
         self.seconds += time.perf_counter() - begin
-        recorder.record(trainer, {"perf/video_seconds": self.seconds}, module.env_steps)
+        cost = {"perf/video_seconds": self.seconds}
+        recorder.record(cost, module.env_steps)
+        module.send(cost)
 
     def _render(self, module: RHERModule, folder: Path) -> list[Path]:
         """Play, draw and write; returns the files, named by env steps so that they sort."""

@@ -48,10 +48,24 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
         os.replace(draft, path)
     except BaseException as error:
         draft.unlink(missing_ok=True)
-        if isinstance(error, RuntimeError):  # torch's writer hides the reason in its message
-            raise OSError(str(error).partition("\n")[0]) from error
+        if isinstance(error, RuntimeError):  # torch's writer hides the reason behind one of these
+            raise _reason(error) from error
         raise
     sync_folder(path.parent)
+
+
+def _reason(error: BaseException) -> OSError:
+    """What the system said while torch's writer failed."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    return cause or OSError(str(error).partition("\n")[0])
+
+
+def remove_drafts(folder: Path) -> None:
+    """Of a process that was killed while it wrote a checkpoint."""
+    for draft in folder.glob("*.ckpt.draft"):
+        draft.unlink(missing_ok=True)
 
 
 def link_checkpoint(path: Path, name: str) -> None:

@@ -14,6 +14,7 @@ from rher_pl.checkpoints.layout import (
     CALLBACKS,
     DATA,
     HEADER,
+    NUMERICS,
     OPTIMIZERS,
     RECORDER,
     REPLAY,
@@ -25,9 +26,6 @@ from rher_pl.checkpoints.layout import (
 from rher_pl.checkpoints.policy import model_options, require_finite
 from rher_pl.checkpoints.section import Section
 from rher_pl.choices import LINKED
-
-HARMLESS = ("data.num_threads",)
-"""Options of which no result depends."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +54,6 @@ class CheckpointInfo:
     format: int
     has_training_state: bool
 
-    def changed(self, options: Mapping[str, Any]) -> list[str]:
-        """Names of options that are not those it was made with, if that can change a result."""
-        before = self.options
-        return [k for k in before if k not in HARMLESS and options.get(k, before[k]) != before[k]]
-
 
 def read_info(path: str) -> CheckpointInfo:
     """Look into a checkpoint, without running code from it.
@@ -83,7 +76,7 @@ def make_info(content: Mapping[str, Any], path: str) -> CheckpointInfo:
     return CheckpointInfo(
         path=path,
         entry=entry,
-        options=_options(whole, numerics) | {"data.task": entry.written or entry.task},
+        options=_options(whole) | {"data.task": entry.written or entry.task},
         shapes={name: value.shape for name, value in tensors.items()},
         run_id=recorder.text("run_id") if recorder.values.get("run_id") is not None else None,
         versions=header.section("versions").all_texts(),
@@ -93,14 +86,26 @@ def make_info(content: Mapping[str, Any], path: str) -> CheckpointInfo:
     )
 
 
-def _options(whole: Section, numerics: Mapping[str, str]) -> dict[str, Any]:
-    """Options by dotted name, without those that follow another one."""
+def made_with(content: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Options of the run that wrote a content, by dotted name."""
+    return _options(Section(content, "", source))
+
+
+def _options(whole: Section) -> dict[str, Any]:
+    numerics = whole.section(NUMERICS, optional=True).all_texts()
     data = whole.section(DATA, optional=True).all_plain()
-    options = {f"model.{key}": value for key, value in model_options(whole).items()}
+    return dotted(model_options(whole), data, numerics.get("precision"))
+
+
+def dotted(
+    model: Mapping[str, Any], data: Mapping[str, Any], precision: object = None
+) -> dict[str, Any]:
+    """Options of module and data module by dotted name, without those that follow another one."""
+    options = {f"model.{key}": value for key, value in model.items()}
     options |= {f"data.{key}": value for key, value in data.items()}
     options = {key: value for key, value in options.items() if key not in LINKED}
-    if "precision" in numerics:
-        options["trainer.precision"] = numerics["precision"]
+    if precision is not None:
+        options["trainer.precision"] = precision
     if "seed" in data:
         options["seed_everything"] = data["seed"]
     return options

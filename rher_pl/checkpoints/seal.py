@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import zipfile
 from typing import IO
 
+from rher_pl.checkpoints.safety import check_records
 from rher_pl.errors import ConfigError
 
 SEAL = b"rher_pl sha256 "
 SEAL_SIZE = len(SEAL) + 64
+ARCHIVE_END = b"PK\x05\x06"
 COMMENT_LENGTH = 2  # bytes, the last field of a zip archive without a comment
 
 
@@ -27,8 +30,18 @@ def seal(file: IO[bytes]) -> None:
 
 
 def check_seal(file: IO[bytes]) -> None:
-    """Raise :class:`ConfigError` unless the file carries the seal of its own content."""
+    """Raise :class:`ConfigError` unless the file carries the seal of its own content.
+
+    A whole archive that never had one, as a plain ``trainer.save_checkpoint`` writes it, passes by
+    the checksums of its records.
+    """
     size = file.seek(0, os.SEEK_END)
+    if _ends_without_comment(file, size):
+        check_records(file)
+        with zipfile.ZipFile(file) as archive:
+            if archive.testzip() is not None:
+                raise ConfigError("is damaged (a checksum does not match)")
+        return
     end = size - SEAL_SIZE - COMMENT_LENGTH
     file.seek(max(end + COMMENT_LENGTH, 0))
     found = file.read()
@@ -36,6 +49,13 @@ def check_seal(file: IO[bytes]) -> None:
         raise ConfigError("is damaged, or was not written by this version of rher_pl")
     if _digest(file, end) != found.removeprefix(SEAL):
         raise ConfigError("is damaged (its checksum does not match)")
+
+
+def _ends_without_comment(file: IO[bytes], size: int) -> bool:
+    """Whether the last bytes close an archive that has no room for a seal."""
+    file.seek(max(size - len(ARCHIVE_END) - 18, 0))
+    end = file.read()
+    return end.startswith(ARCHIVE_END) and end.endswith(bytes(COMMENT_LENGTH))
 
 
 def _digest(file: IO[bytes], size: int) -> bytes:

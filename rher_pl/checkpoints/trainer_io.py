@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import lightning
 from lightning.fabric.plugins import CheckpointIO
 
 from rher_pl.checkpoints.file import read_checkpoint_file, write_checkpoint
@@ -21,7 +22,9 @@ class SealedCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        return read_checkpoint_file(Path(path))
+        content = read_checkpoint_file(Path(path))
+        # Lightning brings what an earlier version of it wrote up to date, and asks for its number.
+        return {"pytorch-lightning_version": lightning.__version__} | content
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.callbacks.stopping import StopOnSignal
 from rher_pl.callbacks.throughput import Throughput
 from rher_pl.callbacks.video import VideoRecorder
+from rher_pl.checkpoints.continuing import changed
 from rher_pl.checkpoints.finding import KEYWORDS, newest_checkpoint
 from rher_pl.checkpoints.info import CheckpointInfo, read_info
 from rher_pl.checkpoints.trainer_io import SealedCheckpointIO
@@ -26,12 +27,14 @@ from rher_pl.cli.checks.environment import quick_check
 from rher_pl.cli.fit_parser import FitParser, was_given
 from rher_pl.cli.messages import explain, known_options
 from rher_pl.cli.subcommands import SUBCOMMANDS
-from rher_pl.errors import ConfigError, Stopped, TrainingError, fault, require, warn
+from rher_pl.errors import ConfigError, TrainingError, fault, require, warn
 from rher_pl.gymnasium_task import CLASS_PATH, GymnasiumTask, from_checkpoint
 from rher_pl.learner.precision import cpu_has_bfloat16, default_precision, is_reduced
 from rher_pl.paths import check_writable, require_plain
 from rher_pl.tasks import Task, get_task
+from rher_pl.tracking.store import named_by
 from rher_pl.tracking.uri import check_tracking_uri
+from rher_pl.training.checks import check_trainer
 
 NEED_A_LOGGER = (LearningRateMonitor, DeviceStatsMonitor)
 """Callbacks that Lightning refuses only in mid-run if there is none."""
@@ -72,7 +75,9 @@ class FitCLI(LightningCLI):
         subparser = self._subcommand_parsers[command]
         self.checkpoint = chosen_checkpoint(given, subparser.get_default("recorder.folder"))
         accelerator = given.get("trainer.accelerator", subparser.get_default("trainer.accelerator"))
-        defaults = {"trainer.precision": default_precision(accelerator)}
+        defaults: dict[str, Any] = {"trainer.precision": default_precision(accelerator)}
+        if command != "fit":
+            defaults["verbose"] = False  # our own table says it
         if self.checkpoint is not None:  # what it was made with
             known = known_options(subparser)
             made_with = self.checkpoint.options
@@ -87,6 +92,7 @@ class FitCLI(LightningCLI):
             checkpoint_checks.check_task(self.checkpoint, chosen_task(config.data))
             if command == "fit":
                 checkpoint_checks.check_can_continue(self.checkpoint)
+            checkpoint_checks.check_options(self.checkpoint, self._asked_for(config), command)
 
     def _parse_ckpt_path(self) -> None:
         """Lightning's would let a checkpoint override the command line; ours are defaults."""
@@ -95,6 +101,7 @@ class FitCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
+        option_checks.check_precision(config.trainer.precision)
         if self.subcommand == "fit":
             option_checks.check_limits(config.trainer)
             self._choose_run(config)
@@ -105,22 +112,27 @@ class FitCLI(LightningCLI):
         """The same run goes on; under other options its record would not be true any more."""
         if self.checkpoint is None or config.recorder.run_id:
             return
-        changed = self.checkpoint.changed(
-            {name: as_plain(config[name]) for name in self.checkpoint.options if name in config}
-        )
-        if changed:
-            print(f"other options than before ({', '.join(changed)}): a new run begins")
+        others = changed(self.checkpoint.options, self._asked_for(config))
+        if others:
+            print(f"other options than before ({', '.join(others)}): a new run begins")
         else:
             config.recorder.run_id = self.checkpoint.run_id
+
+    def _asked_for(self, config: Namespace) -> dict[str, Any]:
+        """Of the options that the checkpoint was made with, what is asked for now."""
+        assert self.checkpoint is not None
+        names = [name for name in self.checkpoint.options if name in config]
+        return {name: as_plain(config[name]) for name in names}
 
     def after_instantiate_classes(self) -> None:
         if self.checkpoint is not None:
             shapes = {name: value.shape for name, value in self.model.state_dict().items()}
-            checkpoint_checks.check_shapes(self.checkpoint, shapes, dict(self.model.hparams))
+            checkpoint_checks.check_shapes(self.checkpoint, shapes)
             checkpoint_checks.warn_of_versions(self.checkpoint)
-            recorder: RunRecorder = self._get(self.config_init, "recorder")
-            if recorder.run_id != self.checkpoint.run_id:
-                recorder.continued_from = self.checkpoint.run_id
+        recorder: RunRecorder = self._get(self.config_init, "recorder")
+        before = self.checkpoint.run_id if self.checkpoint else None
+        if recorder.run_id != before:
+            recorder.continued_from, recorder.fresh = before, recorder.run_id is not None
 
     def before_fit(self) -> None:
         """Where the run will be written must be reachable before the first env step."""
@@ -129,7 +141,8 @@ class FitCLI(LightningCLI):
         require_plain(recorder.folder, "--recorder.folder")
         length = len(recorder.run_name or "")
         require(length <= 250, f"recorder.run_name has {length:,} characters: write at most 250")
-        check_tracking_uri(recorder.tracking_uri)
+        given = self._get(self.config, "recorder").tracking_uri
+        check_tracking_uri(recorder.tracking_uri, named_by(given, "recorder.tracking_uri"))
         if (task := self.datamodule.task).written is not None:
             quick_check(task)
         warn_of_device(self.trainer)
@@ -165,6 +178,7 @@ class FitCLI(LightningCLI):
                     "write cpu, or auto for what there is"
                 ) from error
             raise ConfigError(f"trainer options: {error}") from error
+        check_trainer(trainer)
         needy = [c for c in trainer.callbacks if isinstance(c, NEED_A_LOGGER)]  # type: ignore[attr-defined]
         if needy and not trainer.loggers:
             raise ConfigError(
@@ -261,7 +275,7 @@ def one_line(kind: Callable[[str], Exception]) -> Iterator[None]:
     """Turn what no check foresaw into one line."""
     try:
         yield
-    except (ConfigError, TrainingError, Stopped):
+    except (ConfigError, TrainingError):
         raise
     except Exception as error:
         raise kind(fault(error)) from error

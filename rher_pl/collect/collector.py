@@ -117,7 +117,9 @@ class EpisodeCollector:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave; only before the first :meth:`collect`."""
         assert self._collector is None, "the episodes already begun cannot be taken back"
-        self.episodes = state["episodes"]
+        pending = state.get("pending")
+        ahead = 0 if pending is None else require_episodes(pending, empty_episode(self.env))
+        self.episodes = state["episodes"] - ahead  # nobody has seen those: they are begun again
 
     def close(self) -> None:
         """Stop collector, environment and all of their threads; a second time does nothing."""
@@ -166,9 +168,10 @@ class PipelinedCollector(EpisodeCollector):
         super().load_state_dict(state)
         pending, self._next = state.get("pending"), None
         if pending is not None:
-            count = require_episodes(pending, empty_episode(self.env))
+            ahead = state["episodes"] - self.episodes
+            self.episodes = state["episodes"]
             self._next = Future()
-            self._next.set_result(TensorDict(pending, batch_size=[count]))
+            self._next.set_result(TensorDict(pending, batch_size=[ahead]))
 
     def close(self) -> None:
         self._thread.shutdown()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rher_pl.cli.command import Parser, run_command
 from rher_pl.errors import require
-from rher_pl.tracking.store import default_store
+from rher_pl.tracking.store import store_of
 
 DESCRIPTION = """\
 Learning curves of runs with the same options, over their seeds: interquartile mean with a 95%
@@ -48,7 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
         "--tracking_uri",
-        default=default_store("mlruns"),
+        default=store_of("mlruns", None),
         metavar="URI",
         help="MLflow store of the runs (default %(default)s)",
     )

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rher_pl.errors import ConfigError
 from rher_pl.tracking import provenance
 from rher_pl.tracking.client import connect, short
+from rher_pl.tracking.existing import exists, require_same_run
 from rher_pl.tracking.mlflow_run import MLflowRun
+from rher_pl.tracking.moving import follow_folder
 from rher_pl.tracking.store import creating, sqlite_path
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ def begin_run(
     run_id: str | None,
     tags: Mapping[str, str],
     params: Mapping[str, str],
+    fresh: bool = False,
 ) -> MLflowRun:
     """Continue the run ``run_id`` if the store has it, else make a new one.
 
@@ -37,15 +40,19 @@ def begin_run(
         run_id: of the run to continue, or None.
         tags: set now.
         params: those that the run does not have yet are logged: MLflow's cannot be changed.
+        fresh: whether training begins anew, so that ``run_id`` must be one that was made for it.
 
     Raises:
-        ConfigError: if the store cannot be used.
+        ConfigError: if the store cannot be used, or if the run that is there is another one.
     """
-    local = sqlite_path(tracking_uri) is not None
+    local = sqlite_path(tracking_uri)
     try:
         with creating(tracking_uri):
+            if local is not None and local.parent.absolute() == artifacts.parent.absolute():
+                follow_folder(local, artifacts)
             client = connect(tracking_uri)
-            if run_id is not None and _exists(client, run_id):
+            if run_id is not None and (fresh or exists(client, run_id)):
+                require_same_run(client, run_id, params, fresh)
                 client.update_run(run_id, status="RUNNING")
             else:
                 experiment_id = _experiment(client, experiment, artifacts if local else None)
@@ -101,15 +108,6 @@ def _describe(
         params=[Param(key, value) for key, value in params.items() if key not in known],
         tags=[RunTag(key, value) for key, value in tags.items()],
     )
-
-
-def _exists(client: MlflowClient, run_id: str) -> bool:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
-    except MlflowException:
-        return False
 
 
 def _experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:

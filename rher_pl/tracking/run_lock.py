@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rher_pl.checkpoints.file import remove_drafts
 from rher_pl.errors import require
 from rher_pl.tracking.client import end_run
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 RUNNING = "RUNNING"
+LOCK = "running.lock"
 
 
 class RunLock:
@@ -28,9 +30,9 @@ class RunLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.run_id = folder.name
+        self.folder, self.run_id = folder, folder.name
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = open(folder / "running.lock", "a+")  # noqa: SIM115
+        self._file = open(folder / LOCK, "a+")  # noqa: SIM115
 
     def take(self) -> bool:
         """Whether no other process trains the run; then this one does."""
@@ -53,6 +55,13 @@ class RunLock:
     def close(self) -> None:
         self._file.close()
 
+    def withdraw(self) -> None:
+        """Close it, and leave no folder behind that holds nothing else."""
+        self.close()
+        if [path.name for path in self.folder.iterdir()] == [LOCK]:
+            (self.folder / LOCK).unlink()
+            self.folder.rmdir()
+
 
 def lock_run(checkpoints: Path, run_id: str) -> RunLock:
     """The lock of a run that this process is going to train.
@@ -69,8 +78,11 @@ def lock_run(checkpoints: Path, run_id: str) -> RunLock:
         f"recorder.run_id {run_id!r} is not the id of an MLflow run: copy it from the run",
     )
     lock = RunLock(checkpoints / run_id)
+    taken = lock.take()
+    if taken:
+        remove_drafts(lock.folder)
     require(
-        lock.take(),
+        taken,
         f"run {run_id} is being trained by another process: wait for it or stop it, "
         "or leave out --ckpt_path to begin a run of its own",
     )
@@ -80,13 +92,18 @@ def lock_run(checkpoints: Path, run_id: str) -> RunLock:
 def abandoned_runs(checkpoints: Path) -> Iterator[RunLock]:
     """Locks, now ours, of runs whose process is gone and whose end the store does not have.
 
+    What such a process was writing is removed.
+
     Args:
         checkpoints: folder that holds the runs' checkpoint folders.
     """
-    for file in sorted(checkpoints.glob("*/running.lock")):
+    for file in sorted(checkpoints.glob(f"*/{LOCK}")):
         lock = RunLock(file.parent)
         try:
-            if lock.take() and lock.status:
+            if not lock.take():
+                continue
+            remove_drafts(file.parent)
+            if lock.status:
                 yield lock
         finally:
             lock.close()

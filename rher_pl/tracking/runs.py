@@ -6,7 +6,8 @@ from pathlib import Path
 
 from rher_pl.checkpoints.finding import OF_A_RUN, checkpoint_of_run
 from rher_pl.errors import ConfigError
-from rher_pl.tracking.store import absolute_uri, default_store, sqlite_path
+from rher_pl.tracking.store import absolute_uri, default_store, named_by, sqlite_path, store_of
+from rher_pl.tracking.ui import open_command
 from rher_pl.tracking.uri import check_tracking_uri
 
 
@@ -23,15 +24,15 @@ def run_checkpoint(run_id: str, folder: str, tracking_uri: str | None) -> Path:
     """
     if (found := checkpoint_of_run(run_id, folder)) is not None:
         return found
-    uri = tracking_uri or default_store(folder)
+    uri = store_of(folder, tracking_uri)
     file = sqlite_path(uri)
     if file is not None and not file.is_file():
         raise ConfigError(
             f"no runs in {folder}: name another --folder"
-            if tracking_uri is None
+            if uri == default_store(folder)
             else f"no store {uri}: name another --tracking_uri"
         )
-    check_tracking_uri(uri, "tracking_uri")
+    check_tracking_uri(uri, named_by(tracking_uri, "tracking_uri"))
     return _download(run_id, uri)
 
 
@@ -47,5 +48,7 @@ def _download(run_id: str, uri: str) -> Path:
             if name in files:
                 return Path(client.download_artifacts(run_id, f"checkpoints/{name}"))
     except MlflowException as error:
-        raise ConfigError(f"no run {run_id} in {uri}: see `make ui` for the ids of runs") from error
+        raise ConfigError(
+            f"no run {run_id} in the store: its runs are shown by {open_command(uri)}"
+        ) from error
     raise ConfigError(f"run {run_id} has recorded no checkpoint yet: it does so at its end")

@@ -8,9 +8,24 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from rher_pl.tracking.making import make_database
+
+URI_VARIABLE = "MLFLOW_TRACKING_URI"
+
+
+def store_of(folder: str | Path, tracking_uri: str | None) -> str:
+    """URI of the store: the one that is given, that of MLflow's own variable, or the default."""
+    return tracking_uri or os.environ.get(URI_VARIABLE) or default_store(folder)
+
+
+def named_by(tracking_uri: str | None, option: str) -> str:
+    """What chose the store, for messages: the environment, or else the option."""
+    return URI_VARIABLE if not tracking_uri and os.environ.get(URI_VARIABLE) else option
 
 
 def default_store(folder: str | Path) -> str:
@@ -32,7 +47,7 @@ def sqlite_path(tracking_uri: str) -> Path | None:
 
 @contextmanager
 def creating(tracking_uri: str) -> Iterator[None]:
-    """Keeps other processes of this package from making the same tables at the same moment."""
+    """The tables are there; other processes of this package do not make the same ones now."""
     path = sqlite_path(tracking_uri)
     if path is None:
         yield
@@ -40,6 +55,7 @@ def creating(tracking_uri: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(path.name + ".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        make_database(path)
         yield
 
 
@@ -48,10 +64,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("tracking_uri", help="such as sqlite:///mlruns/mlflow.db")
     uri = parser.parse_args().tracking_uri
-    from mlflow.tracking import MlflowClient
-
     with creating(uri):
-        MlflowClient(absolute_uri(uri)).search_experiments(max_results=1)
+        pass
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from rher_pl.limits import (
 from rher_pl.networks.policy import RelayPolicy
 from rher_pl.replay.sampling import SamplingRule
 from rher_pl.tasks import get_task, make_env
+from rher_pl.training.checks import check_trainer
 from rher_pl.training.loader import EvaluationLoader, LoaderSettings, RelayLoader
 from rher_pl.training.settings import settings_of
 
@@ -179,6 +180,8 @@ class RelayDataModule(pl.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         hp = self.hparams
+        if self.trainer is not None:
+            check_trainer(self.trainer)
         if stage == "fit" and hp["pipelined"]:
             self._leave_a_core_to_the_collector()
         threads = hp["num_threads"] or self._torch_threads or torch.get_num_threads()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,7 +15,8 @@ from tensordict import TensorDict
 from torch import Tensor
 from torchrl.envs import EnvBase
 
-from rher_pl.checkpoints.layout import Entry, read_entry, write_entry
+from rher_pl.checkpoints.file import versions
+from rher_pl.checkpoints.layout import Entry, make_header, read_entry, write_entry
 from rher_pl.choices import Algorithm, Engine, Mixing, RelayMode, plain
 from rher_pl.collect.progress import MovingSuccess
 from rher_pl.errors import require
@@ -42,6 +45,7 @@ from rher_pl.networks.encoder import InputEncoder
 from rher_pl.networks.policy import RelayPolicy
 from rher_pl.tasks import get_task
 from rher_pl.training.batches import encode, episode_length, rounds
+from rher_pl.training.restoring import complete, continue_under
 from rher_pl.training.settings import settings_of
 
 RANGES = {
@@ -160,6 +164,8 @@ class RHERModule(pl.LightningModule):
         self.td3 = TD3(sizes, settings)
         self.success = MovingSuccess(self.relay.num_subtasks)
         self._engine_chosen = False
+        self._knows_values = True
+        """Whether the critic is the one that belongs to the policy."""
         self.env_steps = 0
         self.episodes = 0
         self.metrics: dict[str, Tensor] = {}
@@ -224,6 +230,21 @@ class RHERModule(pl.LightningModule):
         # Lightning count an iteration, and call the hooks that others hang on a step.
         self.optimizers()[0].step()  # type: ignore[index]
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.send(self.metrics)
+
+    def on_validation_end(self) -> None:
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+            self.send(self.metrics_eval)
+
+    def send(self, metrics: Mapping[str, Tensor | float]) -> None:
+        """Give metrics of this moment to every logger of the trainer, against env steps.
+
+        Not by ``log``, which leaves out most of them: an epoch has few iterations.
+        """
+        for logger in self.trainer.loggers:
+            logger.log_metrics({k: float(v) for k, v in metrics.items()}, self.env_steps)
+
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Choose and build what computes the updates ahead of its first use."""
         self.on_fit_start()
@@ -237,6 +258,10 @@ class RHERModule(pl.LightningModule):
     ) -> dict[str, TensorDict]:
         """Noise-free episodes, one per seed; see ``evaluation/rollout.py``."""
         critic, gamma = self.td3.critic, self.td3.gamma
+
+        def value(inputs: Tensor, action: Tensor) -> Tensor:
+            return critic(inputs, action)[0] if self._knows_values else inputs[:, 0] * torch.nan
+
         # Outside inference mode: what an environment keeps of an evaluation is written again.
         with (
             torch.inference_mode(False),
@@ -248,7 +273,7 @@ class RHERModule(pl.LightningModule):
                 self.evaluated_policy,
                 seeds,
                 gamma,
-                lambda inputs, action: critic(inputs, action)[0],
+                value,
                 last_policy,
             )
 
@@ -259,16 +284,30 @@ class RHERModule(pl.LightningModule):
         if batch.last_policy:
             *_, last = self.evaluate(batch.env, batch.seeds, last_policy=True).values()
             self.metrics_eval["eval/success_last_policy"] = last["success"].float().mean()
-        self.log_dict(self.metrics_eval, batch_size=len(batch.seeds), logger=False)
-        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+        fitting = self.trainer.state.fn == TrainerFn.FITTING
+        self._log_evaluation(fitting, len(batch.seeds))
+        if fitting and not self.trainer.sanity_checking:
             self.success.record(success_when_served(self.evaluations))
 
     test_step = validation_step
 
+    def _log_evaluation(self, fitting: bool, episodes: int) -> None:
+        """For callbacks, and as what ``validate()`` and ``test()`` return and give to loggers."""
+        # ``step`` is Lightning's name for what loggers show metrics against.
+        axis = {} if fitting else {"step": torch.tensor(float(self.env_steps))}
+        with warnings.catch_warnings():  # results are returned without a logger, too
+            warnings.filterwarnings("ignore", message=".*no logger configured.*")
+            self.log_dict(self.metrics_eval | axis, batch_size=episodes, logger=not fitting)
+
     # --- checkpoints ---------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        entry = Entry(
+        checkpoint |= make_header(versions())  # also in files that Lightning writes by itself
+        write_entry(checkpoint, replace(self.entry(), rng_state=torch.get_rng_state()))
+
+    def entry(self) -> Entry:
+        """What is trained, and how far it is."""
+        return Entry(
             task=self.task.name,
             relay=self.relay.to_dict(),
             layout=self.task.layout.to_list(),
@@ -280,11 +319,14 @@ class RHERModule(pl.LightningModule):
             updates=self.updates,
             success=self.success.recent,
             engine=self.td3.engine.value,
-            rng_state=torch.get_rng_state(),
         )
-        write_entry(checkpoint, entry)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            data = getattr(self.trainer.datamodule, "hparams", {})  # type: ignore[attr-defined]
+            continue_under(checkpoint, self.hparams, data)
+        else:
+            self._knows_values = complete(checkpoint, self.state_dict())
         entry = read_entry(checkpoint, "the checkpoint")
         self.env_steps, self.episodes = entry.env_steps, entry.episodes
         self.td3.updates = entry.updates

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
+from rher_pl.checkpoints.continuing import require_unchanged
 from rher_pl.checkpoints.file import versions
 from rher_pl.checkpoints.info import CheckpointInfo
 from rher_pl.checkpoints.layout import FORMAT
-from rher_pl.choices import LINKED, RelayMode
-from rher_pl.errors import ConfigError, require, warn
+from rher_pl.choices import RelayMode
+from rher_pl.errors import require, warn
 from rher_pl.tasks import Task
 
 DATA_OPTIONS = ("reached_distance", "reward_radius")
@@ -55,42 +56,42 @@ def _without_options(relay: Mapping[str, Any]) -> dict[str, Any]:
 def check_can_continue(info: CheckpointInfo) -> None:
     """Training goes on only from a whole state of this version."""
     require(
+        info.has_training_state,
+        f"checkpoint {info.path} holds no replay or optimizers and can be evaluated, not "
+        "continued: give --ckpt_path the last.ckpt of a run",
+    )
+    require(
         info.format == FORMAT,
         f"checkpoint {info.path} is of rher_pl {info.versions.get('rher_pl', '0.1')} and can be "
         "evaluated and exported, not continued, as episodes are seeded otherwise since 0.2: "
         "leave out --ckpt_path to begin a new run",
     )
-    require(
-        info.has_training_state,
-        f"checkpoint {info.path} holds no replay or optimizers and can be evaluated, not "
-        "continued: give --ckpt_path the last.ckpt of a run",
-    )
 
 
-def check_shapes(
-    info: CheckpointInfo, shapes: Mapping[str, torch.Size], model: Mapping[str, Any]
-) -> None:
+def check_options(info: CheckpointInfo, options: Mapping[str, Any], command: str) -> None:
+    """What is in the checkpoint already must not be asked for otherwise.
+
+    Args:
+        info: of the checkpoint.
+        options: asked for, by dotted name.
+        command: to evaluate, only what the networks are made of matters.
+    """
+    sections = ("",) if command == "fit" else ("model.", "data.relay")
+    for section in sections:
+        require_unchanged(info.options, options, f"checkpoint {info.path}", section)
+
+
+def check_shapes(info: CheckpointInfo, shapes: Mapping[str, torch.Size]) -> None:
     """The networks that the config describes must be those of the checkpoint.
 
     Args:
         info: of the checkpoint.
-        shapes: of the new module's tensors, by name.
-        model: the new module's options.
+        shapes: of the new module's tensors, by name. A policy alone is some of them.
     """
-    if shapes == info.shapes:
-        return
     require(
-        not info.shapes.items() < shapes.items(),
-        f"checkpoint {info.path} holds the policy alone: "
-        f"use python -m rher_pl.evaluate --ckpt {info.path}",
-    )
-    before = info.options
-    now = {LINKED.get(f"model.{key}", f"model.{key}"): value for key, value in model.items()}
-    changed = [key for key in now if before.get(key, now[key]) != now[key]]
-    wanted = ", ".join(f"--{key} {before[key]}" for key in changed)
-    raise ConfigError(
-        f"checkpoint {info.path} holds networks of other sizes: "
-        + (f"use {wanted}" if wanted else "another version of rher_pl wrote it")
+        info.shapes.items() <= shapes.items(),
+        f"checkpoint {info.path} holds networks of other sizes: another version of rher_pl "
+        "wrote it",
     )
 
 

@@ -90,15 +90,15 @@ def check_folder(folder: str) -> Iterator[Finding]:
 
 def check_tracking(folder: str, tracking_uri: str | None) -> Finding:
     """Whether the MLflow store answers; a default store that is not there yet is fine."""
-    from rher_pl.tracking.store import default_store, sqlite_path
+    from rher_pl.tracking.store import default_store, named_by, sqlite_path, store_of
     from rher_pl.tracking.uri import check_tracking_uri
 
-    uri = tracking_uri or default_store(folder)
+    uri = store_of(folder, tracking_uri)
     file = sqlite_path(uri)
-    if tracking_uri is None and file is not None and not file.exists():
+    if uri == default_store(folder) and file is not None and not file.exists():
         return Finding("tracking", Level.OK, f"{uri}, made by the first run")
     try:
-        check_tracking_uri(uri, "tracking_uri")
+        check_tracking_uri(uri, named_by(tracking_uri, "tracking_uri"))
     except ConfigError as error:
         message, _, fix = str(error).rpartition(": ")
         return Finding("tracking", Level.BROKEN, message, fix)

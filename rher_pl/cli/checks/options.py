@@ -34,6 +34,15 @@ def check_seed(seed: int) -> None:
     require(0 <= seed < 2**32, f"seed_everything must be in [0, {2**32}), got {seed}")
 
 
+def check_precision(precision: Any) -> None:
+    """Lightning would put another in place of some that this machine cannot compute in."""
+    names = ("32-true", "bf16-mixed")
+    require(
+        str(precision) in (*names, "32", "bf16"),
+        f"trainer.precision {precision!s:.40} is not computed in: write one of {', '.join(names)}",
+    )
+
+
 def check_limits(trainer: Any) -> None:
     """Training must have an end, or Lightning's default of 1000 epochs would be run."""
     limits = (trainer.max_epochs, trainer.max_time)

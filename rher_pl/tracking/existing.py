@@ -1,0 +1,71 @@
+"""Runs and experiments that are there already, and that this training may be recorded to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rher_pl.errors import ConfigError, require
+from rher_pl.tracking.client import connect, short
+from rher_pl.tracking.store import creating
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+
+def require_same_run(
+    client: MlflowClient, run_id: str, params: Mapping[str, str], fresh: bool
+) -> None:
+    """Refuse to go on in a run whose record would not be true any more.
+
+    Args:
+        client: of the store.
+        run_id: of the run.
+        params: of what is going to be trained.
+        fresh: whether training begins anew.
+
+    Raises:
+        ConfigError: names the difference.
+    """
+    own = "leave out recorder.run_id to begin a run of its own"
+    require(exists(client, run_id), f"there is no run {run_id}: {own}")
+    known = client.get_run(run_id).data
+    other = [f"{k} {known.params[k]}" for k, v in params.items() if known.params.get(k, v) != v]
+    require(not other, f"run {run_id} is of other options ({', '.join(other)!s:.120}): {own}")
+    require(
+        not (fresh and known.metrics),
+        f"run {run_id} has been trained: add --ckpt_path last to continue it, or {own}",
+    )
+
+
+def exists(client: MlflowClient, run_id: str) -> bool:
+    """Whether the store has a run of that id that was not deleted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException:
+        return False
+
+
+def experiment_of(tracking_uri: str, experiment: str | None, task: str) -> str:
+    """Name of the experiment: the one that is given, that of MLflow's own variables, or the task.
+
+    Raises:
+        ConfigError: if ``MLFLOW_EXPERIMENT_ID`` is of none.
+    """
+    named = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    number = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if named or not number:
+        return named or task
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with creating(tracking_uri):
+            return str(connect(tracking_uri).get_experiment(number).name)
+    except MlflowException as error:
+        raise ConfigError(
+            f"MLFLOW_EXPERIMENT_ID {number:.40} is no experiment of the store ({short(error)}): "
+            "unset it, or give --recorder.experiment"
+        ) from error

@@ -1,0 +1,52 @@
+"""A checkpoint's content, before Lightning gives it to a module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from rher_pl.checkpoints.continuing import changed, require_unchanged
+from rher_pl.checkpoints.info import dotted, made_with
+from rher_pl.checkpoints.layout import OPTIMIZERS, TENSORS
+from rher_pl.checkpoints.policy import PARTS
+
+SOURCE = "the checkpoint"
+
+
+def continue_under(
+    content: dict[str, Any], model: Mapping[str, Any], data: Mapping[str, Any]
+) -> None:
+    """Let options that may change take effect, and refuse the others; see ``continuing.py``.
+
+    Args:
+        content: of the checkpoint; changed in place.
+        model, data: options of module and data module.
+
+    Raises:
+        ConfigError: for options that cannot take effect any more.
+    """
+    before, now = made_with(content, SOURCE), dotted(model, data)
+    require_unchanged(before, now, SOURCE)
+    if "model.learning_rate" in changed(before, now):  # else a schedule may have set it
+        for optimizer in content[OPTIMIZERS]:
+            for group in optimizer["param_groups"]:
+                group["lr"] = model["learning_rate"]
+
+
+def complete(content: dict[str, Any], own: Mapping[str, Tensor]) -> bool:
+    """Let a policy alone be evaluated: what else is missing stays as it is in the module.
+
+    Args:
+        content: of the checkpoint; changed in place.
+        own: tensors of the module, by name.
+
+    Returns:
+        Whether all of it was there, the critic too.
+    """
+    tensors = content[TENSORS]
+    others = {name: value for name, value in own.items() if not name.startswith(tuple(PARTS))}
+    missing = {name: value for name, value in others.items() if name not in tensors}
+    tensors.update(missing)
+    return not missing
