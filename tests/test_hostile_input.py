@@ -20,8 +20,10 @@ from rher_pl.cli.subcommands import split_command
 from rher_pl.cli.yaml_guard import check_arguments, check_yaml, read_config
 from rher_pl.deploy.portable import INPUTS
 from rher_pl.errors import LONGEST, ConfigError, one_line
+from rher_pl.evaluate import main as evaluate
 from rher_pl.fit import main
 from rher_pl.paths import check_output_file, check_writable, require_name
+from rher_pl.pictures import rendering
 from rher_pl.tracking.late_writes import LateWrites
 from rher_pl.tracking.uri import check_tracking_uri
 
@@ -304,3 +306,25 @@ def test_lists_that_stand_for_more_than_the_file_are_refused(
     with pytest.raises(ConfigError, match=words):
         read_checkpoint_file(tmp_path / "some.ckpt")
     assert time.perf_counter() - begin < 2.0
+
+
+# --- graphics ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("works", "words"),
+    [(("egl",), "write MUJOCO_GL=egl, which works here"), ((), "unset it; install one")],
+)
+def test_graphics_that_cannot_work_are_named_before_anything_is_played(
+    works: tuple[str, ...],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "glfw")
+    monkeypatch.setattr(rendering, "probe", lambda name: "" if name in works else "no display")
+    monkeypatch.setattr("rher_pl.deploy.measure.measure", lambda *_: pytest.fail("was played"))
+    assert evaluate(["--pretrained", "push", "--video", str(tmp_path / "a.mp4")]) == 2
+    told = capsys.readouterr().err
+    assert "MUJOCO_GL=glfw: no display" in told and words in told

@@ -21,7 +21,7 @@ from benchmarks.reliability import broken
 from benchmarks.reliability.hostile import hostile_case
 from benchmarks.reliability.kills import CONFIG
 from benchmarks.reliability.outcome import Enough, outcome
-from benchmarks.reliability.workers import Case, try_all
+from benchmarks.reliability.workers import Case, limited, try_all
 from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.envs.point_push import PointPushEnv
 from rher_pl.fit import main
@@ -158,7 +158,7 @@ def run_fuzz(folder: Path, cases: int, seed: int) -> dict[str, int]:
         (good,) = Path("runs/checkpoints").absolute().glob("*/last.ckpt")
         more = [*fuzz.small, "--trainer.max_epochs", "2"]
         hostile = hostile_case(seed, good, more)
-        if problem := hostile(-1):  # and all is imported before children are made
+        if problem := limited(hostile, -1):  # and all is imported before children are made
             raise ValueError(problem)
         environments = max(1, cases // 10)
         failed = tried_all("config", fuzz.config, cases)

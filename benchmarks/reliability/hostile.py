@@ -25,7 +25,7 @@ from rher_pl.inspect import main as inspect_main
 PATH = Path("hostile.ckpt")
 
 
-def _record(recorder: Any, trainer: Any, metrics: Any, env_steps: int) -> dict[str, float]:
+def _record(recorder: Any, metrics: Any, env_steps: int) -> dict[str, float]:
     """In place of a recorder's own, which has no run here."""
     return {name: float(value) for name, value in metrics.items()}
 
