@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.learning.__main__ import main
 from benchmarks.learning.records import Records
-from benchmarks.learning.settings import differing, folder_name, read_overrides
+from benchmarks.learning.settings import differing, folder_name, read_overrides, resolve, task_name
 from benchmarks.learning.trainings import Trainings
 from rher_pl.compare.curves import read_records
 from rher_pl.compare.groups import make_groups
@@ -31,6 +31,12 @@ def test_overrides_are_named_in_the_folder() -> None:
     name = folder_name(Path("configs/push.yaml"), overrides)
     assert name == "push+data.batch_size=[32,96]+model.gamma=0.9"
     assert folder_name(Path("push.yaml"), {"trainer.x": "../../etc"}) == "push+trainer.x=....etc"
+
+
+@pytest.mark.parametrize("config", ["panda_push", "push"])
+def test_records_of_a_task_that_a_config_describes_have_its_name(config: str) -> None:
+    settings = resolve(Path(f"configs/{config}.yaml"), {})
+    assert task_name(settings) == {"panda_push": "PandaPush-v3", "push": "FetchPush-v4"}[config]
 
 
 @pytest.mark.parametrize(

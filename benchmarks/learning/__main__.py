@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.learning.command import add_options, prepare, train
 from benchmarks.learning.records import Records
-from benchmarks.learning.settings import folder_name, read_overrides, resolve
+from benchmarks.learning.settings import folder_name, read_overrides, resolve, task_name
 from rher_pl.cli.command import Parser, run_command
 from rher_pl.errors import ConfigError, require
 
@@ -32,7 +32,7 @@ def body(arguments: Sequence[str]) -> int:
     overrides = read_overrides(rest)
     settings = resolve(options.config, overrides)
     name = folder_name(options.config, overrides)
-    place = Path(settings["data"]["task"]) / name
+    place = Path(task_name(settings)) / name
     records, status = Records(options.results / place), 0
     if not options.plot_only:
         seeds = options.seeds or []

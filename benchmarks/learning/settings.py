@@ -47,6 +47,12 @@ def folder_name(config: Path, overrides: dict[str, str]) -> str:
     return re.sub(r"[^\w.,=+\[\]-]", "", "+".join(parts))
 
 
+def task_name(settings: Settings) -> str:
+    """Of a registered task its name, of one that a config describes the environment's."""
+    task = settings["data"]["task"]
+    return task if isinstance(task, str) else str(task["init_args"]["id"]).rpartition(":")[2]
+
+
 def resolve(config: Path, overrides: dict[str, str]) -> Settings:
     """All settings of model, data and trainer, as ``fit --print_config`` tells them.
 
