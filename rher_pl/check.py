@@ -44,20 +44,21 @@ def _findings(datamodule: RelayDataModule) -> Iterator[Finding]:
     """Of random episodes, in as many copies as a run has."""
     import torch
 
-    from rher_pl.cli.checks import environment as look
+    from rher_pl.cli.checks import playing
+    from rher_pl.cli.checks.environment import findings, rewards
     from rher_pl.gymnasium_task import GymnasiumTask
     from rher_pl.tasks import make_env
 
     task, count = datamodule.task, datamodule.hparams["num_envs"]
     written = None if task.written is None else GymnasiumTask(**task.written["init_args"])
-    env = make_env(task, count, look.SEED)
+    env = make_env(task, count, playing.SEED)
     try:
-        played = [look.play(env, look.SEED + first) for first in range(0, EPISODES, count)]
-        yield from look.findings(task, torch.cat(played))
+        played = [playing.play(env, playing.SEED + first) for first in range(0, EPISODES, count)]
+        yield from findings(task, torch.cat(played))
         if written is not None:
-            yield look.rewards(written, task)
-        yield look.reproduces(env, played[0])
-        yield look.reproduces_afresh(written or task.name, IMPORTED, played[0])
+            yield rewards(written, task)
+        yield playing.reproduces(env, played[0])
+        yield playing.reproduces_afresh(written or task.name, IMPORTED, played[0])
     finally:
         env.close()
 

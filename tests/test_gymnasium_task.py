@@ -12,7 +12,7 @@ from tensordict import TensorDict
 from trained import train
 
 from rher_pl import GymnasiumTask
-from rher_pl.cli.checks.environment import play
+from rher_pl.cli.checks.playing import play
 from rher_pl.envs.contract import Ending
 from rher_pl.envs.episodes import ends
 from rher_pl.envs.gymnasium_reward import OwnReward
