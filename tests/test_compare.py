@@ -125,6 +125,15 @@ def test_seeds_without_a_common_evaluation_are_refused() -> None:
         make_groups([curve(0, {10: 0.1}), curve(1, {11: 0.1})])
 
 
+def test_seeds_whose_episodes_end_early_meet_where_their_updates_do() -> None:
+    """An epoch is as many episodes and updates in all seeds, not as many env steps."""
+    first = Curve("a", "T", 0, {}, {500: Point(0.2, 10, 1.0), 540: Point(0.6, 20, 2.0)})
+    second = Curve("b", "T", 1, {}, {480: Point(0.4, 10, 1.0), 500: Point(1.0, 20, 3.0)})
+    (group,) = make_groups([first, second], Centre.mean)
+    assert group.env_steps.tolist() == [490, 520]
+    assert group.success.tolist() == [[0.2, 0.6], [0.4, 1.0]]
+
+
 # --- benchmark records ---------------------------------------------------------------------------
 
 

@@ -145,24 +145,36 @@ def _labels(firsts: Sequence[Curve]) -> list[str]:
 
 
 def _align(label: str, curves: Sequence[Curve], statistic: Centre) -> Group:
-    """A group of the evaluations that all its seeds have."""
-    steps = sorted(set.intersection(*(set(curve.points) for curve in curves)))
-    if not steps:
+    """A group of the evaluations that all its seeds have, at the mean of their env steps."""
+    by_seed = [_by_updates(curve) for curve in curves]
+    if not all(by_seed):
+        by_seed = [{step: step for step in curve.points} for curve in curves]
+    common = sorted(set.intersection(*map(set, by_seed)))
+    if not common:
         raise ConfigError(
             f"the seeds of {label} have no evaluation at the same env steps: "
             "compare runs with one eval_every_env_steps"
         )
-    points = [[curve.points[step] for step in steps] for curve in curves]
+    steps = [[evaluations[key] for key in common] for evaluations in by_seed]
+    points = [[curve.points[s] for s in own] for curve, own in zip(curves, steps, strict=True)]
     return Group(
         label,
         curves[0].task,
         tuple(curve.seed for curve in curves),
-        np.array(steps),
+        np.array(steps).mean(0).round().astype(int),
         np.array([[point.success for point in row] for row in points]),
         _median([[point.updates for point in row] for row in points]),
         _median([[point.seconds for point in row] for row in points]),
         statistic,
     )
+
+
+def _by_updates(curve: Curve) -> dict[int, int]:
+    """Env steps of each evaluation by its updates: they are alike in all seeds, also where episodes
+    end early and env steps are not. Empty if they do not tell all evaluations apart.
+    """
+    found = {p.updates: step for step, p in curve.points.items() if p.updates is not None}
+    return found if len(found) == len(curve.points) else {}
 
 
 def _median(values: Sequence[Sequence[float | None]]) -> Array:
