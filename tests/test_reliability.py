@@ -169,6 +169,8 @@ def test_every_kind_of_hostile_checkpoint_is_made(
         hostile_files.make_hostile(Random(index), checkpoint, path, sealed=False)
         if SEAL not in path.read_bytes()[-SEAL_SIZE:]:  # as of a plain Trainer, which has none
             continue
+        if path.read_bytes() == checkpoint.read_bytes():
+            continue  # that tensor could not be changed in that way
         with open(path, "rb") as file, pytest.raises(ConfigError, match="damaged"):
             check_seal(file)
     assert 0 < whole < 40

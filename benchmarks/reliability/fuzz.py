@@ -174,8 +174,9 @@ def run_fuzz(folder: Path, cases: int, seed: int) -> dict[str, int]:
 
 def tried_all(kind: str, case: Case, count: int) -> int:
     """Try cases and tell of each that did not end as it must; returns how many."""
-    problems = try_all(case, count)
-    for index, problem in problems:
+    wrong = 0
+    for index, problem in try_all(case, count):
+        wrong += 1
         print(f"{kind} {index}: {problem}", file=sys.stderr, flush=True)
-    print(f"{kind}: {count} cases, {len(problems)} wrong", flush=True)
-    return len(problems)
+    print(f"{kind}: {count} cases, {wrong} wrong", flush=True)
+    return wrong

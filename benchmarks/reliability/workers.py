@@ -11,7 +11,7 @@ import select
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -131,8 +131,8 @@ def step() -> None:
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
 
 
-def try_all(case: Case, count: int, jobs: int = 2) -> list[tuple[int, str]]:
-    """Problems by the number of their case; each child works in a new folder below this one."""
+def try_all(case: Case, count: int, jobs: int = 2) -> Iterator[tuple[int, str]]:
+    """Numbers of cases and their problems as they come; each child works in a folder of its own."""
 
     def prepare() -> None:
         os.chdir(tempfile.mkdtemp(dir=Path.cwd()))
@@ -140,11 +140,9 @@ def try_all(case: Case, count: int, jobs: int = 2) -> list[tuple[int, str]]:
         tempfile.tempdir = str(Path("tmp").absolute())
 
     workers = [Worker(case, first, jobs, count, prepare) for first in range(min(jobs, count))]
-    problems: list[tuple[int, str]] = []
     while busy := [worker for worker in workers if not worker.is_done]:
         ready = select.select([worker.output for worker in busy], [], [], 1.0)[0]
         for worker in busy:
-            problems += worker.take() if worker.output in ready else worker.stop_if_it_hangs()
+            yield from worker.take() if worker.output in ready else worker.stop_if_it_hangs()
     for worker in workers:
         worker.close()
-    return sorted(problems)
