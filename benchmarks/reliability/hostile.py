@@ -44,8 +44,8 @@ def act(arguments: list[str]) -> int:
 
 
 def hostile_case(seed: int, good: Path, small: list[str]) -> Callable[[int], str | None]:
-    """The case of a number: makes a checkpoint, and gives it to ``load_policy`` and, in turn, to two
-    of the commands that read one.
+    """The case of a number: makes a checkpoint, and gives it to ``load_policy`` and, in turn, to
+    two of the commands that read one.
 
     Number -1 is the real one, which all of them must take.
     """
