@@ -75,9 +75,12 @@ VALUES: tuple[Callable[[], Any], ...] = (
 
 def _places(content: Any, kind: type) -> list[tuple[Any, Any]]:
     """Containers and keys of all values of a type, dicts and lists alike."""
-    found, left = [], [content]
+    found, left, seen = [], [content], set()
     while left:
         holder = left.pop()
+        if id(holder) in seen:  # lists that contain each other stand for more than can be walked
+            continue
+        seen.add(id(holder))
         items = holder.items() if isinstance(holder, dict) else enumerate(holder)
         for key, value in items:
             if isinstance(value, kind):
