@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from rher_pl.cli import exit_status
 from rher_pl.cli.command import Parser, run_command
-from rher_pl.cli.imports import IMPORTED
 from rher_pl.cli.shipped_configs import with_shipped_configs
+from rher_pl.own_modules import OWN
 
 if TYPE_CHECKING:
     from rher_pl.cli.checks.finding import Finding
@@ -58,7 +58,7 @@ def _findings(datamodule: RelayDataModule) -> Iterator[Finding]:
         if written is not None:
             yield rewards(written, task)
         yield playing.reproduces(env, played[0])
-        yield playing.reproduces_afresh(written or task.name, IMPORTED, played[0])
+        yield playing.reproduces_afresh(written or task.name, OWN, played[0])
     finally:
         env.close()
 

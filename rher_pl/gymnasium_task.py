@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from rher_pl.errors import ConfigError, require
+from rher_pl.own_modules import is_own
 from rher_pl.tasks import Task
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ class GymnasiumTask:
 
 
 def from_checkpoint(written: Mapping[str, Any]) -> GymnasiumTask:
-    """The task that a checkpoint tells of; no module that it names is imported for it.
+    """The task that a checkpoint tells of; no module is imported for it, and none is used that the
+    user did not ask for (:func:`rher_pl.own_modules.import_own`).
 
     Raises:
         ConfigError: if it needs one that was not imported before, or tells of no such task.
@@ -126,7 +127,7 @@ def from_checkpoint(written: Mapping[str, Any]) -> GymnasiumTask:
     )
     try:
         task = GymnasiumTask(**options)  # type: ignore[arg-type]
-        missing = [name for name in task.modules if name not in sys.modules]
+        missing = [name for name in task.modules if not is_own(name)]
     except (AttributeError, TypeError) as error:
         raise ConfigError(f"the checkpoint's task cannot be built: {error!s:.150}") from error
     require(

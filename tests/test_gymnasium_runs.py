@@ -23,7 +23,10 @@ from rher_pl.evaluate import main as evaluate
 from rher_pl.export import main as export
 from rher_pl.fit import main as fit
 from rher_pl.inspect import main as inspect
+from rher_pl.own_modules import OWN
 from rher_pl.tasks import make_env
+
+OWN.append("odd_gymnasium")  # as --import does
 
 # --- it trains -----------------------------------------------------------------------------------
 
@@ -102,14 +105,19 @@ def test_a_checkpoint_imports_nothing(folder: Path, monkeypatch: pytest.MonkeyPa
     (folder / "evil_module.py").write_text("raise SystemExit('it ran')\n")
     monkeypatch.syspath_prepend(str(folder))
     content = read_checkpoint_file(checkpoint(folder))
-    for change in ({"id": "evil_module:Odd-v0"}, {"wrappers": ["evil_module.run"]}):
+    for change in (
+        {"id": "evil_module:Odd-v0"},
+        {"wrappers": ["evil_module.run"]},
+        {"wrappers": ["os:system"]},  # imported, but not asked for
+    ):
+        module = "os" if "os:system" in change.get("wrappers", ()) else "evil_module"
         changed = dict(content["rher_pl"])
         written = {"class_path": "rher_pl.GymnasiumTask", "init_args": ODD | change}
         changed["written"] = written
         path = folder / "evil.ckpt"
         write_checkpoint(content | {"rher_pl": changed}, path)
         policy = load_policy(path)
-        with pytest.raises(ConfigError, match="--import evil_module"):
+        with pytest.raises(ConfigError, match=f"--import {module}"):
             policy.task  # noqa: B018
         assert evaluate(["--ckpt", str(path)]) == 2
         assert fit(["test", "--ckpt_path", str(path)]) == 2

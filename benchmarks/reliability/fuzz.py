@@ -39,6 +39,8 @@ OPTIONS = {
 }
 """Options that cases break, by section."""
 BROKEN = "broken.yaml"
+TURNS = 80
+"""States that a training asks for at least; it asks for 86."""
 TEXTS = (
     "a: &a [x, x]\nb: &b [*a, *a]\n",
     "data: &r\n  task: *r\n",
@@ -111,7 +113,7 @@ class Fuzz:
         """An environment that gives something wrong, or raises, from some state on."""
         random = self.random("environment", index)
         key = random.choice(("observation", "achieved_goals", "desired_goals"))
-        when, calls = random.randrange(150), 0
+        when, calls = random.randrange(TURNS * 3 // 2), 0
         spoil = random.choice(broken.SPOILS)
 
         def spoiled(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -127,7 +129,7 @@ class Fuzz:
 
         methods = {name: spoiled(getattr(PointPushEnv, name)) for name in ("_reset", "_step")}
         with mock.patch.multiple(PointPushEnv, **methods):
-            return outcome(main, self.small, (1, 2) if when < 100 else (0, 1, 2))
+            return outcome(main, self.small, (1, 2) if when < TURNS else (0, 1, 2))
 
 
 def _enough(*_: Any, **__: Any) -> None:

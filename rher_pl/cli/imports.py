@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rher_pl.errors import ConfigError, fault, require
+from rher_pl.own_modules import import_own
 
 OPTION = "--import"
-IMPORTED: list[str] = []
-"""What was asked for, so that other processes can import it, too."""
 
 
 def without_imports(arguments: Sequence[str]) -> list[str]:
@@ -29,17 +25,13 @@ def without_imports(arguments: Sequence[str]) -> list[str]:
             continue
         name = value if equals else next(todo, "")
         require(bool(name), f"{OPTION} needs the name of a module, such as my_package.tasks")
-        import_own(name)
+        _import(name)
     return rest
 
 
-def import_own(name: str) -> None:
-    """Import a module of the user's."""
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:  # as `python -m` has it, but `rher-fit` not
-        sys.path.insert(0, here)
+def _import(name: str) -> None:
     try:
-        importlib.import_module(name)
+        import_own(name)
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"{OPTION} {name:.100}: no module {error.name!r:.60}: write its name with dots, "
@@ -47,4 +39,3 @@ def import_own(name: str) -> None:
         ) from error
     except Exception as error:  # it may do anything
         raise ConfigError(f"{OPTION} {name:.100} fails: {fault(error)[:200]}") from error
-    IMPORTED.append(name)
