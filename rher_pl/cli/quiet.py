@@ -15,7 +15,6 @@ NOISE = (
     (r".*isinstance\(treespec, LeafSpec\).*", Warning),  # Lightning's use of a torch internal
     (r".*Checkpoint directory .* exists and is not empty.*", UserWarning),  # as when resuming
     (r".*The dirpath has changed from.*", UserWarning),  # evaluating needs no folder
-    (r".*Add type hints to the `predict` method.*", UserWarning),  # of MLflow, to our own code
 )
 
 

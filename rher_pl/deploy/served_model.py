@@ -5,6 +5,7 @@ It is not imported by this package: the model works where the package is not ins
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import mlflow
@@ -16,18 +17,19 @@ try:
 except ModuleNotFoundError:  # while a model is being saved, its copy is not there yet
     from rher_pl.deploy.portable import load_portable
 
+# MLflow asks for type hints of `predict`, but would read them as the model's schema: not shown.
+with warnings.catch_warnings(record=True):
 
-class ServedPolicy(PythonModel):
-    """Noise-free actions of a trained policy."""
+    class ServedPolicy(PythonModel):
+        """Noise-free actions of a trained policy."""
 
-    def load_context(self, context: Any) -> None:
-        self.policy = load_portable(context.artifacts["policy"])
+        def load_context(self, context: Any) -> None:
+            self.policy = load_portable(context.artifacts["policy"])
 
-    # No type hints here: MLflow would read them as the model's schema.
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        """Observation, achieved goal and desired goal [N, ...] by name to actions [N, A]."""
-        with torch.no_grad():
-            return self.policy(*self.policy.take(model_input)).numpy()
+        def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+            """Observation, achieved goal and desired goal [N, ...] by name to actions [N, A]."""
+            with torch.no_grad():
+                return self.policy(*self.policy.take(model_input)).numpy()
 
 
 mlflow.models.set_model(ServedPolicy())
