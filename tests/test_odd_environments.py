@@ -11,6 +11,7 @@ from trained import train
 
 from rher_pl import tasks
 from rher_pl.envs.point_push import PointPushEnv
+from rher_pl.errors import TrainingError
 from rher_pl.relay import Layout, Relay
 from rher_pl.tasks import Task, register_task
 from rher_pl.training.module import RHERModule
@@ -85,3 +86,19 @@ def equal(left: RHERModule, right: RHERModule) -> bool:
 def test_float64_is_learned_from_as_float32_is():
     small = {"epochs": 1, "updates_per_episode": 4, "batch_size": 32, "eval_episodes": 20}
     assert equal(train(task="Double-v0", **small), train(**small))
+
+
+class WholeEnv(PointPushEnv):
+    """Gives whole numbers from its tenth step on, as an environment with a fault may."""
+
+    def _observe(self) -> dict[str, Tensor]:
+        seen = super()._observe()
+        late = int(self._elapsed.max()) >= 9
+        return seen | {"observation": seen["observation"].long()} if late else seen
+
+
+def test_whole_numbers_in_the_middle_of_an_evaluation_are_refused():
+    """Put together with the states before them they would be floats, cut to whole metres."""
+    module = RHERModule("PointPush-v0", hidden_size=8, hidden_layers=1)
+    with pytest.raises(TrainingError, match="observation of shape .* torch.int64"):
+        module.evaluate(WholeEnv(2, 0), range(2))

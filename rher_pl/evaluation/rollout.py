@@ -80,8 +80,9 @@ def _rollout(
         state["action"] = actions[-1].cpu()
         state = env.step(state)["next"]
         states.append(state)
-    visited: TensorDict = torch.stack([s.select(*STATE_KEYS, strict=False) for s in states], dim=1)
-    check_states(visited, env)
+    for each in states:  # one by one: stacking would turn whole numbers among others to floats
+        check_states(each, env)
+    visited: TensorDict = torch.stack([s.select(*STATE_KEYS) for s in states], dim=1)
     check_finite(visited)
     failed = torch.zeros(len(seeds), dtype=torch.bool)
     if "ending" in state.keys():
