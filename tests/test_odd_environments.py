@@ -100,5 +100,5 @@ class WholeEnv(PointPushEnv):
 def test_whole_numbers_in_the_middle_of_an_evaluation_are_refused():
     """Put together with the states before them they would be floats, cut to whole metres."""
     module = RHERModule("PointPush-v0", hidden_size=8, hidden_layers=1)
-    with pytest.raises(TrainingError, match="observation of shape .* torch.int64"):
+    with pytest.raises(TrainingError, match=r"observation of shape .* torch\.int64"):
         module.evaluate(WholeEnv(2, 0), range(2))
