@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tensordict import TensorDict
@@ -14,7 +16,10 @@ from rher_pl.evaluation.statistics import (
     success_when_served,
     update_statistics,
 )
+from rher_pl.networks.policy import RelayPolicy
 from rher_pl.relay import Relay
+from rher_pl.tasks import make_env
+from rher_pl.training.module import RHERModule
 
 GAMMA = 0.5
 RELAY = Relay(("push",), epsilon=0.05)
@@ -81,6 +86,13 @@ def test_reached_is_near_the_object_or_in_contact_with_it_at_any_time():
     result = judged(achieved, RELAY)["reach"]
     assert result["success"].tolist() == [True, True, False]
     assert result["steps_to_success"].tolist() == [2, 1, -1]
+
+
+def test_nothing_needs_to_be_reached_that_is_home() -> None:
+    achieved = torch.zeros(1, 4, 2, 3)  # the goal is at the origin
+    achieved[:, :, 0] = 5.0
+    result = judged(achieved, RELAY)["reach"]
+    assert result["success"].tolist() == result["solved_at_reset"].tolist() == [True]
 
 
 def chain_of_two() -> torch.Tensor:
@@ -167,3 +179,21 @@ def test_steps_after_an_episodes_end_are_nobodys():
     ended = episodes([guide, learner, learner, learner], subtask=[0, 1, 1, 1], length=2)
     metrics = episode_statistics(ended, RELAY)
     assert metrics["relay/guide_share"].item() == 0.5
+
+
+def test_the_last_policy_alone_acts_by_the_last_subtask_in_every_state(monkeypatch):
+    """As a control: serving acts by the first object, which is not home yet."""
+    module = RHERModule("FetchDoublePush-v0", hidden_size=8, hidden_layers=1)
+    env = make_env(module.task, 2, 0)
+    env.max_episode_steps = 3
+    acted: list[Any] = []
+    inputs = RelayPolicy.inputs
+    monkeypatch.setattr(
+        RelayPolicy, "inputs", lambda *each: acted.append(each[-1]) or inputs(*each)
+    )
+    module.evaluate(env, [0, 1], last_policy=True)
+    assert acted == [module.relay.last] * 3
+    acted.clear()
+    module.evaluate(env, [0, 1])
+    assert all((subtask == module.relay.brings[0]).all() for subtask in acted)
+    env.close()

@@ -15,7 +15,7 @@ from cli_config import TINY
 from test_gymnasium_task import ODD, odd
 from trained import train
 
-from rher_pl import load_policy
+from rher_pl import load_policy, policy_of
 from rher_pl.check import main as check
 from rher_pl.checkpoints.file import read_checkpoint_file, write_checkpoint
 from rher_pl.errors import ConfigError
@@ -25,6 +25,7 @@ from rher_pl.fit import main as fit
 from rher_pl.inspect import main as inspect
 from rher_pl.own_modules import OWN
 from rher_pl.tasks import make_env
+from rher_pl.training.module import RHERModule
 
 OWN.append("odd_gymnasium")  # as --import does
 
@@ -98,6 +99,24 @@ def test_a_loaded_policy_acts_in_the_environments_own_bounds(folder: Path) -> No
         action = policy(observation)
         observation = env.step(action.astype(np.float64))[0]
     assert action.shape == (3,)
+
+
+def test_a_policy_from_memory_acts_in_those_bounds_too() -> None:
+    observation, _ = odd_gymnasium.OddEnv().reset(seed=0)
+    policy = policy_of(RHERModule(odd(), hidden_size=8, hidden_layers=1))
+    centre = (odd_gymnasium.LOW + odd_gymnasium.HIGH) / 2
+    reach = (odd_gymnasium.HIGH - odd_gymnasium.LOW) / 2
+    live = policy.policy.act(*made_states(policy, observation))
+    expected = centre + reach * live.numpy()
+    assert np.allclose(policy(observation), expected, atol=1e-5) and centre != 0
+
+
+def made_states(policy: Any, observation: dict[str, Any]) -> list[torch.Tensor]:
+    """What the live policy takes, of a Gymnasium observation."""
+    seen, achieved, desired = policy.portable.take(observation)
+    interface = odd().task().interface
+    assert interface is not None
+    return [seen, interface.points(seen, achieved), interface.goals(desired)]
 
 
 def test_a_checkpoint_imports_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from rher_pl import load_policy
+from rher_pl.check import main as check
 from rher_pl.checkpoints.file import read_checkpoint_file, write_checkpoint
 from rher_pl.cli.messages import explain
 from rher_pl.cli.subcommands import split_command
@@ -27,6 +28,28 @@ from rher_pl.pictures import rendering
 from rher_pl.tracking.late_writes import LateWrites
 from rher_pl.tracking.uri import check_tracking_uri
 
+Refusal = Callable[..., str]
+
+
+@pytest.fixture
+def refusal(
+    small_config: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Refusal:
+    """The one line that a training with some options ends with; it must leave nothing behind."""
+
+    def refuse(*options: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        assert main(["--config", str(small_config), *options]) == 2
+        (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
+        assert [each.name for each in tmp_path.iterdir()] == ["small.yaml"]
+        return line
+
+    return refuse
+
+
 # --- what is printed ---------------------------------------------------------------------------
 
 
@@ -39,18 +62,9 @@ def test_what_is_printed_is_one_line_that_keeps_its_end_and_commands_no_terminal
 
 
 @pytest.mark.parametrize("option", ["--zzz", "--data.zzz", "--trainer.strategy", "--data.task"])
-def test_names_of_ten_thousand_characters(
-    option: str,
-    small_config: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["--config", str(small_config), option, "x" * 10_000]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+def test_names_of_ten_thousand_characters(option: str, refusal: Refusal) -> None:
+    line = refusal(option, "x" * 10_000)
     assert line.startswith("error: ") and len(line) <= LONGEST
-    assert not (tmp_path / "mlruns").exists()
 
 
 # --- YAML --------------------------------------------------------------------------------------
@@ -94,6 +108,16 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         read_config(tmp_path)
 
 
+def test_the_check_of_a_task_reads_configs_as_training_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bomb.yaml").write_text(BOMB)
+    os.mkfifo(tmp_path / "pipe")
+    for config, words in (("bomb.yaml", "stands for more than"), ("pipe", "not a file")):
+        assert check(["--config", str(tmp_path / config)]) == 2
+        assert words in capsys.readouterr().err
+
+
 # --- paths and stores --------------------------------------------------------------------------
 
 
@@ -113,17 +137,8 @@ def test_looking_whether_a_folder_can_be_written_leaves_nothing(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("folder", ["", "a?b", "a%20b", "a#b"])
-def test_folders_that_a_uri_reads_otherwise(
-    folder: str,
-    small_config: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["--config", str(small_config), "--recorder.folder", folder]) == 2
-    assert "--recorder.folder" in capsys.readouterr().err
-    assert [each.name for each in tmp_path.iterdir()] == ["small.yaml"]
+def test_folders_that_a_uri_reads_otherwise(folder: str, refusal: Refusal) -> None:
+    assert "--recorder.folder" in refusal("--recorder.folder", folder)
 
 
 def _foreign(path: Path) -> None:
@@ -159,7 +174,7 @@ def test_files_that_are_no_store_of_ours_are_named_and_left_alone(
 
 
 def test_a_locked_database_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rher_pl.tracking.database.LOCKED_SECONDS", 0.1)
+    monkeypatch.setattr("rher_pl.tracking.making.LOCKED_SECONDS", 0.1)
     connection = sqlite3.connect(tmp_path / "some.db", isolation_level=None)
     connection.execute("BEGIN EXCLUSIVE")
     with pytest.raises(ConfigError, match=r"some\.db is locked by another program"):
@@ -219,18 +234,13 @@ def test_what_a_store_does_not_take_is_told_once_and_written_later(
 def test_options_that_cannot_be_say_what_to_write(
     options: list[str],
     words: str,
-    small_config: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    refusal: Refusal,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    assert main(["--config", str(small_config), *options]) == 2
-    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
+    line = refusal(*options)
     assert re.search(words, line) and len(line) <= LONGEST
-    assert [each.name for each in tmp_path.iterdir()] == ["small.yaml"]
 
 
 def test_what_a_package_that_is_missing_says_reaches_the_user() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tensordict import TensorDict
 
 from rher_pl.choices import Hindsight
+from rher_pl.relay import Relay
 from rher_pl.replay.storage import KEEP_GOAL
 
 MIXED = [1, 6, 3, 4, 2]
@@ -88,6 +90,11 @@ def test_inert_draws_are_thinned_without_looking_at_the_outcome(make_pools):
     assert none < 0.01
 
 
+def slots_met(relay: Relay, sample: TensorDict, subtask: int) -> torch.Tensor:
+    """Whether each slot of samples [B] is met before the action, [B, P]; empty ones are."""
+    return (sample["goals"] - sample["achieved"]).norm(dim=-1) <= relay.limit[subtask]
+
+
 @pytest.mark.parametrize("subtask", [1, 3])
 def test_draws_where_another_object_would_be_served_are_thinned(make_pools, subtask):
     """The other objects' slots decide, whatever becomes of the subtask's own."""
@@ -96,7 +103,7 @@ def test_draws_where_another_object_would_be_served_are_thinned(make_pools, subt
         pools = make_pools(count=200, num_objects=2, scale=0.02, unmet_ratio=unmet)
         sample = pools.buffers[subtask].sample(20_000)
         chosen = sample["relabeled"].squeeze(-1)
-        met = pools.relay.slots_met(sample["goals"], sample["achieved"], subtask)
+        met = slots_met(pools.relay, sample, subtask)
         others = [slot for slot in range(3) if slot != 1 + subtask // 2]
         return (~met[:, others].all(-1))[chosen].float().mean().item()
 
@@ -116,7 +123,7 @@ def test_the_inert_filter_looks_at_the_active_object_alone(make_pools):
         pools = make_pools(count=200, num_objects=2, scale=0.02, inert_ratio=inert)
         sample = pools.buffers[3].sample(20_000)
         chosen = sample["relabeled"].squeeze(-1)
-        met = pools.relay.slots_met(sample["goals"], sample["achieved"], 3)[chosen]
+        met = slots_met(pools.relay, sample, 3)[chosen]
         return (met[:, 2] & ~met[:, 1]).float().mean().item()
 
     assert share(1.0) > 0.05

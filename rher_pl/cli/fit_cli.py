@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import DeviceStatsMonitor, LearningRateMonitor, ProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -24,20 +24,17 @@ from rher_pl.choices import LINKED
 from rher_pl.cli.checks import checkpoint as checkpoint_checks
 from rher_pl.cli.checks import options as option_checks
 from rher_pl.cli.checks.environment import quick_check
+from rher_pl.cli.described_task import as_plain, as_written, chosen_task, refuse_code
 from rher_pl.cli.fit_parser import FitParser, was_given
 from rher_pl.cli.messages import explain, known_options
 from rher_pl.cli.subcommands import SUBCOMMANDS
 from rher_pl.errors import ConfigError, TrainingError, fault, require, warn
-from rher_pl.gymnasium_task import CLASS_PATH, GymnasiumTask, from_checkpoint
 from rher_pl.learner.precision import cpu_has_bfloat16, default_precision, is_reduced
 from rher_pl.paths import check_writable, require_plain
-from rher_pl.tasks import Task, get_task
 from rher_pl.tracking.store import named_by
 from rher_pl.tracking.uri import check_tracking_uri
-from rher_pl.training.checks import check_trainer
+from rher_pl.training.checks import check_loggers, check_trainer
 
-NEED_A_LOGGER = (LearningRateMonitor, DeviceStatsMonitor)
-"""Callbacks that Lightning refuses only in mid-run if there is none."""
 TOLD_APART = ("data.task", "seed_everything")
 """Options that a checkpoint must have been made with if they are given, to be the newest one."""
 
@@ -179,12 +176,7 @@ class FitCLI(LightningCLI):
                 ) from error
             raise ConfigError(f"trainer options: {error}") from error
         check_trainer(trainer)
-        needy = [c for c in trainer.callbacks if isinstance(c, NEED_A_LOGGER)]  # type: ignore[attr-defined]
-        if needy and not trainer.loggers:
-            raise ConfigError(
-                f"{type(needy[0]).__name__} writes to a logger: add --trainer.logger CSVLogger "
-                "--trainer.logger.save_dir logs"
-            )
+        check_loggers(trainer)
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
@@ -214,43 +206,6 @@ def chosen_checkpoint(given: Namespace, default_folder: str) -> CheckpointInfo |
         return read_info(str(path))
     wanted = {name: as_plain(given[name]) for name in TOLD_APART if was_given(given, name)}
     return newest_checkpoint(path, given.get("recorder.folder", default_folder), wanted)
-
-
-def chosen_task(data: Namespace) -> Task:
-    """The task that the options of the data module say."""
-    choice: Any = data.task
-    if not isinstance(choice, str):
-        choice = GymnasiumTask(**choice.init_args.as_dict())
-    return get_task(choice).varied(data.epsilon, data.max_episode_steps)
-
-
-def refuse_code(checkpoint: CheckpointInfo, given: Namespace) -> None:
-    """Code that a checkpoint names is started only if the user names it, too.
-
-    Args:
-        checkpoint: to continue or to evaluate.
-        given: options that the user gave.
-    """
-    written, choice = checkpoint.entry.written, given.get("data.task")
-    if written is None or (choice and as_plain(choice) == written):
-        return
-    from_checkpoint(written)
-
-
-def as_plain(value: Any) -> Any:
-    """An option in plain types, as a checkpoint has it."""
-    if not isinstance(value, Namespace) or "class_path" not in value:
-        return value
-    defaults = GymnasiumTask("", []).options
-    written = {k: v or defaults[k] for k, v in value.init_args.as_dict().items()}
-    return {"class_path": CLASS_PATH, "init_args": defaults | written}
-
-
-def as_written(value: Any) -> Any:
-    """The inverse of :func:`as_plain`."""
-    if not isinstance(value, dict) or "class_path" not in value:
-        return value
-    return Namespace(class_path=value["class_path"], init_args=Namespace(**value["init_args"]))
 
 
 def warn_of_device(trainer: Trainer) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from rher_pl.cli.fit_parser import FitParser
+from rher_pl.cli.yaml_guard import check_arguments, check_yaml, guard_loader, read_config
 from rher_pl.errors import ConfigError, require
 from rher_pl.training.datamodule import RelayDataModule
 
@@ -26,6 +27,8 @@ def make_datamodule(configs: Sequence[str], arguments: Sequence[str]) -> RelayDa
         ConfigError: for a mistake in any of them.
     """
     require(bool(configs or arguments), f"no task to look at: {WHICH}")
+    guard_loader()
+    check_arguments(arguments)
     parser = FitParser(prog="python -m rher_pl.check")
     parser.add_class_arguments(RelayDataModule, "data")
     options = parser.get_defaults()
@@ -38,7 +41,11 @@ def make_datamodule(configs: Sequence[str], arguments: Sequence[str]) -> RelayDa
 
 def _data_of(config: str) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(Path(config).read_text())
+        text = read_config(Path(config))
+        check_yaml(text)
+        content = yaml.safe_load(text)
+    except ConfigError:
+        raise
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:120]
         raise ConfigError(f"config {config!s:.100} cannot be read ({reason}): {WHICH}") from error

@@ -79,6 +79,8 @@ def read_config(path: Path) -> str:
         require(stat.S_ISREG(info.st_mode), f"{shown} is not a file: {NO_FILE}")
         require(info.st_size <= MOST_BYTES, f"{shown} is larger than {MOST_BYTES:,} bytes")
         return path.read_text(encoding="utf-8")
+    except ConfigError:
+        raise
     except UnicodeDecodeError as error:
         raise ConfigError(f"{shown} is not text in UTF-8: {NO_FILE}") from error
     except (OSError, ValueError) as error:

@@ -26,4 +26,5 @@ def policy_of(module: RHERModule) -> TrainedPolicy:
         policy.state_dict(),
         "the module",
     )
-    return TrainedPolicy(policy, PortablePolicy(policy), stored, "module")
+    portable = PortablePolicy(policy, module.task.interface)
+    return TrainedPolicy(policy, portable, stored, "module")

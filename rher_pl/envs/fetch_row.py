@@ -13,7 +13,6 @@ FloatArray = NDArray[np.float64]
 
 GRIPPER = "robot0:grip"
 FINGERS = ("robot0:r_gripper_finger_joint", "robot0:l_gripper_finger_joint")
-BODY = mujoco.mjtObj.mjOBJ_BODY
 SITE = mujoco.mjtObj.mjOBJ_SITE
 
 

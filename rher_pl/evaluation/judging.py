@@ -87,7 +87,7 @@ def judge(
         By name of the subtask TensorDicts [N]:
         ``success``: of a subtask that brings, its object and all before it are at their goals in
         the final state, or for the task itself what the environment says, if it does; of one that
-        reaches, its object was reached or touched at some time from its first turn on;
+        reaches, its object was reached, touched or home anyway at some time from its first turn on;
         ``within_epsilon``: beside the environment's word, the same as the relay measures it;
         ``solved_at_reset``: it was so before the first action;
         ``served``: it was the object's turn at some time;
@@ -106,7 +106,7 @@ def judge(
         begin = turn.long().argmax(1)
         contact = moved[:, -1].any(-1) if index == relay.last else moved[:, -1, subtask.object]
         if subtask.reach:
-            solved = _reached(played.achieved, relay, subtask.object, turn, begin)
+            solved = _reached(played, relay, subtask.object, turn, begin)
         else:
             solved = _solved(played, relay, index)
         measured = solved[:, -1]
@@ -144,22 +144,23 @@ def _at_the_end(solved: Tensor, failed: Tensor) -> Tensor:
     return solved
 
 
-def _reached(achieved: Tensor, relay: Relay, index: int, turn: Tensor, begin: Tensor) -> Tensor:
-    """Whether an object was reached or touched by each time from its first turn on, [N, T+1].
+def _reached(played: Played, relay: Relay, index: int, turn: Tensor, begin: Tensor) -> Tensor:
+    """Whether an object was reached, touched or home by each time from its first turn on, [N, T+1].
 
     Args:
-        achieved: positions of the points, [N, T+1, P, 3] (metres).
+        played: the episodes.
         relay: gives the distances.
         index: of the object.
         turn: whether it, or one after it, is served in each state, [N, T].
         begin: step of its first turn, [N].
     """
-    gripper, path = achieved[..., 0, :], achieved[..., 1 + index, :]  # [N, T+1, 3]
+    gripper, path = played.achieved[..., 0, :], played.achieved[..., 1 + index, :]  # [N, T+1, 3]
     away = torch.linalg.vector_norm(path - gripper, dim=-1)
     start = path[torch.arange(len(path)), begin].unsqueeze(1)
     moved = torch.linalg.vector_norm(path - start, dim=-1)
     limit = relay.epsilon if relay.reached_distance is None else relay.reached_distance
-    there = (away <= limit) | (moved > contact_distance(relay))
+    home = relay.home(played.achieved, played.desired)[..., index]
+    there = (away <= limit) | (moved > contact_distance(relay)) | home
     begun = turn.cummax(1).values
     return (there & torch.cat([begun, begun[:, -1:]], dim=1)).cummax(1).values
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import torch
 
+PRECISIONS = ("32-true", "bf16-mixed")
+"""Lightning's names of those that the learner computes in."""
+
 
 def default_precision(accelerator: object = "cpu") -> str:
     """``bf16-mixed`` where the device computes in bfloat16 natively, else ``32-true``.

@@ -201,11 +201,6 @@ class Relay:
         """Whether every slot that holds something lies within its limit of its point, [*] bool."""
         return within(goals, achieved, self.limit.to(goals.device)[subtask])
 
-    def slots_met(self, goals: Tensor, achieved: Tensor, subtask: int) -> Tensor:
-        """Whether each slot lies within its limit of its point, [*, P] bool; empty ones do."""
-        away = torch.linalg.vector_norm(goals - achieved, dim=-1)
-        return away <= self.limit[subtask].to(away.device)
-
     def solved(self, achieved: Tensor, desired: Tensor) -> Tensor:
         """Whether each subtask is solved in a state, [*, S] bool; see :meth:`met`."""
         each = [self.met(self.goals(achieved, desired, s), achieved, s) for s in self.indices]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, le
 from typing import Any
 
 import torch
@@ -74,7 +76,8 @@ class HindsightSampler(Sampler):
         self.rule = rule
         self.generator = generator
         self.max_redraws = 4 * relay.num_objects
-        self._active = relay.slots.active[subtask]
+        self._limits: list[float] = relay.limit[subtask].tolist()
+        self._own = int(relay.slots.active[subtask].long().argmax())
         self._filters = rule.inert_ratio < 1.0 or (relay.num_objects > 1 and rule.unmet_ratio < 1.0)
 
     def sample(self, storage: Storage, batch_size: int) -> tuple[Tensor, dict]:
@@ -133,11 +136,12 @@ class HindsightSampler(Sampler):
         row, time, later = index.unbind(-1)
         achieved, later_on = storage.achieved_goals(row, time), storage.achieved_goals(row, later)
         goals = self.relay.hindsight_goals(achieved, later_on, self.subtask)
-        met = self.relay.slots_met(goals, achieved, self.subtask)  # [B, P]
-        active = self._active.to(met.device)
-        rejected = (met | ~active).all(-1) & (self._uniform(len(row)) >= self.rule.inert_ratio)
+        away = torch.linalg.vector_norm(goals - achieved, dim=-1).unbind(-1)  # P times [B]
+        met = list(map(le, away, self._limits))
+        own = met.pop(self._own)
+        rejected = own & (self._uniform(len(row)) >= self.rule.inert_ratio)
         if self.relay.num_objects > 1:
-            unmet = ~(met | active).all(-1)
+            unmet = ~reduce(and_, met)
             rejected |= unmet & (self._uniform(len(row)) >= self.rule.unmet_ratio)
         return rejected
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from urllib.parse import quote
 
 from rher_pl.errors import ConfigError, require
 from rher_pl.paths import check_writable, require_name, require_plain
+from rher_pl.tracking.making import opened, require_whole
 
-LOCKED_SECONDS = 5.0
-"""That a database may be in use by another program; MLflow's own writes take far less."""
 TABLES = {"alembic_version", "experiments", "runs", "metrics", "params", "tags"}
 """Some of MLflow's, in all of its versions."""
 
@@ -31,6 +29,8 @@ def check_database(path: Path, option: str, example: str) -> None:
     check_writable(str(path.parent), option)
     if not path.exists():
         return
+    if path.is_file():
+        require_whole(path, option)
     shown = f"{option}: {str(path)[-100:]}"
     try:
         found = _tables(path)
@@ -57,12 +57,8 @@ def _tables(path: Path) -> set[str]:
     """
     if not path.is_file():
         raise OSError("not a file")
-    address = f"file:{quote(str(path.absolute()))}?mode=rw"
-    connection = sqlite3.connect(address, LOCKED_SECONDS, isolation_level=None, uri=True)
-    try:
-        connection.execute("BEGIN IMMEDIATE")  # the right to write, which is not used
-        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        connection.execute("ROLLBACK")
-    finally:
-        connection.close()
+    with opened(path, "rw") as database:
+        database.execute("BEGIN IMMEDIATE")  # the right to write, which is not used
+        rows = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        database.rollback()
     return {name for (name,) in rows}

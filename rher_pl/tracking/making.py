@@ -17,6 +17,9 @@ from urllib.parse import quote
 
 from rher_pl.errors import require
 
+LOCKED_SECONDS = 5.0
+"""That a database may be in use by another program; MLflow's own writes take far less."""
+
 
 def make_database(path: Path) -> None:
     """Make the tables in a file beside, which becomes ``path`` when it is whole."""
@@ -61,5 +64,5 @@ def _any(database: sqlite3.Connection, table: str) -> bool:
 def opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
     """The database in a file that is there."""
     address = f"file:{quote(str(path.absolute()))}?mode={mode}"
-    with closing(sqlite3.connect(address, uri=True, timeout=5.0)) as database:
+    with closing(sqlite3.connect(address, uri=True, timeout=LOCKED_SECONDS)) as database:
         yield database

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 from rher_pl.errors import ConfigError, require
 from rher_pl.tracking.database import check_database
-from rher_pl.tracking.making import require_whole
 from rher_pl.tracking.store import default_store
 
 CONNECT_SECONDS = 5.0
@@ -56,10 +55,7 @@ def _check_sqlite(uri: str, option: str) -> None:
         "?" not in path,
         f"{option} {uri!r:.100} says more than a file's name: leave out what begins with the ?",
     )
-    file = Path(path)
-    if file.is_file():
-        require_whole(file, option)
-    check_database(file, option, EXAMPLE)
+    check_database(Path(path), option, EXAMPLE)
 
 
 def _check_server(uri: str, option: str) -> None:

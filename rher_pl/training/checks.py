@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import DeviceStatsMonitor, LearningRateMonitor
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from rher_pl.errors import require
+from rher_pl.learner.precision import PRECISIONS
 
-PRECISIONS = ("32-true", "bf16-mixed")
+NEED_A_LOGGER = (LearningRateMonitor, DeviceStatsMonitor)
+"""Callbacks that Lightning refuses only in mid-run if there is none."""
 
 
 def check_trainer(trainer: pl.Trainer) -> None:
@@ -28,4 +31,19 @@ def check_trainer(trainer: pl.Trainer) -> None:
         str(trainer.precision) in PRECISIONS,
         f"trainer.precision {trainer.precision!s:.40} is not computed in: write one of "
         f"{', '.join(PRECISIONS)}",
+    )
+
+
+def check_loggers(trainer: pl.Trainer) -> None:
+    """Callbacks that write to a logger have one.
+
+    Raises:
+        ConfigError: names the first that has none.
+    """
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    needy = [type(each).__name__ for each in callbacks if isinstance(each, NEED_A_LOGGER)]
+    require(
+        not needy or bool(trainer.loggers),
+        f"{', '.join(needy)} writes to a logger: add --trainer.logger CSVLogger "
+        "--trainer.logger.save_dir logs",
     )

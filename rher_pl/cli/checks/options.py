@@ -14,6 +14,7 @@ import yaml
 from rher_pl.choices import LINKED
 from rher_pl.cli.yaml_guard import read_config
 from rher_pl.errors import require
+from rher_pl.learner.precision import PRECISIONS
 
 
 def check_linked(configs: Sequence[Any] | None) -> None:
@@ -36,10 +37,10 @@ def check_seed(seed: int) -> None:
 
 def check_precision(precision: Any) -> None:
     """Lightning would put another in place of some that this machine cannot compute in."""
-    names = ("32-true", "bf16-mixed")
     require(
-        str(precision) in (*names, "32", "bf16"),
-        f"trainer.precision {precision!s:.40} is not computed in: write one of {', '.join(names)}",
+        str(precision) in (*PRECISIONS, "32", "bf16"),
+        f"trainer.precision {precision!s:.40} is not computed in: write one of "
+        f"{', '.join(PRECISIONS)}",
     )
 
 

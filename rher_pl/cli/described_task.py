@@ -1,0 +1,48 @@
+"""A task that a config describes: as jsonargparse has it, and in plain types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jsonargparse import Namespace
+
+from rher_pl.checkpoints.info import CheckpointInfo
+from rher_pl.gymnasium_task import CLASS_PATH, GymnasiumTask, from_checkpoint
+from rher_pl.tasks import Task, get_task
+
+
+def chosen_task(data: Namespace) -> Task:
+    """The task that the options of the data module say."""
+    choice: Any = data.task
+    if not isinstance(choice, str):
+        choice = GymnasiumTask(**choice.init_args.as_dict())
+    return get_task(choice).varied(data.epsilon, data.max_episode_steps)
+
+
+def refuse_code(checkpoint: CheckpointInfo, given: Namespace) -> None:
+    """Code that a checkpoint names is started only if the user names it, too.
+
+    Args:
+        checkpoint: to continue or to evaluate.
+        given: options that the user gave.
+    """
+    written, choice = checkpoint.entry.written, given.get("data.task")
+    if written is None or (choice and as_plain(choice) == written):
+        return
+    from_checkpoint(written)
+
+
+def as_plain(value: Any) -> Any:
+    """An option in plain types, as a checkpoint has it."""
+    if not isinstance(value, Namespace) or "class_path" not in value:
+        return value
+    defaults = GymnasiumTask("", []).options
+    written = {k: v or defaults[k] for k, v in value.init_args.as_dict().items()}
+    return {"class_path": CLASS_PATH, "init_args": defaults | written}
+
+
+def as_written(value: Any) -> Any:
+    """The inverse of :func:`as_plain`."""
+    if not isinstance(value, dict) or "class_path" not in value:
+        return value
+    return Namespace(class_path=value["class_path"], init_args=Namespace(**value["init_args"]))
