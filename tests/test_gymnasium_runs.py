@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import numpy as np
 import odd_gymnasium
 import pytest
@@ -13,12 +17,12 @@ import torch
 import yaml
 from cli_config import TINY
 from test_gymnasium_task import ODD, odd
-from trained import train
+from trained import made_run, quiet_trainer, train
 
 from rher_pl import load_policy, policy_of
 from rher_pl.check import main as check
 from rher_pl.checkpoints.file import read_checkpoint_file, write_checkpoint
-from rher_pl.errors import ConfigError
+from rher_pl.errors import ConfigError, TrainingError
 from rher_pl.evaluate import main as evaluate
 from rher_pl.export import main as export
 from rher_pl.fit import main as fit
@@ -27,6 +31,7 @@ from rher_pl.own_modules import OWN
 from rher_pl.tasks import make_env
 from rher_pl.training.module import RHERModule
 
+ROOT = Path(__file__).parents[1]
 OWN.append("odd_gymnasium")  # as --import does
 
 # --- it trains -----------------------------------------------------------------------------------
@@ -181,3 +186,81 @@ def test_the_check_says_what_is_doubtful(
     assert "0 broken, 0 doubtful" in capsys.readouterr().out
     assert check([*arguments(tmp_path), "--data.task.epsilon", "0.15"]) == 0
     assert "epsilon is the more generous one" in capsys.readouterr().out
+
+
+# --- workers in a whole run ----------------------------------------------------------------------
+
+
+def test_processes_change_nothing_in_a_run() -> None:
+    """The same weights whether copies are stepped here or each in a process of its own."""
+    options: dict[str, Any] = {"num_envs": 2, "eval_envs": 2, "eval_episodes": 4}
+    runs = [
+        train(1, task=odd(vectorization=how), updates_per_episode=2, batch_size=16, **options)
+        for how in ("sync", "async")
+    ]
+    for here, there in zip(*(run.state_dict().values() for run in runs), strict=True):
+        assert torch.equal(here, there)
+
+
+def test_a_waiting_worker_that_dies_is_missed_before_its_next_turn() -> None:
+    """That of the evaluation, while episodes are collected and learned from."""
+
+    class Kill(pl.Callback):
+        killed_at = 0.0
+
+        def on_train_batch_end(self, trainer: pl.Trainer, *others: Any) -> None:
+            if trainer.global_step == 2:
+                (*_, process) = trainer.datamodule.eval_env._vector.processes  # type: ignore[attr-defined]
+                process.kill()
+                process.join()
+                self.killed_at = time.monotonic()
+
+    kill = Kill()
+    module, datamodule = made_run(
+        task=odd(vectorization="async"),
+        num_envs=2,
+        eval_envs=3,
+        eval_episodes=3,
+        updates_per_episode=2,
+        batch_size=16,
+        random_episodes=0,
+        eval_every_env_steps=100_000,
+    )
+    with pytest.raises(TrainingError, match=r"worker of environment 2 \(exit status -9\) of Odd"):
+        quiet_trainer(max_epochs=1, num_sanity_val_steps=0, callbacks=[kill]).fit(
+            module, datamodule
+        )
+    assert time.monotonic() - kill.killed_at < 5.0
+
+
+# --- tasks of an installed package ---------------------------------------------------------------
+
+PACKAGE = """
+from dataclasses import replace
+from rher_pl.tasks import get_task, register_task
+register_task(replace(get_task("PointPush-v0"), name="TheirPush-v0"))
+"""
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_an_installed_package_offers_its_tasks(tmp_path: Path, broken: bool) -> None:
+    """By the entry-point group; a package that fails is named, and the others go on."""
+    (tmp_path / "their_tasks.py").write_text("import nowhere_at_all" if broken else PACKAGE)
+    info = tmp_path / "their_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[rher_pl.tasks]\ntheirs = their_tasks\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "rher_pl.check", "--data.task", "TheirPush-v0"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    if broken:
+        assert done.returncode == 2
+        assert "rher_pl.tasks of their_tasks" in done.stderr, done.stderr
+        assert "unknown task 'TheirPush-v0'" in done.stderr
+        assert "Traceback" not in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr

@@ -113,6 +113,13 @@ class BatchedEnv(EnvBase):
         if seed is not None:
             self.set_seeds(range(seed, seed + self.num_envs))
 
+    def check_alive(self) -> None:
+        """Whether all that steps it still runs; asked once an iteration, also of one that waits.
+
+        Raises:
+            TrainingError: names what does not.
+        """
+
     def _start(self, seeds: Mapping[int, int | None]) -> None:
         """Start an episode in the rows named, each with its seed or, if None, without a new one."""
         raise NotImplementedError

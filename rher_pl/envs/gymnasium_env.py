@@ -143,18 +143,29 @@ class GymnasiumEnv(BatchedEnv):
         try:
             yield
         except (EOFError, OSError) as error:
-            processes = getattr(self._vector, "processes", [])
-            for process in processes:
+            for process in self._processes:
                 process.join(0.1)
-            dead = [i for i, process in enumerate(processes) if process.exitcode is not None]
-            names = ", ".join(f"{i} (exit status {processes[i].exitcode})" for i in dead)
-            raise TrainingError(f"the worker of environment {names} of {self.name} died") from error
+            raise self._died(self._dead()) from error
+
+    @property
+    def _processes(self) -> list[Any]:
+        return getattr(self._vector, "processes", [])
+
+    def _dead(self) -> list[int]:
+        return [i for i, process in enumerate(self._processes) if process.exitcode is not None]
+
+    def _died(self, dead: Sequence[int]) -> TrainingError:
+        names = ", ".join(f"{i} (exit status {self._processes[i].exitcode})" for i in dead)
+        return TrainingError(f"the worker of environment {names} of {self.name} died")
+
+    def check_alive(self) -> None:
+        if dead := self._dead():
+            raise self._died(dead)
 
     def close(self, *, raise_if_closed: bool = True) -> None:
         """End environments and processes; a second time does nothing."""
-        processes = getattr(self._vector, "processes", [])
-        if any(process.exitcode is not None for process in processes):
-            for process in processes:  # asked to close, the dead one would never answer
+        if self._dead():
+            for process in self._processes:  # asked to close, the dead one would never answer
                 process.kill()
                 process.join()
             self._vector.closed = True

@@ -254,6 +254,7 @@ class RelayDataModule(pl.LightningDataModule):
                 iterations=max(1, round(hp["eval_every_env_steps"] / (hp["num_envs"] * steps))),
             ),
             torch.Generator(device).manual_seed(SAMPLING_SEED + hp["seed"]),
+            waiting=self.eval_env,
         )
 
     # --- what the trainer asks for -------------------------------------------------------------

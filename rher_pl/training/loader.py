@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torchrl.data import TensorDictReplayBuffer
+from torchrl.envs import EnvBase
 
 from rher_pl.collect.collector import EpisodeCollector
+from rher_pl.envs.contract import BatchedEnv
 from rher_pl.envs.episodes import empty_episode
 from rher_pl.evaluation.rollout import EvaluationBatch
 from rher_pl.relay import Relay
@@ -61,6 +63,7 @@ class RelayLoader:
         rule: what is sampled.
         settings: sizes.
         generator: randomness of sampling; storage and samples are on its device.
+        waiting: an environment that others use, of which each iteration asks whether it is alive.
     """
 
     def __init__(
@@ -70,12 +73,14 @@ class RelayLoader:
         rule: SamplingRule,
         settings: LoaderSettings,
         generator: torch.Generator,
+        waiting: EnvBase | None = None,
     ) -> None:
         self.collector = collector
         self.relay = relay
         self.rule = rule
         self.settings = settings
         self.generator = generator
+        self.waiting = waiting
         self.episodes = 0
         self.storage: EpisodeStorage | None = None
         self.buffers: list[TensorDictReplayBuffer] = []
@@ -87,6 +92,8 @@ class RelayLoader:
         return self
 
     def __next__(self) -> dict[str, Any]:
+        if isinstance(self.waiting, BatchedEnv):
+            self.waiting.check_alive()
         episodes = self.collector.collect()
         self._store(episodes)
         warm = self.episodes >= self.collector.random_episodes and self.settings.updates > 0
