@@ -38,6 +38,8 @@ class Task:
         written: what a config says in place of a name, in plain types.
         make_drawn: builds one that can be drawn by its ``render``.
         max_episode_steps: env steps in an episode, if not those that ``make_env`` comes with.
+        release: action [A] that opens the hand and withdraws it, for a task whose objects must
+            stand by themselves: evaluation looks whether they do.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Task:
     written: Mapping[str, Any] | None = None
     make_drawn: Callable[[], EnvBase] | None = None
     max_episode_steps: int | None = None
+    release: tuple[float, ...] | None = None
 
     def varied(self, epsilon: float | None, max_episode_steps: int | None) -> Task:
         """The same task with another epsilon or length of episodes; None keeps what it is."""
@@ -156,11 +159,21 @@ def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvB
     env = task.make_env(num_envs, seed, num_threads)
     if task.max_episode_steps is not None:
         env.max_episode_steps = task.max_episode_steps
+    if task.release is not None:
+        env.release = task.release
     task.check(env)
     return env
 
 
-def _fetch(name: str, relay: Relay, layout: Layout | None = None) -> Task:
+OPEN_AND_RISE = (0.0, 0.0, 1.0, 1.0)
+
+
+def _fetch(
+    name: str,
+    relay: Relay,
+    layout: Layout | None = None,
+    release: tuple[float, ...] | None = None,
+) -> Task:
     known_as = gymnasium_id(name) if name in SUITE else name
 
     def make(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
@@ -169,7 +182,8 @@ def _fetch(name: str, relay: Relay, layout: Layout | None = None) -> Task:
         return FetchEnv(known_as, num_envs=num_envs, seed=seed, num_threads=num_threads)
 
     layout = layout or fetch_layout(relay.num_objects if relay.reach else 0)
-    return Task(name, relay, layout, make, 4, gymnasium_id=known_as, look=LOOKS.get(name, Look()))
+    look = LOOKS.get(name, Look())
+    return Task(name, relay, layout, make, 4, known_as, look, release=release)
 
 
 def _point_push(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
@@ -195,10 +209,14 @@ for _task in (
     _fetch("FetchInsert-v0", Relay(("insert",), epsilon=0.02), _INSERT),
     _fetch("FetchDrawer-v0", Relay(("open",), epsilon=0.02)),
     _fetch("FetchDoublePush-v0", Relay(("push_0", "push_1"))),
-    _fetch("FetchStack-v0", Relay(("stack_0", "stack_1"))),
-    _fetch("FetchDrawerBox-v0", Relay(("open", "place"))),
+    _fetch("FetchStack-v0", Relay(("stack_0", "stack_1")), release=OPEN_AND_RISE),
+    _fetch("FetchDrawerBox-v0", Relay(("open", "place")), release=OPEN_AND_RISE),
     _fetch("FetchThreePush-v0", Relay(("push_0", "push_1", "push_2"))),
-    _fetch("FetchThreeStack-v0", Relay(("stack_0", "stack_1", "stack_2"))),
+    _fetch(
+        "FetchThreeStack-v0",
+        Relay(("stack_0", "stack_1", "stack_2")),
+        release=OPEN_AND_RISE,
+    ),
     Task("PointPush-v0", Relay(("push",), epsilon=0.07), _POINT_PUSH, _point_push, 2),
 ):
     register_task(_task)

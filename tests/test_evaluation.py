@@ -10,6 +10,7 @@ from tensordict import TensorDict
 
 from rher_pl.collect.behavior import Chooser
 from rher_pl.evaluation.judging import Fate, Played, judge, objects_moved
+from rher_pl.evaluation.report import report, report_markdown
 from rher_pl.evaluation.statistics import (
     episode_statistics,
     evaluation_statistics,
@@ -18,7 +19,7 @@ from rher_pl.evaluation.statistics import (
 )
 from rher_pl.networks.policy import RelayPolicy
 from rher_pl.relay import Relay
-from rher_pl.tasks import make_env
+from rher_pl.tasks import get_task, make_env
 from rher_pl.training.module import RHERModule
 
 GAMMA = 0.5
@@ -34,13 +35,15 @@ def summary(*rows: list[int]) -> TensorDict:
     return judged(achieved, RELAY)["push"]
 
 
-def judged(achieved: torch.Tensor, relay: Relay) -> dict[str, TensorDict]:
+def judged(
+    achieved: torch.Tensor, relay: Relay, released: torch.Tensor | None = None
+) -> dict[str, TensorDict]:
     """Of paths of the points [N, T+1, P, 3] to goals at the origin."""
     count, states = achieved.shape[:2]
     desired = torch.zeros(count, states, relay.num_objects, 3)
     nothing = torch.zeros(count, states - 1, 1)
     failed = torch.zeros(count, dtype=torch.bool)
-    played = Played(achieved, desired, failed, nothing, nothing)
+    played = Played(achieved, desired, failed, nothing, nothing, released=released)
     return judge(played, relay, GAMMA, lambda inputs, action: inputs[:, 0])
 
 
@@ -197,3 +200,32 @@ def test_the_last_policy_alone_acts_by_the_last_subtask_in_every_state(monkeypat
     module.evaluate(env, [0, 1])
     assert all((subtask == module.relay.brings[0]).all() for subtask in acted)
     env.close()
+
+
+def test_what_falls_once_the_hand_opens_does_not_stand() -> None:
+    relay = Relay(("lower", "upper"))
+    achieved = torch.zeros(3, 2, 3, 3)
+    achieved[2, :, 2] = 1.0  # never solved, whatever comes after
+    released = torch.zeros(3, 3, 3)
+    released[1, 2, 2] = -0.06  # fell from its goal
+    figures = judged(achieved, relay, released)["upper"]
+    assert figures["success"].tolist() == [True, True, False]
+    assert figures["standing"].tolist() == [True, False, False]
+    assert evaluation_statistics({"upper": figures})["eval/success_standing"] == pytest.approx(
+        1 / 3
+    )
+    assert "1 stay so when the hand opens" in report_markdown(report({"upper": figures}))
+
+
+def test_a_held_cube_is_let_go_after_the_episode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Played on the simulator: the last ten actions open the hand and rise."""
+    env = make_env(get_task("FetchStack-v0"), 2, 0)
+    module = RHERModule("FetchStack-v0", hidden_size=8, hidden_layers=1)
+    actions: list[torch.Tensor] = []
+    advance = env._advance
+    monkeypatch.setattr(env, "_advance", lambda a: (actions.append(a.clone()), advance(a))[1])
+    results = module.evaluate(env, [0, 1])
+    assert len(actions) == env.max_episode_steps + 10
+    assert all(a.tolist() == [[0.0, 0.0, 1.0, 1.0]] * 2 for a in actions[-10:])
+    assert "standing" in results["stack_1"].keys() and "standing" not in results["stack_0"].keys()
+    assert "standing" not in next(iter(judged(torch.zeros(1, 2, 2, 3), RELAY).values())).keys()

@@ -118,8 +118,10 @@ class Kills:
         return [f"continued, ended with status {status}"] if status else self.differing(folder)
 
     def within_an_epoch(self, folder: Path) -> Callable[[], bool]:
-        """After a random share of the time that the epoch before took."""
-        epoch = self.random.randrange(2, CONFIG["trainer"]["max_epochs"])
+        """After a random share of the time that the epoch before took; not of the last epoch,
+        which may be over sooner than a signal arrives.
+        """
+        epoch = self.random.randrange(2, CONFIG["trainer"]["max_epochs"] - 1)
         share = self.random.random()
         saved: dict[int, float] = {}  # when each checkpoint was seen first, by its time of change
 

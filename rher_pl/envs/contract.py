@@ -60,6 +60,8 @@ class BatchedEnv(EnvBase):
     """
 
     batch_locked = True
+    release: tuple[float, ...] | None = None
+    """Action [A] that opens the hand and withdraws it, where objects must stand by themselves."""
 
     def __init__(self, num_envs: int, max_episode_steps: int) -> None:
         require(num_envs >= 1, f"num_envs must be at least 1, got {num_envs}")

@@ -46,6 +46,8 @@ class Played(NamedTuple):
         action: taken there, [N, T, A].
         own: in which states the environment itself says that the task is solved, [N, T+1] bool, if
             it does.
+        released: positions of the points after the hand was opened and withdrawn, [N, P, 3]
+            (metres), where the task knows how to.
     """
 
     achieved: Tensor
@@ -54,6 +56,7 @@ class Played(NamedTuple):
     inputs: Tensor
     action: Tensor
     own: Tensor | None = None
+    released: Tensor | None = None
 
 
 def contact_distance(relay: Relay) -> float:
@@ -88,6 +91,8 @@ def judge(
         ``success``: of a subtask that brings, its object and all before it are at their goals in
         the final state, or for the task itself what the environment says, if it does; of one that
         reaches, its object was reached, touched or home anyway at some time from its first turn on;
+        ``standing``, of the task itself where the hand can be opened: it is solved, and still is
+        after the hand was opened and withdrawn;
         ``within_epsilon``: beside the environment's word, the same as the relay measures it;
         ``solved_at_reset``: it was so before the first action;
         ``served``: it was the object's turn at some time;
@@ -122,6 +127,10 @@ def judge(
         }
         if own is not None:
             figures["within_epsilon"] = measured
+        if index == relay.last and played.released is not None:
+            goals = relay.goals(played.released, played.desired[:, -1], index)
+            still = relay.met(goals, played.released, index)
+            figures["standing"] = figures["success"] & still
         if not subtask.reach:
             rows = torch.arange(len(begin))
             figures["fate"] = _fate(played, relay, index, solved, turn.any(1))

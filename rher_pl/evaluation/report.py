@@ -46,6 +46,7 @@ def report(results: Mapping[str, TensorDictBase]) -> dict[str, Row]:
             "solved_at_reset": _figures(result[result["solved_at_reset"]]),
             "all": _figures(result),
             "fates": fates(result),
+            "standing": standing(result),
         }
         for name, result in results.items()
     }
@@ -57,6 +58,11 @@ def fates(episodes: TensorDictBase) -> Row:
         return {}
     counted = torch.bincount(episodes["fate"], minlength=len(Fate)).tolist()
     return {fate.name.lower(): count for fate, count in zip(Fate, counted)}
+
+
+def standing(episodes: TensorDictBase) -> int | None:
+    """How many solved episodes stay solved once the hand has opened and withdrawn."""
+    return int(episodes["standing"].sum()) if "standing" in episodes.keys() else None
 
 
 def _figures(episodes: TensorDictBase) -> Row:
@@ -94,11 +100,18 @@ def report_markdown(subtasks: Mapping[str, Row]) -> str:
 def _content(subtasks: Mapping[str, Row]) -> tuple[list[str], list[list[str]], str]:
     """Headings, rows and legend; how objects failed is told where there are several."""
     rows = [_cells(name, groups) for name, groups in subtasks.items()]
+    *_, task = subtasks.values()
+    legend = LEGEND
+    if task["standing"] is not None:
+        legend += (
+            f" Of all {task['all']['solved']} solved episodes {task['standing']} stay so when the "
+            "hand opens and withdraws."
+        )
     if sum(bool(groups["fates"]) for groups in subtasks.values()) < 2:
-        return HEADINGS, rows, LEGEND
+        return HEADINGS, rows, legend
     told = [_fates_text(groups["fates"]) for groups in subtasks.values()]
     rows = [[*row, text] for row, text in zip(rows, told)]
-    return [*HEADINGS, FATES], rows, LEGEND + FATES_LEGEND
+    return [*HEADINGS, FATES], rows, legend + FATES_LEGEND
 
 
 def _fates_text(counted: Row) -> str:

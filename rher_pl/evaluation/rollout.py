@@ -15,6 +15,9 @@ from rher_pl.envs.contract import Ending
 from rher_pl.evaluation.judging import Played, QFunction, judge
 from rher_pl.networks.policy import RelayPolicy
 
+RELEASE_STEPS = 10
+"""Env steps after an episode in which the hand opens and withdraws, where it can."""
+
 
 class EvaluationBatch:
     """What an evaluation is given: where to play, and the seeds of the episodes.
@@ -91,7 +94,20 @@ def _rollout(
     own = None
     if "is_success" in state.keys():
         own = torch.stack([s["is_success"].squeeze(-1) for s in states], dim=1)
-    return Played(achieved, desired, failed, torch.stack(inputs, 1), torch.stack(actions, 1), own)
+    released = _release(env, state)
+    acted = torch.stack(inputs, 1), torch.stack(actions, 1)
+    return Played(achieved, desired, failed, *acted, own, released)
+
+
+def _release(env: EnvBase, state: TensorDictBase) -> Tensor | None:
+    """Positions [N, P, 3] after the hand was opened and withdrawn; None where it cannot be."""
+    release = getattr(env, "release", None)
+    if release is None:
+        return None
+    for _ in range(RELEASE_STEPS):
+        state["action"] = torch.tensor(release).expand(env.num_envs, -1)
+        state = env.step(state)["next"]
+    return state["achieved_goals"].float()
 
 
 def _inputs(

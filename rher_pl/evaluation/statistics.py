@@ -83,6 +83,8 @@ def evaluation_statistics(results: Mapping[str, TensorDictBase]) -> Metrics:
     success, fresh = result["success"].float(), ~result["solved_at_reset"]
     if "within_epsilon" in result.keys():  # success is what the environment itself says
         metrics["eval/success_within_epsilon"] = result["within_epsilon"].float().mean()
+    if "standing" in result.keys():  # without the hand
+        metrics["eval/success_standing"] = result["standing"].float().mean()
     return metrics | {
         "eval/success": success.mean(),
         "eval/success_not_solved_at_reset": (success * fresh).sum() / fresh.sum().clamp(min=1),
