@@ -75,6 +75,7 @@ def refused(arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str])
         (["--trainer.strategy", "ddp"], "trainer.strategy"),
         (["--trainer.precision", "16-mixed"], "32-true, bf16-mixed"),
         (["--trainer.precision", "64-true"], "32-true, bf16-mixed"),
+        (["--trainer.limit_train_batches", "0"], "trains nothing"),
     ],
     ids=str,
 )

@@ -32,6 +32,11 @@ def check_trainer(trainer: pl.Trainer) -> None:
         f"trainer.precision {trainer.precision!s:.40} is not computed in: write one of "
         f"{', '.join(PRECISIONS)}",
     )
+    require(
+        trainer.limit_train_batches != 0,
+        "trainer.limit_train_batches 0 trains nothing: leave it out, or evaluate a checkpoint with "
+        "python -m rher_pl.fit test --ckpt_path FILE",
+    )
 
 
 def check_loggers(trainer: pl.Trainer) -> None:
