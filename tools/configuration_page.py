@@ -40,8 +40,8 @@ takes effect, and the same run goes on; *new run* takes effect, and a run of its
 names the one that it continues; *refused* cannot take effect any more, and one line says so. Of the
 options that are not listed here, another `--seed_everything` is {seed}, another
 `--trainer.precision` a {precision}, and all other `--trainer.*` are of the {trainer}: the trainer
-is built anew. Callbacks that you add yourself restore what they saved: Lightning's `EarlyStopping`, for
-example, keeps its old `patience`.
+is built anew. Callbacks that you add yourself restore what they saved: Lightning's `EarlyStopping`,
+for example, keeps its old `patience`.
 """
 
 

@@ -69,8 +69,11 @@ def _draw_group(left: Any, right: Any, group: Group, color: str, line: str) -> N
 def _draw_published(axes: Any, task: str) -> None:
     """Where published means first reach a level. They lie far out, so the axis is logarithmic."""
     for curve, color, marker in zip(published(task), palette.PUBLISHED, MARKERS):
+        if not curve.reached:
+            continue
         points = np.array([(steps, level) for level, (steps, _) in curve.reached.items()])
-        axes.plot(*points.T, f"{marker}:", color=color, label=f"{curve.method}, Fetch-v1, mean")
+        label = f"{curve.method}; {curve.where}"
+        axes.plot(*points.T, f"{marker}:", color=color, label=label)
         words = [f"{level:.0%} at {palette.thousands(steps)}" for steps, level in points]
         axes.annotate(
             "\n".join(words),

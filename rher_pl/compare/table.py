@@ -56,9 +56,14 @@ def table(task: str, groups: Sequence[Group], peers: Sequence[Published]) -> Tab
         result.add_section()
     for peer in peers:
         reached = [peer.reached.get(level) for level in LEVELS]
-        costs = ["-" if found is None else f"{found[0]:,}\n({found[1]:,})" for found in reached]
-        result.add_row(f"{peer.method}, v1", "5", "", f"{peer.final:.3f} of 20", "", *costs)
+        costs = ["-" if found is None else _published_cell(*found) for found in reached]
+        seeds = "" if peer.seeds is None else str(peer.seeds)
+        result.add_row(f"{peer.method}; {peer.where}", seeds, "", peer.end, "", *costs)
     return result
+
+
+def _published_cell(env_steps: int, trailing: int | None) -> str:
+    return f"{env_steps:,}" if trailing is None else f"{env_steps:,}\n({trailing:,})"
 
 
 def cost_cell(cost: Cost | None) -> str:
