@@ -49,6 +49,7 @@ NEW_RUN = (
     "data.hindsight",
     "data.inert_ratio",
     "data.unmet_ratio",
+    "data.turn_share",
     "data.prioritize_motion",
     "data.reward_radius",
     "data.guide_share",

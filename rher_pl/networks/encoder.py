@@ -122,7 +122,8 @@ class InputEncoder(nn.Module):
         first point. The order is that of the columns in the tables.
         """
         if self.stays:
-            near = torch.linalg.vector_norm(goals - achieved, dim=-1) <= self.relay.epsilon
+            home = self.relay.handover * self.relay.epsilon
+            near = torch.linalg.vector_norm(goals - achieved, dim=-1) <= home
             stay = (near & self._finished[subtask]).unsqueeze(-1)
             goals = torch.where(stay, achieved, goals)
         offsets = goals - achieved

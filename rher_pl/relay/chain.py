@@ -46,6 +46,8 @@ class Relay:
         reached_distance: gripper to object, in metres, within which an object counts as reached;
             None takes epsilon.
         reward_radius: share of epsilon within which the active slot counts as met, in (0, 1].
+        finished_radius: share of epsilon within which the slot of an object that was brought before
+            counts as met, in (0, 1].
     """
 
     objects: tuple[str, ...]
@@ -56,6 +58,7 @@ class Relay:
     handover: float = 1.0
     reached_distance: float | None = None
     reward_radius: float = 1.0
+    finished_radius: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.objects or len(set(self.objects)) < len(self.objects):
@@ -128,7 +131,7 @@ class Relay:
 
     def within(self, share: float) -> Relay:
         """The same chain, with another ``reward_radius``."""
-        return replace(self, reward_radius=share)
+        return replace(self, reward_radius=share, finished_radius=self.handover)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, as a checkpoint keeps them."""
@@ -193,6 +196,8 @@ class Relay:
         limit = torch.full((self.num_subtasks, self.num_points), self.epsilon)
         active = torch.tensor(self.reward_radius * self.epsilon)
         limit = torch.where(self.slots.active, active, limit)
+        finished = torch.tensor(self.finished_radius * self.epsilon)
+        limit = torch.where(self.slots.finished, finished, limit)
         if self.reach and self.reached_distance is not None:
             limit[:, 0] = self.reached_distance
         return limit.masked_fill(~self.slots.used, torch.inf)

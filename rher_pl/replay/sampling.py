@@ -28,6 +28,8 @@ class SamplingRule:
         inert_ratio: acceptance of goals met already, in [0, 1]; 1 is plain HER.
         unmet_ratio: acceptance of goals of which another object's slot is not met, in [0, 1];
             1 is plain HER. It matters with several objects only.
+        turn_share: share of samples from states in which it is the turn of the subtask's object, in
+            [0, 1]; 0 draws all states alike. It matters with several objects only.
         prioritize_motion: share of samples from episodes drawn in proportion to how far objects
             moved in them, in [0, 1]; 0 is plain HER.
         reward_radius: share of a subtask's epsilon within which a goal counts as met, in (0, 1];
@@ -38,6 +40,7 @@ class SamplingRule:
     hindsight: Hindsight = Hindsight.future
     inert_ratio: float = 1.0
     unmet_ratio: float = 1.0
+    turn_share: float = 0.0
     prioritize_motion: float = 0.0
     reward_radius: float = 1.0
 
@@ -100,7 +103,21 @@ class HindsightSampler(Sampler):
             row = torch.where(by_motion, self._rows_by_motion(storage, size), row)
         length = storage.lengths.index_select(0, row)
         time = (self._uniform(size) * length).long()
+        if self.rule.turn_share > 0.0 and self.relay.num_objects > 1:
+            row, time = self._own_turn(storage, row, time)
+            length = storage.lengths.index_select(0, row)
         return torch.stack([row, time, self._goal_time(time, length)], dim=-1)
+
+    def _own_turn(
+        self, storage: EpisodeStorage, row: Tensor, time: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Episodes and times [B], a share of them redrawn from states of the object's own turn."""
+        states = storage.states_of_turn(self.relay.subtasks[self.subtask].object)
+        if not len(states):
+            return row, time
+        own = self._uniform(len(row)) < self.rule.turn_share
+        drawn = states[(self._uniform(len(row)) * len(states)).long()]
+        return torch.where(own, drawn[:, 0], row), torch.where(own, drawn[:, 1], time)
 
     def _rows(self, storage: EpisodeStorage, size: int) -> Tensor:
         """Episodes [size], each in proportion to its length."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -30,10 +30,15 @@ class EpisodeStorage(Storage):
     """
 
     def __init__(
-        self, max_episodes: int, episode: TensorDictBase, motion_limit: float = float("inf")
+        self,
+        max_episodes: int,
+        episode: TensorDictBase,
+        motion_limit: float = float("inf"),
+        turn_of: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__(max_size=max_episodes)
         self.motion_limit = motion_limit
+        self._turn_of = turn_of
         self.motion = torch.zeros(max_episodes, device=episode["action"].device)
         """Length of the objects' paths in each episode [max_episodes], metres."""
         self.max_length = episode["action"].shape[0]
@@ -41,6 +46,10 @@ class EpisodeStorage(Storage):
         self.equal_lengths = True
         """Whether all stored episodes have the same length."""
         self._data = {key: _zeros(max_episodes, episode[key]) for key in EPISODE_KEYS}
+        states = (max_episodes, self.max_length + 1)
+        self.turn = torch.zeros(states, dtype=torch.int8, device=self.motion.device)
+        """Index of the object whose turn it is in each state [max_episodes, T+1]."""
+        self._states_of_turn: dict[int, Tensor] = {}
         self._cursor = 0
         self._size = 0
 
@@ -76,6 +85,11 @@ class EpisodeStorage(Storage):
         steps = data["achieved_goals"][:, :, 1:].diff(dim=1)  # [N, T, objects, 3]
         moved = torch.linalg.vector_norm(steps, dim=-1).sum(-1).clamp(max=self.motion_limit)
         self.motion[cursor] = moved.sum(-1).to(self.motion)
+        if self._turn_of is not None:
+            desired = data["desired_goals"].unsqueeze(1)
+            desired = desired.expand(-1, self.max_length + 1, -1, -1)
+            self.turn[cursor] = self._turn_of(data["achieved_goals"], desired).to(self.turn)
+        self._states_of_turn = {}
 
     def _compare_lengths(self) -> None:
         self.equal_lengths = bool((self.lengths == self.lengths[:1]).all())
@@ -128,6 +142,17 @@ class EpisodeStorage(Storage):
     def achieved_goals(self, row: Tensor, time: Tensor) -> Tensor:
         """Positions [B, P, 3] at ``time`` [B] of episodes ``row`` [B]."""
         return self._pick("achieved_goals", self._state_numbers(row, time))
+
+    def states_of_turn(self, index: int) -> Tensor:
+        """(episode, time) of all states but the last in which it is the turn of an object, [K, 2]
+        int64.
+        """
+        if index not in self._states_of_turn:
+            turn = self.turn[: self._size, :-1] == index
+            times = torch.arange(self.max_length, device=turn.device)
+            within = times < self.lengths.unsqueeze(1)
+            self._states_of_turn[index] = (turn & within).nonzero()
+        return self._states_of_turn[index]
 
     def episode(self, row: int) -> TensorDict:
         """One stored episode, without a batch dimension."""

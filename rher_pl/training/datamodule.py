@@ -54,6 +54,7 @@ RANGES = {
     "relabel_ratio": SHARE,
     "inert_ratio": SHARE,
     "unmet_ratio": SHARE,
+    "turn_share": SHARE,
     "prioritize_motion": SHARE,
     "guide_share": SHARE,
     "random_share": SHARE,
@@ -91,6 +92,8 @@ class RelayDataModule(pl.LightningDataModule):
         unmet_ratio: with several objects, share of drawn hindsight goals which is kept where
             another object is away from its own, in [0, 1]; the others are drawn again, as another
             subtask would be served there. 1 is plain HER.
+        turn_share: with several objects, share of samples from states in which it is the turn of
+            the subtask's own object, in [0, 1]; 0 draws all states alike.
         prioritize_motion: share of samples from episodes drawn in proportion to how far objects
             moved in them (arXiv 1810.01363), in [0, 1]; the others are drawn uniformly.
         reward_radius: share of epsilon within which learning counts the active goal as met, in
@@ -131,6 +134,7 @@ class RelayDataModule(pl.LightningDataModule):
         hindsight: Hindsight = Hindsight.future,
         inert_ratio: float = 0.2,
         unmet_ratio: float = 0.3,
+        turn_share: float = 0.0,
         prioritize_motion: float = 0.0,
         reward_radius: float = 1.0,
         guide_share: float = 0.5,
