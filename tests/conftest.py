@@ -114,7 +114,8 @@ def make_pools() -> Callable[..., Pools]:
     def make(count: int = 40, num_objects: int = 1, **options: Any) -> Pools:
         of_episodes = {k: options.pop(k) for k in ("lengths", "endings", "scale") if k in options}
         data = made_episodes(count, num_objects, **of_episodes)
-        relay, storage = made_relay(num_objects), EpisodeStorage(count, data[0])
+        relay = made_relay(num_objects)
+        storage = EpisodeStorage(count, data[0], relay)
         storage.extend(data)
         generator = torch.Generator().manual_seed(1)
         buffers = make_replay_buffers(storage, relay, SamplingRule(**options), generator)

@@ -74,6 +74,7 @@ TAKES_EFFECT: dict[str, tuple[Any, Live, Any]] = {
     "data.hindsight": ("final", lambda m, d: d.loader.rule.hindsight.value, "final"),
     "data.inert_ratio": (0.7, rule("inert_ratio"), 0.7),
     "data.unmet_ratio": (0.7, rule("unmet_ratio"), 0.7),
+    "data.turn_share": (0.7, rule("turn_share"), 0.7),
     "data.prioritize_motion": (0.6, rule("prioritize_motion"), 0.6),
     "data.reward_radius": (0.5, rule("reward_radius"), 0.5),
     "data.guide_share": (0.1, explored("guide_share"), 0.1),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -146,6 +148,23 @@ def test_a_finished_object_within_epsilon_shows_itself_as_its_goal_and_the_rewar
     shown = encoder(observation, achieved, TWO.goals(achieved, far, bring_1), bring_1)
     assert not torch.equal(shown, same)
     assert not TWO.met(near, achieved, bring_1).item()
+
+
+def test_what_shows_itself_as_its_goal_is_what_serving_leaves():
+    """Between the handover mark and epsilon the object is brought again: its goal is shown."""
+    tight = replace(TWO, handover=0.5)
+    encoder = InputEncoder(tight, fetch_layout(2))
+    observation = normal(1, len(fetch_layout(2)))
+    achieved = torch.tensor([[[0.0, 0, 0], [0.03, 0, 0], [1, 0, 0]]])
+    at_home = torch.tensor([[[0.03, 0, 0], [2, 0, 0]]])
+    for away, shown in ((0.02, True), (0.03, False)):
+        desired = torch.tensor([[[0.03 - away, 0, 0], [2, 0, 0]]])
+        assert tight.home(achieved, desired)[0, 0] == shown
+        inputs = [
+            encoder(observation, achieved, tight.goals(achieved, goals, 3), 3)
+            for goals in (desired, at_home)
+        ]
+        assert torch.equal(*inputs) == shown
 
 
 def test_places_are_seen_from_the_gripper():

@@ -131,6 +131,16 @@ def test_a_handover_mark_keeps_serving_an_object_that_success_would_leave():
     assert Relay(("a", "b"), handover=0.5).serving(achieved, desired).item() == 1
 
 
+def test_learning_keeps_finished_objects_within_the_handover_mark():
+    """Else a policy may leave them where serving goes back to them."""
+    relay = Relay(("a", "b"), epsilon=0.1, handover=0.5)
+    desired = torch.zeros(1, 2, 3)
+    achieved = points([9.0, 0.0, 0.0], [0.07, 0.0, 0.0], [0.0, 0.0, 0.0])
+    goals_of_last = relay.goals(achieved, desired, relay.last)
+    assert relay.met(goals_of_last, achieved, relay.last)  # as judged
+    assert not relay.within(0.5).met(goals_of_last, achieved, relay.last)  # as rewarded
+
+
 def test_a_reached_distance_replaces_epsilon_for_reaching_only():
     desired = points([1, 1, 1])
     near = points([0.04, 0, 0], [0, 0, 0])

@@ -130,6 +130,34 @@ def test_the_inert_filter_looks_at_the_active_object_alone(make_pools):
     assert share(0.0) < 0.25 * share(1.0)
 
 
+@pytest.mark.parametrize("subtask", [0, 3])
+def test_a_share_comes_from_states_of_the_objects_own_turn_all_alike(make_pools, subtask):
+    def drawn(share: float) -> tuple[torch.Tensor, torch.Tensor]:
+        pools = make_pools(count=50, num_objects=2, scale=0.02, turn_share=share)
+        storage, size = pools.storage, 40_000
+        index, _ = pools.buffers[subtask]._sampler.sample(storage, size)
+        own = storage.states_of_turn(subtask // 2)
+        number = index[:, 0] * storage.max_length + index[:, 1]
+        of_own = own[:, 0] * storage.max_length + own[:, 1]
+        return number, of_own
+
+    number, own = drawn(0.0)
+    plain = torch.isin(number, own).float().mean().item()
+    assert 0.05 < plain < 0.95
+    number, own = drawn(0.6)
+    mine = torch.isin(number, own)
+    assert abs(mine.float().mean().item() - (0.6 + 0.4 * plain)) < 0.02
+    counts = torch.bincount(number[mine], minlength=int(own.max()) + 1)[own].double()
+    assert not differs(counts, counts.mean())
+
+
+def test_while_an_object_never_had_its_turn_all_states_are_drawn_alike(make_pools):
+    pools = make_pools(count=50, num_objects=2, scale=5.0, turn_share=1.0)
+    assert not len(pools.storage.states_of_turn(1))
+    index, _ = pools.buffers[3]._sampler.sample(pools.storage, 20_000)
+    assert not differs(torch.bincount(index[:, 0], minlength=50).double(), 400.0)
+
+
 @LENGTHS
 def test_sampling_leaves_the_storage_unchanged(make_pools, lengths):
     pools = make_pools(lengths=lengths, inert_ratio=0.2, prioritize_motion=0.5)
@@ -195,7 +223,7 @@ def test_episodes_are_drawn_in_proportion_to_motion(make_pools, lengths):
     data["achieved_goals"][:20] *= 4.0
     pools.storage.extend(data)  # in place of the first ones
     steps = data["achieved_goals"][:, 1:, 1] - data["achieved_goals"][:, :-1, 1]
-    motion = steps.norm(dim=-1).sum(-1)
+    motion = steps.norm(dim=-1).clamp(max=pools.relay.epsilon).sum(-1)
     assert torch.allclose(pools.storage.motion, motion)
     counts = pools.buffers[1].sample(size)["index"][:, 0].bincount(minlength=40)
     expected = share * motion / motion.sum() + (1 - share) * length / length.sum()

@@ -10,6 +10,7 @@ import torch
 from rher_pl.envs.episodes import EPISODE_KEYS, empty_episode
 from rher_pl.envs.point_push import PointPushEnv
 from rher_pl.errors import ConfigError
+from rher_pl.relay import Relay
 from rher_pl.replay.storage import EpisodeStorage
 
 
@@ -82,9 +83,28 @@ def test_what_is_stored_is_float32_and_has_no_other_keys(make_episodes):
 def test_a_falling_object_does_not_outweigh_all(make_episodes):
     data = make_episodes(2)
     data["achieved_goals"][0, 3:, 1] += 9.0  # one step of nine metres
-    storage = EpisodeStorage(2, data[0], motion_limit=0.05)
+    storage = EpisodeStorage(2, data[0], Relay(("push",), 0.05))
     storage.extend(data)
     assert storage.motion[0] <= 6 * 0.05
+
+
+def test_whose_turn_it_is_follows_the_ring_and_a_restored_one(make_episodes):
+    relay = Relay(("first", "second"))
+    data = make_episodes(6, num_objects=2, lengths=[6, 2, 3])
+    data["desired_goals"][::2, 0] = 9.0  # of every other episode the first object is never home
+    data["desired_goals"][1::2, 0] = data["achieved_goals"][1::2, 0, 1]
+    data["achieved_goals"][1::2, 1:, 1] = data["achieved_goals"][1::2, :1, 1]
+    storage = EpisodeStorage(4, data[0], relay)
+    storage.extend(data[:3])
+    assert sorted(set(storage.states_of_turn(1)[:, 0].tolist())) == [1]
+    storage.extend(data[3:])  # rows hold episodes 4, 5, 2, 3
+    first, second = (storage.states_of_turn(index) for index in (0, 1))
+    assert sorted(set(first[:, 0].tolist())) == [0, 2]
+    assert second.tolist() == [[row, t] for row in (1, 3) for t in range(storage.lengths[row])]
+    restored = EpisodeStorage(4, data[0], relay)
+    restored.load_state_dict(storage.state_dict())
+    for index, states in enumerate((first, second)):
+        assert torch.equal(restored.states_of_turn(index), states)
 
 
 def _spoil(state: dict[str, Any], what: str) -> None:

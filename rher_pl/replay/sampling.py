@@ -56,6 +56,11 @@ class HindsightSampler(Sampler):
     be served, not this one. The decision looks at t and f only, never at the outcome of the action,
     so that Q stays unbiased.
 
+    With several objects most states are of others' turns, and the moment at which one is left for
+    the next is a few steps of an episode. ``turn_share`` of the transitions are drawn from the
+    states in which it is the turn of the subtask's own object, all of them alike: where the policy
+    will act under it.
+
     A share of the episodes may be drawn in proportion to the objects' motion instead, as in
     energy-based prioritisation (arXiv 1810.01363) but by path length in place of energy; the
     transitions of an episode so drawn are alike.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torchrl.data.replay_buffers import Storage
 
 from rher_pl.envs.episodes import EPISODE_KEYS, require_episodes
 from rher_pl.errors import require
+from rher_pl.relay import Relay
 
 KEEP_GOAL = -1
 """Hindsight time that stands for "keep the original goal"."""
@@ -26,30 +27,26 @@ class EpisodeStorage(Storage):
     Args:
         max_episodes: capacity in episodes; the oldest are overwritten.
         episode: one episode (no batch dimension) that gives shapes and device.
-        motion_limit: most that one env step adds to an episode's :attr:`motion`, metres.
+        relay: tells whose turn it is; its epsilon is the most that one env step adds to an
+            episode's :attr:`motion`. Without one, it is always the first object's.
     """
 
     def __init__(
-        self,
-        max_episodes: int,
-        episode: TensorDictBase,
-        motion_limit: float = float("inf"),
-        turn_of: Callable[[Tensor, Tensor], Tensor] | None = None,
+        self, max_episodes: int, episode: TensorDictBase, relay: Relay | None = None
     ) -> None:
         super().__init__(max_size=max_episodes)
-        self.motion_limit = motion_limit
-        self._turn_of = turn_of
+        self._relay = relay
         self.motion = torch.zeros(max_episodes, device=episode["action"].device)
         """Length of the objects' paths in each episode [max_episodes], metres."""
+        states = (max_episodes, episode["achieved_goals"].shape[0])
+        self.turn = torch.zeros(states, dtype=torch.int8, device=episode["action"].device)
+        """Index of the object whose turn it is in each state [max_episodes, T+1]."""
+        self._of_turn: dict[int, Tensor] = {}
         self.max_length = episode["action"].shape[0]
         """T, the most steps in an episode."""
         self.equal_lengths = True
         """Whether all stored episodes have the same length."""
         self._data = {key: _zeros(max_episodes, episode[key]) for key in EPISODE_KEYS}
-        states = (max_episodes, self.max_length + 1)
-        self.turn = torch.zeros(states, dtype=torch.int8, device=self.motion.device)
-        """Index of the object whose turn it is in each state [max_episodes, T+1]."""
-        self._states_of_turn: dict[int, Tensor] = {}
         self._cursor = 0
         self._size = 0
 
@@ -83,13 +80,12 @@ class EpisodeStorage(Storage):
         for key, stored in self._data.items():
             stored[cursor] = data[key].to(stored)
         steps = data["achieved_goals"][:, :, 1:].diff(dim=1)  # [N, T, objects, 3]
-        moved = torch.linalg.vector_norm(steps, dim=-1).sum(-1).clamp(max=self.motion_limit)
+        moved = torch.linalg.vector_norm(steps, dim=-1).sum(-1)
+        if self._relay is not None:
+            moved.clamp_(max=self._relay.epsilon)
+            self.turn[cursor] = whose_turn(self._relay, data).to(self.turn)
         self.motion[cursor] = moved.sum(-1).to(self.motion)
-        if self._turn_of is not None:
-            desired = data["desired_goals"].unsqueeze(1)
-            desired = desired.expand(-1, self.max_length + 1, -1, -1)
-            self.turn[cursor] = self._turn_of(data["achieved_goals"], desired).to(self.turn)
-        self._states_of_turn = {}
+        self._of_turn = {}
 
     def _compare_lengths(self) -> None:
         self.equal_lengths = bool((self.lengths == self.lengths[:1]).all())
@@ -144,15 +140,13 @@ class EpisodeStorage(Storage):
         return self._pick("achieved_goals", self._state_numbers(row, time))
 
     def states_of_turn(self, index: int) -> Tensor:
-        """(episode, time) of all states but the last in which it is the turn of an object, [K, 2]
-        int64.
-        """
-        if index not in self._states_of_turn:
+        """(episode, time) of the states that were acted in when it was an object's turn, [K, 2]."""
+        if index not in self._of_turn:  # else since the last episodes were stored
+            times = torch.arange(self.max_length, device=self.turn.device)
+            acted_in = times < self.lengths.unsqueeze(1)
             turn = self.turn[: self._size, :-1] == index
-            times = torch.arange(self.max_length, device=turn.device)
-            within = times < self.lengths.unsqueeze(1)
-            self._states_of_turn[index] = (turn & within).nonzero()
-        return self._states_of_turn[index]
+            self._of_turn[index] = (turn & acted_in).nonzero()
+        return self._of_turn[index]
 
     def episode(self, row: int) -> TensorDict:
         """One stored episode, without a batch dimension."""
@@ -186,6 +180,14 @@ class EpisodeStorage(Storage):
 
     def _empty(self) -> None:
         self._cursor = self._size = 0
+
+
+def whose_turn(relay: Relay, episodes: Mapping[str, Any] | TensorDictBase) -> Tensor:
+    """Index of the object whose turn it is in each state of episodes [N], [N, T+1]."""
+    achieved = episodes["achieved_goals"]
+    desired = episodes["desired_goals"].unsqueeze(1).expand(-1, achieved.shape[1], -1, -1)
+    objects = torch.tensor([subtask.object for subtask in relay.subtasks], device=achieved.device)
+    return objects[relay.serving(achieved, desired)]
 
 
 def _zeros(count: int, example: Tensor) -> Tensor:

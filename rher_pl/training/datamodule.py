@@ -134,7 +134,7 @@ class RelayDataModule(pl.LightningDataModule):
         hindsight: Hindsight = Hindsight.future,
         inert_ratio: float = 0.2,
         unmet_ratio: float = 0.3,
-        turn_share: float = 0.0,
+        turn_share: float = 0.5,
         prioritize_motion: float = 0.0,
         reward_radius: float = 1.0,
         guide_share: float = 0.5,

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from tensordict import TensorDict, TensorDictBase
-from torch import Tensor
 from torchrl.data import TensorDictReplayBuffer
 from torchrl.envs import EnvBase
 
@@ -116,16 +115,7 @@ class RelayLoader:
     def _allocate(self) -> EpisodeStorage:
         """Make storage and buffers for episodes of the collector's environment."""
         episode = empty_episode(self.collector.env).to(self.generator.device)
-        relay = self.relay
-
-        def turn_of(achieved: Tensor, desired: Tensor) -> Tensor:
-            objects = torch.tensor([subtask.object for subtask in relay.subtasks])
-            return objects[relay.serving(achieved, desired)]
-
-        several = relay.num_objects > 1
-        self.storage = EpisodeStorage(
-            self.settings.capacity, episode, self.relay.epsilon, turn_of if several else None
-        )
+        self.storage = EpisodeStorage(self.settings.capacity, episode, self.relay)
         self.buffers = make_replay_buffers(self.storage, self.relay, self.rule, self.generator)
         return self.storage
 
