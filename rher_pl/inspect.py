@@ -56,7 +56,7 @@ def inspect_command(argv: Sequence[str]) -> int:
     entry = read_entry(content, source)
     episode = TensorDict(read_episode(content, options.episode, source), batch_size=[])
     settings = data_options(content, source)
-    relay = Relay.from_dict(entry.relay).within(settings.share("reward_radius"))
+    relay = Relay.from_dict(entry.relay).rewarded(settings.share("reward_radius"))
     rule = SamplingRule(
         settings.share("relabel_ratio"),
         settings.one_of("hindsight", Hindsight),

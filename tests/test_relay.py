@@ -96,7 +96,7 @@ def test_met_needs_every_slot_in_use_within_epsilon():
 
 
 def test_a_reward_radius_tightens_the_active_slot_alone():
-    relay = TWO.within(0.5)
+    relay = TWO.rewarded(0.5)
     wanted = points(ZERO, [1, 0, 0], [0, 1, 0])
     finished_off = points([9, 9, 9], [1.04, 0, 0], [0, 1, 0])
     active_off = points([9, 9, 9], [1, 0, 0], [0, 1.04, 0])
@@ -138,7 +138,7 @@ def test_learning_keeps_finished_objects_within_the_handover_mark():
     achieved = points([9.0, 0.0, 0.0], [0.07, 0.0, 0.0], [0.0, 0.0, 0.0])
     goals_of_last = relay.goals(achieved, desired, relay.last)
     assert relay.met(goals_of_last, achieved, relay.last)  # as judged
-    assert not relay.within(0.5).met(goals_of_last, achieved, relay.last)  # as rewarded
+    assert not relay.rewarded(0.5).met(goals_of_last, achieved, relay.last)  # as rewarded
 
 
 def test_a_reached_distance_replaces_epsilon_for_reaching_only():

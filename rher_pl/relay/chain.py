@@ -129,9 +129,11 @@ class Relay:
         """The same chain, with another ``reached_distance`` in metres."""
         return replace(self, reached_distance=distance)
 
-    def within(self, share: float) -> Relay:
-        """The same chain, with another ``reward_radius``."""
-        return replace(self, reward_radius=share, finished_radius=self.handover)
+    def rewarded(self, share: float) -> Relay:
+        """The same chain as it is learned: an object is brought to within ``share`` of the distance
+        at which it counts as home, and then stays home.
+        """
+        return replace(self, reward_radius=share * self.handover, finished_radius=self.handover)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, as a checkpoint keeps them."""

@@ -32,8 +32,8 @@ class SamplingRule:
             [0, 1]; 0 draws all states alike. It matters with several objects only.
         prioritize_motion: share of samples from episodes drawn in proportion to how far objects
             moved in them, in [0, 1]; 0 is plain HER.
-        reward_radius: share of a subtask's epsilon within which a goal counts as met, in (0, 1];
-            1 is plain HER.
+        reward_radius: share, in (0, 1], of the distance at which an object counts as home within
+            which its goal counts as met; 1 is plain HER.
     """
 
     relabel_ratio: float = 0.8
@@ -193,7 +193,7 @@ def make_replay_buffers(
     generator: torch.Generator,
 ) -> list[TensorDictReplayBuffer]:
     """One buffer per subtask, all views on the same storage."""
-    relay = relay.within(rule.reward_radius)
+    relay = relay.rewarded(rule.reward_radius)
     return [
         TensorDictReplayBuffer(
             storage=storage,

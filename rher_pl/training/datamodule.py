@@ -98,7 +98,8 @@ class RelayDataModule(pl.LightningDataModule):
             moved in them (arXiv 1810.01363), in [0, 1]; the others are drawn uniformly.
         reward_radius: share of epsilon within which learning counts the active goal as met, in
             (0, 1]. Below 1 the policy learns to come closer than it must, which leaves room for
-            error. Evaluation, relay and exploration go by the whole epsilon; 1 is plain HER.
+            error. Evaluation goes by the whole epsilon; 1 is plain HER. In tasks whose objects must
+            stand it is a share of half of epsilon, where the turn of the next object comes.
         guide_share: probability that the guide acts while the object is not reached.
         fading_guide: multiply the guide's share by the failure rate, in the last evaluations, of
             the subtask that brings the object.
@@ -166,11 +167,6 @@ class RelayDataModule(pl.LightningDataModule):
         self.task = get_task(task).varied(epsilon, max_episode_steps)
         self.hparams["task"] = self.task.name
         self.relay = self.task.trained_relay(RelayMode(relay))
-        require(
-            self.relay.num_objects == 1 or reward_radius <= self.relay.handover,
-            f"reward_radius must be at most {self.relay.handover:g}, the share of epsilon within "
-            f"which {self.task.name} goes on to its next object, got {reward_radius}",
-        )
         self.batch_sizes = split_batch(
             batch_size, self.relay.num_subtasks, RelayMode(relay), self.task.name
         )
