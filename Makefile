@@ -9,10 +9,11 @@ PORT ?= 5000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reach push pick ui ui-check docs notebooks test soak lint clean
+.PHONY: help setup reach push pick double stack three ui ui-check docs notebooks test soak lint clean
 
 help:
 	@echo "make reach|push|pick   train on FetchReach, FetchPush or FetchPickAndPlace (ARGS=...)"
+	@echo "make double|stack|three  push two cubes, stack two, or stack three (ARGS=...)"
 	@echo "make ui                open MLflow on what was recorded (PORT=$(PORT))"
 	@echo "make ui-check          open those pages in Chromium and check them"
 	@echo "make docs              write docs/configuration.md from the code"
@@ -42,6 +43,15 @@ push: $(STAMP)
 
 pick: $(STAMP)
 	$(BIN)/python -m rher_pl.fit --config configs/pick_and_place.yaml $(ARGS)
+
+double: $(STAMP)
+	$(BIN)/python -m rher_pl.fit --config configs/double_push.yaml $(ARGS)
+
+stack: $(STAMP)
+	$(BIN)/python -m rher_pl.fit --config configs/stack.yaml $(ARGS)
+
+three: $(STAMP)
+	$(BIN)/python -m rher_pl.fit --config configs/three_stack.yaml $(ARGS)
 
 ui: $(STAMP)
 	$(BIN)/python -m rher_pl.tracking.store sqlite:///$(RUNS)/mlflow.db
