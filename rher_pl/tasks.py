@@ -212,12 +212,12 @@ for _task in (
     _fetch("FetchObstaclePush-v0", Relay(("push",)), fetch_layout(1, places=1)),
     _fetch("FetchInsert-v0", Relay(("insert",), epsilon=0.02), _INSERT),
     _fetch("FetchDrawer-v0", Relay(("open",), epsilon=0.02)),
-    _fetch("FetchDoublePush-v0", Relay(("push_0", "push_1"), handover=HANDOVER)),
+    _fetch("FetchDoublePush-v0", Relay(("push_0", "push_1"))),
     _fetch(
         "FetchStack-v0", Relay(("stack_0", "stack_1"), handover=HANDOVER), release=OPEN_AND_RISE
     ),
-    _fetch("FetchDrawerBox-v0", Relay(("open", "place"), handover=HANDOVER), release=OPEN_AND_RISE),
-    _fetch("FetchThreePush-v0", Relay(("push_0", "push_1", "push_2"), handover=HANDOVER)),
+    _fetch("FetchDrawerBox-v0", Relay(("open", "place")), release=OPEN_AND_RISE),
+    _fetch("FetchThreePush-v0", Relay(("push_0", "push_1", "push_2"))),
     _fetch(
         "FetchThreeStack-v0",
         Relay(("stack_0", "stack_1", "stack_2"), handover=HANDOVER),
