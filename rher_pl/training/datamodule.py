@@ -98,8 +98,8 @@ class RelayDataModule(pl.LightningDataModule):
             moved in them (arXiv 1810.01363), in [0, 1]; the others are drawn uniformly.
         reward_radius: share of epsilon within which learning counts the active goal as met, in
             (0, 1]. Below 1 the policy learns to come closer than it must, which leaves room for
-            error. Evaluation goes by the whole epsilon; 1 is plain HER. In tasks whose objects must
-            stand it is a share of half of epsilon, where the turn of the next object comes.
+            error. Evaluation goes by the whole epsilon; 1 is plain HER. In a tower of three it is a
+            share of the smaller distance at which the next object's turn comes.
         guide_share: probability that the guide acts while the object is not reached.
         fading_guide: multiply the guide's share by the failure rate, in the last evaluations, of
             the subtask that brings the object.
