@@ -166,7 +166,7 @@ def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvB
 
 
 OPEN_AND_RISE = (0.0, 0.0, 1.0, 1.0)
-TOWER = 0.35
+TOWER = 0.5
 """Share of epsilon: in a tower of three a cube is let go, and one that is let go 4 cm beside the
 one below falls. So each must be nearer to its goal than success asks for before the next begins.
 """

@@ -133,7 +133,7 @@ class RewardedRelay(Relay):
         assert self.reward is not None
         return self.reward(goals, achieved)
 
-    def within(self, share: float) -> Relay:
+    def rewarded(self, share: float) -> Relay:
         require(
             share == 1.0,
             f"reward_radius must be 1 where the environment itself rewards, got {share}",

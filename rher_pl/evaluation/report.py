@@ -102,7 +102,7 @@ def _content(subtasks: Mapping[str, Row]) -> tuple[list[str], list[list[str]], s
     rows = [_cells(name, groups) for name, groups in subtasks.items()]
     *_, task = subtasks.values()
     legend = LEGEND
-    if task["standing"] is not None:
+    if task.get("standing") is not None:
         legend += (
             f" Of all {task['all']['solved']} solved episodes {task['standing']} stay so when the "
             "hand opens and withdraws."
