@@ -80,7 +80,7 @@ def test_environments_play_whole_episodes_of_every_batch(monkeypatch: pytest.Mon
     environments.measure_environments("FetchReach-v4", (1, 3), (1, 2), rounds=1)
     ours = {f"ours_{n}x{t}": 50 * n for n in (1, 3) for t in (1, 2)}
     floors = dict.fromkeys(("floor", "floor_x2"), 150)
-    assert done == {"gym_make": 50, "torchrl_gymenv": 50, **floors, **ours}
+    assert done == {"gym_make": 50, "torchrl_gymenv": 50, "gymnasium_task": 150, **floors, **ours}
     assert substeps.count(20) >= 2 * 150
 
 

@@ -15,7 +15,9 @@ from tensordict import TensorDict
 from torchrl.envs import EnvBase, GymEnv
 
 from benchmarks.throughput.rounds import Contestant, Rate, interleave
-from rher_pl.envs.fetch import TASKS, FetchEnv
+from rher_pl.envs.fetch import SHIPPED, TASKS, FetchEnv
+from rher_pl.gymnasium_task import GymnasiumTask
+from rher_pl.tasks import get_task
 
 Actions = NDArray[np.float32]
 
@@ -25,6 +27,7 @@ def measure_environments(
 ) -> dict[str, Rate]:
     """Whole episodes of random actions, resets included; ours as ``ours_<envs>x<threads>``.
 
+    ``gymnasium_task`` is the largest of these batches by the adapter for anybody's environment.
     ``floor`` is on one thread; ``floor_x<threads>`` shows what more of them can give at best.
 
     Args:
@@ -44,11 +47,15 @@ def measure_environments(
         "floor": _floor(task, actions, 1),
     }
     contestants |= {f"floor_x{count}": _floor(task, actions, count) for count in threads[1:]}
-    ours = {(n, t): FetchEnv(task, n, num_threads=t) for n in num_envs for t in threads}
-    for (n, t), env in ours.items():
-        contestants[f"ours_{n}x{t}"] = _torchrl(env, actions[:, :n])
+    envs: dict[str, EnvBase] = {
+        f"ours_{n}x{t}": FetchEnv(task, n, num_threads=t) for n in num_envs for t in threads
+    }
+    if task in SHIPPED:
+        envs["gymnasium_task"] = _adapted(task, most)
+    for name, env in envs.items():
+        contestants[name] = _torchrl(env, actions[:, : env.batch_size.numel()])
     rates = interleave(contestants, rounds)
-    for env in ours.values():
+    for env in envs.values():
         env.close()
     return rates
 
@@ -56,6 +63,13 @@ def measure_environments(
 def measure_tasks(num_envs: int, rounds: int) -> dict[str, dict[str, Rate]]:
     """Every Fetch task on one thread, by its Gymnasium id: ``ours_<envs>x1`` and the others."""
     return {task: measure_environments(task, (num_envs,), (1,), rounds) for task in TASKS}
+
+
+def _adapted(task: str, count: int) -> EnvBase:
+    relay = get_task(task).relay
+    gripper = [0, 1, 2] if relay.reach else None
+    adapted = GymnasiumTask(task, objects=list(relay.objects), gripper=gripper)
+    return adapted.task().make_env(count, 0)
 
 
 def _gym_make(task: str, actions: Actions) -> Contestant:
