@@ -12,13 +12,13 @@ from rher_pl.own_modules import is_own
 from rher_pl.tasks import Task
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from rher_pl.envs.gymnasium_compare import Comparison
     from rher_pl.envs.gymnasium_make import Recipe
     from rher_pl.envs.gymnasium_probe import Probe
     from rher_pl.relay import Relay
 
+MOST_STEPS = 1_000_000
+"""Of an episode."""
 CLASS_PATH = "rher_pl.GymnasiumTask"
 
 
@@ -106,11 +106,12 @@ class GymnasiumTask:
             ConfigError: if the environment is not what the options say.
         """
         try:
-            return _task(json.dumps(self.options, sort_keys=True))
+            options = json.dumps(self.options, sort_keys=True)
         except TypeError as error:
             raise ConfigError(
                 f"task {self.options['id']}: {error}: write numbers, names, lists"
             ) from error
+        return _task(options)
 
 
 def from_checkpoint(written: Mapping[str, Any]) -> GymnasiumTask:
@@ -153,11 +154,17 @@ def _task(options: str) -> Task:
     given = json.loads(options)
     recipe = make_recipe(given)
     spec = recipe.spec
-    steps = given["max_episode_steps"] or spec.max_episode_steps
-    if steps is None or steps < 2:
+    chosen = given["max_episode_steps"]
+    steps = spec.max_episode_steps if chosen is None else chosen
+    if steps is None or not 2 <= steps <= MOST_STEPS:
         raise ConfigError(
-            f"task {spec.id}: episodes of {steps} env steps: write max_episode_steps, at least 2"
+            f"task {spec.id}: episodes of {steps} env steps: write max_episode_steps, at least 2 "
+            f"and at most {MOST_STEPS:,}"
         )
+    require(
+        "reset_mask" not in given["reset_options"],
+        f"task {spec.id}: reset_mask in reset_options belongs to Gymnasium's vectors: leave it out",
+    )
     return _built(recipe, probe(recipe), int(steps), given)
 
 
@@ -172,16 +179,13 @@ def _built(recipe: Recipe, seen: Probe, steps: int, given: Mapping[str, Any]) ->
     if reward is None:  # else it goes on rewarding
         seen.env.close()
 
-    def near(desired: Tensor, achieved: Tensor) -> Tensor:
-        return (desired - achieved).norm(dim=-1).le(relay.epsilon).all(-1)
-
     def make(
         num_envs: int, seed: int, num_threads: int = 1, render_mode: str | None = None
     ) -> GymnasiumEnv:
         return GymnasiumEnv(
             recipe,
             interface,
-            reward or near,
+            reward,
             steps,
             num_envs,
             seed,

@@ -159,6 +159,7 @@ def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvB
     env = task.make_env(num_envs, seed, num_threads)
     if task.max_episode_steps is not None:
         env.max_episode_steps = task.max_episode_steps
+    env.epsilon = task.relay.epsilon
     if task.release is not None:
         env.release = task.release
     task.check(env)

@@ -125,6 +125,53 @@ class PoseEnv(OddEnv):
         }
 
 
+class FaultyEnv(OddEnv):
+    """Broken in one way, which ``fault`` names."""
+
+    def __init__(self, fault: str = "", **options: Any) -> None:
+        super().__init__(**options)
+        self.fault = fault
+        if fault == "no spaces":
+            del self.observation_space
+        elif fault == "leaves":
+            raise SystemExit(3)
+        elif fault == "extra":  # a key that no vector environment can share
+            text = spaces.Sequence(spaces.Discrete(3))
+            self.observation_space = spaces.Dict({**self.observation_space.spaces, "text": text})
+
+    def reset(self, **options: Any) -> Any:
+        if self.fault == "old reset":
+            options = {k: v for k, v in options.items() if k == "seed"}
+            return super().reset(**options)[0]
+        return super().reset(**options)
+
+    def step(self, action: Any) -> Any:
+        observed, reward, terminated, truncated, info = super().step(action)
+        late = self.clock == 20
+        if self.fault == "leaves late" and late:
+            raise SystemExit(3)
+        if self.fault == "raises late" and late:
+            raise RuntimeError("the gripper is stuck")
+        if self.fault == "longer" and late:
+            observed["observation"] = np.append(observed["observation"], 0.0)
+        if self.fault == "says yes" and late:
+            info["is_success"] = "yes"
+        if self.fault == "silent":
+            info.pop("is_success")
+        if self.fault == "old step":
+            return observed, reward, terminated, info
+        return observed, reward, terminated, truncated, info
+
+    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
+        if self.fault == "constant":
+            return -1.0
+        return super().compute_reward(achieved, desired, info)
+
+
+def raises(env: gymnasium.Env) -> gymnasium.Env:
+    raise RuntimeError("wrapped badly")
+
+
 def still(env: gymnasium.Env) -> gymnasium.Env:
     """A wrapper of the user's."""
     return gymnasium.wrappers.TransformAction(env, lambda action: action, env.action_space)
@@ -136,4 +183,5 @@ def no_wrapper(env: gymnasium.Env) -> int:
 
 gymnasium.register("Odd-v0", "odd_gymnasium:OddEnv", max_episode_steps=30)
 gymnasium.register("Pose-v0", "odd_gymnasium:PoseEnv", max_episode_steps=20)
+gymnasium.register("Faulty-v0", "odd_gymnasium:FaultyEnv", max_episode_steps=30)
 gymnasium.register("Endless-v0", "odd_gymnasium:OddEnv")

@@ -183,6 +183,11 @@ def test_a_pose_trains_and_is_reported_by_its_reward() -> None:
 
 # --- mistakes ------------------------------------------------------------------------------------
 
+
+def faulty(fault: str) -> dict[str, Any]:
+    return {"id": "odd_gymnasium:Faulty-v0", "make_kwargs": {"fault": fault}}
+
+
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"id": "Nowhere-v0"}, "no environment 'Nowhere-v0'"),
     ({"id": "no_such_package:Odd-v0"}, "no module 'no_such_package'"),
@@ -190,7 +195,22 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"id": "odd_gymnasium:Endless-v0"}, "write max_episode_steps, at least 2"),
     ({"max_episode_steps": 1}, "write max_episode_steps, at least 2"),
     ({"gripper": [3, 40]}, "columns of observation, 0 to 7"),
-    ({"gripper": [0, 1, 2, 3]}, "write in gripper the 1 to 3 columns"),
+    ({"gripper": [0, 1, 2, 3]}, "write the 1 to 3 columns"),
+    ({"objects": ["a\nb", "c"]}, "is no name for a metric"),
+    ({"objects": ["a", "reach_0"]}, "rename an object"),
+    ({"max_episode_steps": 0}, "write max_episode_steps, at least 2"),
+    ({"max_episode_steps": 10**9}, "at most 1,000,000"),
+    ({"make_kwargs": {"max_episode_steps": 9}}, "write max_episode_steps beside make_kwargs"),
+    ({"reset_options": {"reset_mask": [1]}}, "leave it out"),
+    ({"epsilon": float("inf")}, "epsilon must be above 0"),
+    ({"object_columns": [[1, 2], [6, 7]]}, "put each object's own there"),
+    ({"object_columns": [[], []]}, "lists of the same length"),
+    ({"wrappers": ["odd_gymnasium.raises"]}, "odd_gymnasium.raises in wrappers fails"),
+    (faulty("no spaces"), "does not say its spaces"),
+    (faulty("leaves"), "cannot be made"),
+    (faulty("old reset"), "step returns 5"),
+    (faulty("old step"), "step returns 5"),
+    (faulty("constant") | {"epsilon": None}, "whatever the goal"),
     ({"gripper": [1, 2], "object_columns": None}, "do not move with the actions"),
     ({"objects": ["a"]}, "leave out gripper"),
     ({"objects": ["a", "b", "c"]}, "achieved_goal has 4 numbers"),
@@ -218,6 +238,40 @@ def test_a_mistake_is_one_line_that_says_what_to_write(
         odd(**change).task()
     text = str(refused.value)
     assert message in text and "\n" not in text and len(text) <= 300, text
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("fault", "hint"),
+    [
+        ("leaves late", "SystemExit"),
+        ("raises late", "the gripper is stuck"),
+        ("longer", "observation has shape"),
+        ("says yes", "must be true or false"),
+    ],
+)
+def test_a_fault_in_mid_episode_is_one_line_with_its_environment(
+    fault: str, hint: str, vectorization: str
+) -> None:
+    env = make_env(odd(**faulty(fault), vectorization=vectorization).task(), 2, 0)
+    with pytest.raises(TrainingError, match=r"environment [01] \(Faulty-v0\)") as raised:
+        play(env, 0)
+    assert hint in str(raised.value)
+    env.close()
+
+
+def test_keys_that_nobody_needs_are_not_shared() -> None:
+    env = make_env(odd(**faulty("extra"), vectorization="async").task(), 2, 0)
+    assert {"observation", "achieved_goals", "desired_goals"} <= set(env.reset().keys())
+    env.close()
+
+
+def test_a_silent_environment_is_judged_by_the_epsilon_that_was_asked_for() -> None:
+    task = odd(**faulty("silent"))
+    for epsilon, solved in ((5.0, True), (1e-6, False)):
+        env = make_env(task.task().varied(epsilon, None), 4, 0)
+        assert (play(env, 0)["next", "is_success"] == solved).all()
+        env.close()
 
 
 def test_wrappers_are_applied() -> None:

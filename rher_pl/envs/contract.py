@@ -60,6 +60,8 @@ class BatchedEnv(EnvBase):
     """
 
     batch_locked = True
+    epsilon: float = 0.05
+    """Metres within which a goal counts as met, for an environment that does not know itself."""
     release: tuple[float, ...] | None = None
     """Action [A] that opens the hand and withdraws it, where objects must stand by themselves."""
 

@@ -31,19 +31,23 @@ class Comparison:
 
 
 def compare(seen: Probe, interface: Interface, relay: Relay) -> Comparison:
-    """Judge achieved goals against goals at all distances from 0 to twice epsilon, for each object.
+    """Judge achieved goals against goals at all distances from 0 to twice epsilon, for each object;
+    or to twice the environment's own distance, where that is more.
 
     Raises:
         ConfigError: if the environment's own reward cannot be asked.
     """
     own = OwnReward(seen.env, interface, seen.achieved, seen.desired)
+    largest = relay.epsilon
+    if own.threshold(seen.achieved[0]) < float("inf"):
+        largest = max(largest, own.threshold(seen.achieved[0]))
     rng = np.random.default_rng(0)
     rows = seen.achieved[rng.integers(len(seen.achieved), size=SAMPLES)]
     offsets = []
     for count in interface.numbers:  # in every direction, all lengths alike
         direction = rng.normal(size=(SAMPLES, count))
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        offsets.append(direction * rng.uniform(0.0, REACH * relay.epsilon, size=(SAMPLES, 1)))
+        offsets.append(direction * rng.uniform(0.0, REACH * largest, size=(SAMPLES, 1)))
     desired = rows + np.concatenate(offsets, axis=1).astype(rows.dtype)
     achieved_slots, desired_slots = (
         interface.goals(torch.from_numpy(values)) for values in (rows, desired)

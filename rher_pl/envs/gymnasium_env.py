@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +20,9 @@ from rher_pl.envs.gymnasium_make import FLAG, SUCCESS, Episode, Flag, Recipe, ma
 from rher_pl.errors import TrainingError
 from rher_pl.relay import Interface
 
+# What a worker raises is raised here, in one line; its vector environment warns in three before.
+warnings.filterwarnings("ignore", r"\x1b\[31mERROR: ")
+
 Workers = Literal["sync", "async"]
 Judge = Callable[[Tensor, Tensor], Tensor]
 """Desired goals and achieved goals, both [*, D, 3], to whether the task is solved, [*] bool."""
@@ -29,7 +33,8 @@ class GymnasiumEnv(BatchedEnv):
 
     Keys are those of :mod:`rher_pl.envs.contract`, in float64 where the environment's are. Besides,
     ``is_success [N, 1]`` bool is what the environment itself says of a state; where it says
-    nothing, as often after a reset, ``judge`` does. Actions in [-1, 1] are stretched to its bounds.
+    nothing, as often after a reset, ``judge`` does, or without one the distance ``epsilon``.
+    Actions in [-1, 1] are stretched to its bounds.
 
     Args:
         recipe: how one is made.
@@ -49,7 +54,7 @@ class GymnasiumEnv(BatchedEnv):
         self,
         recipe: Recipe,
         interface: Interface,
-        judge: Judge,
+        judge: Judge | None,
         max_episode_steps: int,
         num_envs: int = 1,
         seed: int = 0,
@@ -121,7 +126,8 @@ class GymnasiumEnv(BatchedEnv):
         said = torch.tensor(np.asarray(info[SUCCESS], dtype=np.float64))
         success = said == 1.0
         if said.isnan().any():
-            success = torch.where(said.isnan(), self._judge(desired_goals, achieved_slots), success)
+            met = self._judge or self._near
+            success = torch.where(said.isnan(), met(desired_goals, achieved_slots), success)
         flag = torch.tensor(np.asarray(info[FLAG], dtype=np.int64))
         ended = torch.where(success, int(Ending.SUCCESS), int(Ending.FAILURE))
         ending = torch.where(flag == Flag.TERMINATED, ended, (flag == Flag.TRUNCATED).long())
@@ -132,6 +138,9 @@ class GymnasiumEnv(BatchedEnv):
             "ending": ending.to(torch.uint8).unsqueeze(-1),
             "is_success": success.unsqueeze(-1),
         }
+
+    def _near(self, desired: Tensor, achieved: Tensor) -> Tensor:
+        return (desired - achieved).norm(dim=-1).le(self.epsilon).all(-1)
 
     def render(self) -> NDArray[np.uint8]:
         """A picture [H, W, 3] of the first environment, which was made to be drawn."""

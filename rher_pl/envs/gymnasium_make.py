@@ -16,11 +16,15 @@ from enum import IntEnum
 from typing import Any
 
 import gymnasium
+import numpy as np
 from farama_notifications import notifications
 from gymnasium.envs.registration import EnvSpec
 
+from rher_pl.envs.foreign import foreign
 from rher_pl.errors import ConfigError, TrainingError, fault, require
 
+KEYS = ("observation", "achieved_goal", "desired_goal")
+"""Of a goal environment's observations."""
 SUPPLIERS = ("gymnasium_robotics", "panda_gym")
 """Packages that register environments when they are imported, tried for an id that is unknown."""
 SUCCESS, FLAG = "success", "flag"
@@ -60,17 +64,23 @@ class Recipe:
         if str(self.spec.entry_point).startswith("gymnasium_robotics"):
             _import_supplier("gymnasium_robotics")
         options = dict(self.make_kwargs) | ({"render_mode": render_mode} if render_mode else {})
-        with _silent_libraries():
-            try:
-                env = gymnasium.make(
-                    self.spec, max_episode_steps=-1, disable_env_checker=True, **options
-                )
-            except Exception as error:  # whatever an environment's constructor raises
-                raise ConfigError(
-                    f"{self.spec.id} cannot be made ({fault(error)[:180]}): look at make_kwargs"
-                ) from error
+        require(
+            "max_episode_steps" not in options,
+            f"{self.spec.id}: write max_episode_steps beside make_kwargs, not in it",
+        )
+        with (
+            _silent_libraries(),
+            foreign(f"{self.spec.id} cannot be made", ": look at make_kwargs"),
+        ):
+            env = gymnasium.make(
+                self.spec, max_episode_steps=-1, disable_env_checker=True, **options
+            )
         for path in self.wrappers:
-            env = import_object(path, "wrappers")(env)
+            wrap = import_object(path, "wrappers")
+            with foreign(
+                f"{path:.60} in wrappers fails", ": it is called with the environment alone"
+            ):
+                env = wrap(env)
             require(isinstance(env, gymnasium.Env), f"{path} in wrappers returns no environment")
         return env
 
@@ -120,7 +130,7 @@ def import_module(name: str, where: str) -> Any:
         raise ConfigError(
             f"{where}: no module {error.name!r:.60}: install it, or run where it can be imported"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{where}: importing {name:.60} fails: {fault(error)[:180]}") from error
 
 
@@ -137,7 +147,7 @@ class Episode(gymnasium.Wrapper):
     """An environment whose episodes, once ended, stay as they are until the next reset.
 
     Whether and how it ended is in the info alone, see :class:`Flag`: to a vector environment it
-    goes on.
+    goes on. Of its observations only :data:`KEYS` are handed on.
 
     Args:
         env: to be stepped.
@@ -147,30 +157,46 @@ class Episode(gymnasium.Wrapper):
     def __init__(self, env: gymnasium.Env, number: int) -> None:
         super().__init__(env)
         self._number = number
+        space: Any = env.observation_space
+        self.observation_space = gymnasium.spaces.Dict({key: space[key] for key in KEYS})
         self._last: tuple[Any, float, bool, bool, dict[str, float]] | None = None
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, float]]:
         self._last = None
         with self._named():
             observation, info = self.env.reset(**kwargs)
-        return observation, {SUCCESS: said(info), FLAG: Flag.GOES_ON}
+            return self._kept(observation), {SUCCESS: said(info), FLAG: Flag.GOES_ON}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, float]]:
         if self._last is not None:
             return self._last
         with self._named():
             observation, reward, terminated, truncated, info = self.env.step(action)
-        flag = Flag.TERMINATED if terminated else Flag.TRUNCATED if truncated else Flag.GOES_ON
-        outcome = observation, float(reward), False, False, {SUCCESS: said(info), FLAG: flag}
+            flag = Flag.TERMINATED if terminated else Flag.TRUNCATED if truncated else Flag.GOES_ON
+            told = {SUCCESS: said(info), FLAG: flag}
+            outcome = self._kept(observation), float(reward), False, False, told
         if flag != Flag.GOES_ON:
             self._last = outcome
         return outcome
+
+    def _kept(self, observation: Any) -> dict[str, Any]:
+        """Of the sizes that its space promises.
+
+        Raises:
+            ValueError: for another size.
+        """
+        kept = {key: observation[key] for key in KEYS}
+        for key, value in kept.items():
+            promised = self.observation_space[key].shape  # type: ignore[index]
+            if np.shape(value) != promised:
+                raise ValueError(f"{key} has shape {np.shape(value)}, its space says {promised}")
+        return kept
 
     @contextmanager
     def _named(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             name = self.env.spec.id if self.env.spec else "environment"
             raise TrainingError(f"environment {self._number} ({name}): {fault(error)}") from None
 
@@ -181,8 +207,15 @@ def make_episode(recipe: Recipe, number: int, render_mode: str | None) -> Episod
 
 
 def said(info: Mapping[str, Any]) -> float:
-    """Whether the task is solved, as an environment's info says: 1 or 0; NaN if it says nothing."""
-    return float(info.get("is_success", info.get("success", float("nan"))))
+    """Whether the task is solved, as an environment's info says: 1 or 0; NaN if it says nothing.
+
+    Raises:
+        ValueError: if what it says is neither true nor false.
+    """
+    word = info.get("is_success", info.get("success", np.nan))
+    if isinstance(word, (str, bytes)) or word is None or np.size(word) != 1:
+        raise ValueError(f"is_success in its info must be true or false, got {word!r:.60}")
+    return float(np.asarray(word).item())
 
 
 @contextmanager

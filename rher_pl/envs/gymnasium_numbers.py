@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,11 +25,22 @@ def make_interface(seen: Probe, given: Given, name: str) -> Interface:
         bool(objects) and len(set(objects)) == len(objects),
         f"task {name}: objects must be different names, one for each object, got {objects!s:.60}",
     )
+    for each_name in objects:
+        require(
+            bool(re.fullmatch(r"[\w.\- ]{1,40}", each_name)),
+            f"task {name}: {each_name!r:.60} in objects is no name for a metric: write 1 to 40 "
+            "letters, digits, _, -, . and spaces",
+        )
     each, rest = divmod(size, len(objects))
     if rest == 0 and each <= MOST_NUMBERS:
         check_columns(gripper, "gripper", seen, name)
         require(
-            not gripper or (len(gripper) <= MOST_NUMBERS and seen.moves(gripper)),
+            len(gripper) <= MOST_NUMBERS,
+            f"task {name}: gripper has {len(gripper)} columns: write the 1 to 3 columns of "
+            "observation that hold its position",
+        )
+        require(
+            not gripper or seen.moves(gripper),
             f"task {name}: columns {list(gripper)} of observation do not move with the actions: "
             "write in gripper the 1 to 3 columns that hold its position, or leave it out",
         )
@@ -39,6 +51,12 @@ def make_interface(seen: Probe, given: Given, name: str) -> Interface:
         f"{len(objects)} object{'s' * (len(objects) > 1)}, 1 to 3 each: name as many objects as it "
         "holds; or for plain HER on the whole goal, one, and leave out gripper",
     )
+    for option in ("epsilon", "object_columns"):
+        require(
+            given[option] is None,
+            f"task {name}: {option} does nothing where a goal is no position, as compute_reward "
+            "judges it: leave it out",
+        )
     full, last = divmod(size, MOST_NUMBERS)
     numbers = (MOST_NUMBERS,) * full + ((last,) if last else ())
     return Interface(numbers, (), False, *_bounds(seen))
@@ -64,16 +82,20 @@ def check_columns(columns: Sequence[int], option: str, seen: Probe, name: str) -
 
 def make_relay(seen: Probe, interface: Interface, given: Given, name: str) -> Relay:
     objects, epsilon = given["objects"], given["epsilon"]
-    require(epsilon is None or epsilon > 0, f"task {name}: epsilon must be above 0, got {epsilon}")
+    require(
+        epsilon is None or 0 < epsilon < float("inf"),
+        f"task {name}: epsilon must be above 0, in metres, got {epsilon}",
+    )
     if len(interface.numbers) == len(objects):
         epsilon = own_epsilon(seen, interface, name) if epsilon is None else epsilon
-        return Relay(tuple(objects), float(epsilon), reach=bool(interface.gripper))
+        try:
+            return Relay(tuple(objects), float(epsilon), reach=bool(interface.gripper))
+        except ValueError as error:
+            raise ConfigError(f"task {name}: {error}") from error
     # The goal's numbers fill the slots of so many "objects", all of which the one link is about.
     parts = tuple(f"{objects[0]} part {i}" for i in range(len(interface.numbers) - 1))
     reward = OwnReward(seen.env, interface, seen.achieved, seen.desired)
-    return RewardedRelay(
-        (*parts, objects[0]), epsilon or 0.05, reach=False, last_only=True, reward=reward
-    )
+    return RewardedRelay((*parts, objects[0]), reach=False, last_only=True, reward=reward)
 
 
 def own_epsilon(seen: Probe, interface: Interface, name: str) -> float:
@@ -82,7 +104,7 @@ def own_epsilon(seen: Probe, interface: Interface, name: str) -> float:
         reward = OwnReward(seen.env, interface, seen.achieved, seen.desired)
         distance = float(f"{reward.threshold(seen.achieved[0]):.4g}")
     except ConfigError as error:
-        raise ConfigError(f"task {name}: write epsilon, in metres ({error!s:.200})") from error
+        raise ConfigError(f"task {name}: write epsilon, in metres: {error}") from error
     require(
         0.0 < distance < float("inf"),
         f"task {name}: compute_reward does not tell how far a goal may be off: write epsilon, in "
@@ -107,11 +129,25 @@ def make_layout(seen: Probe, interface: Interface, given: Given) -> Layout:
             among = (
                 own[index] if own else [c for c in range(len(labels)) if c not in interface.gripper]
             )
-            for axis, column in zip("xyz", seen.position_columns(numbers, among)):
+            found = seen.position_columns(numbers, among)
+            if own and not found:
+                _require_nowhere(numbers, seen, given, index)
+            for axis, column in zip("xyz", found):
                 labels[column] = f"object {index} {axis}"
     for axis, column in zip("xyz", interface.gripper):
         labels[column] = f"gripper {axis}"
     return Layout(tuple(labels))
+
+
+def _require_nowhere(numbers: Any, seen: Probe, given: Given, index: int) -> None:
+    """What is not among an object's own columns is not elsewhere either."""
+    where = seen.position_columns(numbers, range(seen.observation.shape[1]))
+    require(
+        not where,
+        f"task {given['id']}: the position of {given['objects'][index]} is in columns {where} of "
+        f"observation, and not in its object_columns {given['object_columns'][index]!s:.60}: put "
+        "each object's own there, in the order of the goals",
+    )
 
 
 def _check_object_columns(
@@ -119,7 +155,7 @@ def _check_object_columns(
 ) -> None:
     name, count = given["id"], len(given["objects"])
     require(
-        len(own) == count and len({len(columns) for columns in own}) == 1,
+        len(own) == count and len({len(columns) for columns in own}) == 1 and bool(own[0]),
         f"task {name}: object_columns must be {count} lists of the same length, one for each of "
         f"{', '.join(given['objects'])!s:.60}, got lists of {[len(c) for c in own]!s:.60}",
     )

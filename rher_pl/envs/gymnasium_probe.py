@@ -12,10 +12,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from rher_pl.envs.gymnasium_make import Recipe
-from rher_pl.errors import ConfigError, fault, require
+from rher_pl.envs.foreign import foreign
+from rher_pl.envs.gymnasium_make import KEYS, Recipe
+from rher_pl.errors import require
 
-KEYS = ("observation", "achieved_goal", "desired_goal")
 EPISODES, STEPS, SEED = 4, 10, 4_000_000
 """Of a probe; its seeds are nobody else's."""
 Array = NDArray[Any]
@@ -86,12 +86,14 @@ def probe(recipe: Recipe) -> Probe:
         ConfigError: for spaces that nothing can be learned of, and for faults.
     """
     env = recipe.make()
-    check_spaces(env)
+    with foreign(f"{recipe.spec.id} does not say its spaces", ": set them in its constructor"):
+        check_spaces(env)
+    advice = "; look at reset_options" if recipe.reset_options else ""
     rng = np.random.default_rng(SEED)
     states: list[dict[str, Array]] = []
     first = []
     for episode in range(EPISODES):
-        try:
+        with foreign(f"{recipe.spec.id} fails in its first steps", advice):
             observed, _ = env.reset(seed=SEED + episode, options=dict(recipe.reset_options) or None)
             first.append(len(states))
             states.append({key: np.array(observed[key]) for key in KEYS})
@@ -102,11 +104,6 @@ def probe(recipe: Recipe) -> Probe:
                 states.append({key: np.array(observed[key]) for key in KEYS})
                 if terminated or truncated:
                     break
-        except Exception as error:  # whatever a simulator raises
-            options = "; look at reset_options" if recipe.reset_options else ""
-            raise ConfigError(
-                f"{recipe.spec.id} fails in its first steps: {fault(error)[:180]}{options}"
-            ) from error
     require(
         any(after - before > 2 for before, after in pairwise([*first, len(states)])),
         f"every episode of {recipe.spec.id} ends after one step: there is nothing to relay",
@@ -140,14 +137,16 @@ def check_spaces(env: gymnasium.Env) -> None:
     require(
         sizes[0] == sizes[1],
         f"{name} has achieved_goal of shape {sizes[0]} and desired_goal of {sizes[1]}: "
-        "they must be equal",
+        "they must be equal: add a wrapper that makes them so (wrappers)",
     )
     bounded = isinstance(action, spaces.Box) and len(action.shape) == 1 and action.is_bounded()
     require(
         bounded,
         f"actions of {name} are {_kind(action)}: they must be a Box of shape (n,) with finite "
-        "bounds, add gymnasium.wrappers.RescaleAction or another wrapper (wrappers)",
+        "bounds: name a function of yours in wrappers that wraps it",
     )
+    for what, box in (("observation", space["observation"]), ("action", action)):
+        require(box.shape != (0,), f"{what} of {name} has no numbers: nothing can be learned")
 
 
 def _kind(space: Any) -> str:

@@ -55,13 +55,23 @@ class OwnReward:
         try:
             single = self._one_by_one(achieved, desired)
             self.solved = float(self._one_by_one(achieved[:1], achieved[:1])[0])
-        except Exception as error:  # whatever is raised for lack of info
+            far = float(self._one_by_one(achieved[:1], achieved[:1] + FARTHEST)[0])
+        except (Exception, SystemExit) as error:
             raise ConfigError(
-                f"compute_reward of {name} fails without info ({fault(error)[:120]}): goals "
-                "that were never pursued have none, so it must do with the goals alone"
+                f"compute_reward of {name} fails on two goals and an empty info "
+                f"({fault(error)[:100]}): goals that were never pursued have no info, so it must "
+                "return a number for the goals alone"
             ) from error
         self.batched = self._agrees(achieved, desired, single)
-        values = {*single.tolist(), self.solved}
+        values = {*single.tolist(), self.solved, far}
+        require(
+            bool(np.isfinite([*values]).all()), f"compute_reward of {name} pays NaN or infinity"
+        )
+        require(
+            far != self.solved,
+            f"compute_reward of {name} pays {far:g} whatever the goal: it must look at the goals "
+            "that it is given, and at nothing else",
+        )
         require(
             len(values) <= 2,
             f"compute_reward of {name} pays {len(values)} different values: learning needs "

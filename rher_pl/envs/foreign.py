@@ -1,0 +1,29 @@
+"""Code of a user's environment: whatever it raises is told in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rher_pl.errors import ConfigError, fault
+
+OLD_GYM = ("argument 'seed'", "values to unpack")
+"""In messages of environments that are written for Gym."""
+
+
+@contextmanager
+def foreign(where: str, advice: str = "") -> Iterator[None]:
+    """Turn a fault into a :class:`ConfigError`; leaving the process, as by ``sys.exit``, is one.
+
+    Args:
+        where: begins the line, such as ``PandaPush-v3 cannot be made``.
+        advice: ends it: what to write instead.
+    """
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        if any(words in str(error) for words in OLD_GYM):
+            advice = "; in Gymnasium reset(seed, options) returns 2 values and step returns 5"
+        raise ConfigError(f"{where} ({fault(error)[:180]}){advice}") from error
