@@ -8,8 +8,10 @@ PORT ?= 5000
 # Options for training, such as: make push ARGS="--seed_everything 1"
 ARGS ?=
 
+TRAININGS := reach push pick double stack three
+
 .DEFAULT_GOAL := help
-.PHONY: help setup reach push pick double stack three ui ui-check docs notebooks test soak lint clean
+.PHONY: help setup $(TRAININGS) ui ui-check docs notebooks test soak lint clean
 
 help:
 	@echo "make reach|push|pick   train on FetchReach, FetchPush or FetchPickAndPlace (ARGS=...)"
@@ -35,23 +37,12 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $@
 
-reach: $(STAMP)
-	$(BIN)/python -m rher_pl.fit --config configs/reach.yaml $(ARGS)
-
-push: $(STAMP)
-	$(BIN)/python -m rher_pl.fit --config configs/push.yaml $(ARGS)
-
-pick: $(STAMP)
-	$(BIN)/python -m rher_pl.fit --config configs/pick_and_place.yaml $(ARGS)
-
-double: $(STAMP)
-	$(BIN)/python -m rher_pl.fit --config configs/double_push.yaml $(ARGS)
-
-stack: $(STAMP)
-	$(BIN)/python -m rher_pl.fit --config configs/stack.yaml $(ARGS)
-
-three: $(STAMP)
-	$(BIN)/python -m rher_pl.fit --config configs/three_stack.yaml $(ARGS)
+# The others are named as their configs are.
+config.pick := pick_and_place
+config.double := double_push
+config.three := three_stack
+$(TRAININGS): $(STAMP)
+	$(BIN)/python -m rher_pl.fit --config configs/$(or $(config.$@),$@).yaml $(ARGS)
 
 ui: $(STAMP)
 	$(BIN)/python -m rher_pl.tracking.store sqlite:///$(RUNS)/mlflow.db

@@ -156,13 +156,15 @@ def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvB
     Raises:
         ConfigError: if they do not fit.
     """
-    env = task.make_env(num_envs, seed, num_threads)
-    if task.max_episode_steps is not None:
-        env.max_episode_steps = task.max_episode_steps
-    env.epsilon = task.relay.epsilon
-    if task.release is not None:
-        env.release = task.release
+    env = fitted(task.make_env(num_envs, seed, num_threads), task)
     task.check(env)
+    return env
+
+
+def fitted(env: EnvBase, task: Task) -> EnvBase:
+    """An environment with what a config may have changed of its task."""
+    env.max_episode_steps = task.max_episode_steps or env.max_episode_steps
+    env.epsilon, env.release = task.relay.epsilon, task.release
     return env
 
 

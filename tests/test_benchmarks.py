@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from benchmarks.learning.__main__ import main
-from benchmarks.learning.records import Records
+from benchmarks.learning.records import Records, make_record
 from benchmarks.learning.settings import differing, folder_name, read_overrides, resolve, task_name
 from benchmarks.learning.trainings import Trainings
 from rher_pl.compare.curves import read_records
@@ -168,3 +168,19 @@ def test_a_killed_benchmark_is_continued_by_the_same_command(
     assert main(arguments("killed")) == 0  # complete: nothing is trained
     assert "10 of 10 evaluations" in capsys.readouterr().out
     assert comparable(killed) == comparable(whole)
+
+
+def test_a_record_keeps_all_that_was_measured_once() -> None:
+    """What stands under a key of its own is not among the metrics; what only begins alike is."""
+    row = {
+        "env_steps": 100.0,
+        "perf/seconds": 1.0,
+        "eval/success": 0.5,
+        "eval/success_not_solved_at_reset": 0.4,
+        "eval/success/push": 0.5,
+        "eval/success_standing": 0.3,
+        "eval/success_last_policy": 0.2,
+    }
+    record = make_record(row, "Task", {"seed": 0, "commit": "c", "versions": {}})
+    assert record["success_per_subtask"] == {"push": 0.5}
+    assert record["metrics"] == {"eval/success_last_policy": 0.2, "eval/success_standing": 0.3}

@@ -19,7 +19,7 @@ from rher_pl.envs.gymnasium_reward import OwnReward
 from rher_pl.errors import ConfigError, TrainingError
 from rher_pl.relay import Interface
 from rher_pl.replay.relabel import relabel
-from rher_pl.tasks import get_task, make_env
+from rher_pl.tasks import fitted, get_task, make_env
 
 ODD = {
     "id": "odd_gymnasium:Odd-v0",
@@ -272,6 +272,10 @@ def test_a_silent_environment_is_judged_by_the_epsilon_that_was_asked_for() -> N
         env = make_env(task.task().varied(epsilon, None), 4, 0)
         assert (play(env, 0)["next", "is_success"] == solved).all()
         env.close()
+        assert task.task().make_drawn is not None
+        drawn = fitted(task.task().make_drawn(), task.task().varied(epsilon, None))  # type: ignore[misc]
+        assert (play(drawn, 0)["next", "is_success"] == solved).all()
+        drawn.close()
 
 
 def test_wrappers_are_applied() -> None:

@@ -21,8 +21,15 @@ first iteration began), ``success`` (over all episodes), ``success_not_solved_at
 ``success_per_subtask``, ``commit``, ``metrics`` (of training: means since the evaluation before).
 ``versions`` stand in the first record of a seed, and where they change."""
 
-LIFTED = ("env_steps", "perf/updates", "perf/seconds", "eval/success")
-"""Metrics, or beginnings of their names, that have a key of their own."""
+SUBTASK = "eval/success/"
+LIFTED = (
+    "env_steps",
+    "perf/updates",
+    "perf/seconds",
+    "eval/success",
+    "eval/success_not_solved_at_reset",
+)
+"""Metrics that have a key of their own, as those of each ``SUBTASK`` have."""
 
 
 class Records:
@@ -91,11 +98,11 @@ def read_run(checkpoint: Path, labels: Mapping[str, Any]) -> list[Record]:
 
     content = read_checkpoint_file(checkpoint)
     task = read_entry(content, str(checkpoint)).task
-    return [_record(row, task, labels) for row in content[CALLBACKS][RECORDER]["history"]]
+    return [make_record(row, task, labels) for row in content[CALLBACKS][RECORDER]["history"]]
 
 
-def _record(row: Mapping[str, float], task: str, labels: Mapping[str, Any]) -> Record:
-    subtask = "eval/success/"
+def make_record(row: Mapping[str, float], task: str, labels: Mapping[str, Any]) -> Record:
+    """One evaluation, of the metrics that its run had then."""
     return {
         "task": task,
         "seed": labels["seed"],
@@ -105,16 +112,16 @@ def _record(row: Mapping[str, float], task: str, labels: Mapping[str, Any]) -> R
         "success": _short(row["eval/success"]),
         "success_not_solved_at_reset": _short(row["eval/success_not_solved_at_reset"]),
         "success_per_subtask": {
-            name.removeprefix(subtask): _short(value)
+            name.removeprefix(SUBTASK): _short(value)
             for name, value in row.items()
-            if name.startswith(subtask)
+            if name.startswith(SUBTASK)
         },
         "commit": labels["commit"],
         "versions": labels["versions"],
         "metrics": {
             name: _short(value)
             for name, value in sorted(row.items())
-            if not name.startswith(LIFTED)
+            if name not in LIFTED and not name.startswith(SUBTASK)
         },
     }
 

@@ -38,9 +38,8 @@ def compare(seen: Probe, interface: Interface, relay: Relay) -> Comparison:
         ConfigError: if the environment's own reward cannot be asked.
     """
     own = OwnReward(seen.env, interface, seen.achieved, seen.desired)
-    largest = relay.epsilon
-    if own.threshold(seen.achieved[0]) < float("inf"):
-        largest = max(largest, own.threshold(seen.achieved[0]))
+    distance = own.threshold(seen.achieved[0])
+    largest = max(relay.epsilon, distance) if distance < float("inf") else relay.epsilon
     rng = np.random.default_rng(0)
     rows = seen.achieved[rng.integers(len(seen.achieved), size=SAMPLES)]
     offsets = []

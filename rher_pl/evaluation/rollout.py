@@ -104,8 +104,9 @@ def _release(env: EnvBase, state: TensorDictBase) -> Tensor | None:
     release = getattr(env, "release", None)
     if release is None:
         return None
+    action = torch.tensor(release).expand(env.num_envs, -1)
     for _ in range(RELEASE_STEPS):
-        state["action"] = torch.tensor(release).expand(env.num_envs, -1)
+        state["action"] = action
         state = env.step(state)["next"]
     return state["achieved_goals"].float()
 

@@ -16,7 +16,7 @@ from rher_pl.errors import require
 from rher_pl.look import Look
 from rher_pl.pictures.plan import Plan
 from rher_pl.pictures.rendering import use_backend, working_backend
-from rher_pl.tasks import Task, make_env
+from rher_pl.tasks import Task, fitted, make_env
 
 Picture = NDArray[np.uint8]
 """[H, W, 3], RGB."""
@@ -181,9 +181,7 @@ class OwnScene(TopScene):
         if working_backend() is not None:  # if it is one of MuJoCo's; others need none
             use_backend()
         assert task.make_drawn is not None
-        env = task.make_drawn()
-        env.max_episode_steps = task.max_episode_steps or env.max_episode_steps
-        return env
+        return fitted(task.make_drawn(), task)
 
     def draw(self) -> Picture:
         image = Image.fromarray(self._env.render())

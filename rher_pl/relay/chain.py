@@ -193,7 +193,7 @@ class Relay:
     def limit(self) -> Tensor:
         """Metres within which each slot counts as met, infinite for one that holds nothing, [S, P].
 
-        ``reward_radius`` tightens the active slot alone: finished objects keep their whole room.
+        ``reward_radius`` tightens the active slot, ``finished_radius`` those of finished objects.
         """
         limit = torch.full((self.num_subtasks, self.num_points), self.epsilon)
         active = torch.tensor(self.reward_radius * self.epsilon)
