@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch._dynamo.utils import counters
@@ -12,6 +14,7 @@ from rher_pl.learner import losses
 from rher_pl.learner.batches import random_batches
 from rher_pl.learner.compiled import CompiledTD3
 from rher_pl.learner.engines import agrees, trial, with_engine
+from rher_pl.learner.replayed import Work
 from rher_pl.learner.td3 import TD3
 from rher_pl.networks.actor_critic import NetworkSizes
 
@@ -51,20 +54,50 @@ def test_machine_code_computes_the_same_and_a_schedule_makes_no_other(dtype: tor
     assert counters["stats"]["unique_graphs"] == 2, "with and without a step of the actor"
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_replayed_cuda_graphs_compute_the_same_and_leave_metrics_alone():
-    device = torch.device("cuda", 0)
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+
+@pytest.mark.parametrize("place", ["cpu", pytest.param("cuda:0", marks=NO_GPU)])
+def test_replayed_updates_compute_the_same_and_leave_metrics_alone(place: str):
+    """On a CPU the work is done again in place of a replay; order and numbers are the same."""
+    device = torch.device(place)
     found, expected = trial(CompiledTD3, SIZES, device)
     assert isinstance(found, CompiledTD3)
-    found.backend = "inductor"
-    for turn in range(3):
-        given = {name: value.to(device) for name, value in batches(6, seed=turn).items()}
-        found.gamma = expected.gamma = 0.9 - 0.1 * turn
+    recordings: list[Work] = []
+    if place == "cpu":
+        found.record = lambda work: recordings.append(work) or work
+    else:
+        found.backend = "inductor"
+    for turn in range(4):
+        given = {name: value.to(device) for name, value in batches(5, seed=turn).items()}
+        for td3 in (found, expected):
+            td3.gamma = 0.9 - 0.1 * turn
+            td3.critic_optimizer.param_groups[0]["lr"] = 0.01 / (1 + turn)
         assert agrees(found, expected, given)
+    assert place != "cpu" or len(recordings) == 2, "with and without a step of the actor"
     metrics = found.learn(given)
     kept = {name: value.clone() for name, value in metrics.items()}
     found.learn(given)
     assert all(torch.equal(metrics[name], kept[name]) for name in kept)
+
+
+@pytest.mark.parametrize("place", ["cpu", pytest.param("cuda:0", marks=NO_GPU)])
+def test_what_was_recorded_is_recorded_anew_when_tensors_lie_elsewhere(place: str):
+    """As after a checkpoint was loaded: an optimizer then has other tensors."""
+    device = torch.device(place)
+    found, expected = trial(CompiledTD3, SIZES, device)
+    assert isinstance(found, CompiledTD3)
+    recordings: list[Work] = []
+    if place == "cpu":
+        found.record = lambda work: recordings.append(work) or work
+    given = {name: value.to(device) for name, value in batches(4).items()}
+    for td3 in (found, expected):
+        td3.learn(given)
+        td3.critic_optimizer.load_state_dict(copy.deepcopy(td3.critic_optimizer.state_dict()))
+    assert agrees(found, expected, given)
+    more = {name: value.to(device) for name, value in batches(6).items()}
+    assert agrees(found, expected, more)
+    assert place != "cpu" or len(recordings) == 6
 
 
 def test_compile_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch):

@@ -84,11 +84,12 @@ class Pool:
     """Trains side by side, ``jobs`` at a time."""
 
     def __init__(self, jobs: int) -> None:
-        from rher_pl.tracking.provenance import commit_label, versions
+        from rher_pl.tracking.provenance import commit_label, hardware, versions
 
         self.jobs, self.stopping = jobs, False
         self.processes: set[subprocess.Popen[str]] = set()
-        self.labels = {"commit": commit_label(), "versions": versions()}
+        gpu = {key: name for key, name in hardware().items() if key == "gpu"}
+        self.labels = {"commit": commit_label(), "versions": versions() | gpu}
 
     def run(self, queue: Sequence[tuple[Trainings, int]]) -> list[str]:
         """Train (config, seed) pairs in order; a line for each that failed.

@@ -47,7 +47,7 @@ def evaluate(
 
     Args:
         env: batched environment.
-        policy: acts.
+        policy: acts; on the CPU, where environments are.
         seeds: of the episodes.
         gamma: discount of the return.
         q_function: a critic.
@@ -75,12 +75,11 @@ def _rollout(
 ) -> Played:
     env.set_seeds(seeds)
     state = env.reset()
-    device = policy.encoder.goals.shift.device  # of the networks; the environment is on the CPU
     states, inputs, actions = [state], [], []
     for _ in range(env.max_episode_steps):
-        inputs.append(_inputs(policy, state, subtask, device))
+        inputs.append(_inputs(policy, state, subtask))
         actions.append(policy.actor(inputs[-1]))
-        state["action"] = actions[-1].cpu()
+        state["action"] = actions[-1]
         state = env.step(state)["next"]
         states.append(state)
     for each in states:  # one by one: stacking would turn whole numbers among others to floats
@@ -111,10 +110,8 @@ def _release(env: EnvBase, state: TensorDictBase) -> Tensor | None:
     return state["achieved_goals"].float()
 
 
-def _inputs(
-    policy: RelayPolicy, state: TensorDictBase, subtask: int | None, device: torch.device
-) -> Tensor:
-    observation, achieved, desired = (state[key].float().to(device) for key in STATE_KEYS)
+def _inputs(policy: RelayPolicy, state: TensorDictBase, subtask: int | None) -> Tensor:
+    observation, achieved, desired = (state[key].float() for key in STATE_KEYS)
     acting: Tensor | int = policy.relay.last if subtask is None else subtask
     if subtask is None and policy.relay.num_objects > 1:
         acting = policy.relay.serving(achieved, desired)

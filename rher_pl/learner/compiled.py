@@ -10,9 +10,12 @@ from torch import Tensor
 
 from rher_pl.choices import Engine
 from rher_pl.errors import ConfigError
-from rher_pl.learner.adam import MOMENTS, is_plain
-from rher_pl.learner.batches import Batch
+from rher_pl.learner.adam import MOMENTS, is_plain, require_sound_state
+from rher_pl.learner.batches import Batch, sound_batches
+from rher_pl.learner.replayed import ReplayedUpdates, Work, addresses, as_cuda_graph
 from rher_pl.learner.td3 import TD3
+
+OPTIMIZERS = ("critic_optimizer", "actor_optimizer")
 
 SCHEDULED = ("gamma", "tau", "noise_clip", "action_l2", "average_rate")
 """Settings that are tensors [] in the graph, so that another value does not compile it again."""
@@ -21,14 +24,17 @@ SCHEDULED = ("gamma", "tau", "noise_clip", "action_l2", "average_rate")
 class CompiledTD3(TD3):
     """:meth:`TD3.step` traced into two graphs: with and without an update of the actor.
 
-    On a GPU they are replayed as CUDA graphs.
+    On a GPU they are replayed as CUDA graphs, see :mod:`rher_pl.learner.replayed`.
     """
 
     backend = "inductor"
     """Of ``torch.compile``."""
+    record: Callable[[Work], Work] | None = None
+    """How updates are recorded to be replayed; None is CUDA graphs on a GPU, else not at all."""
 
     _graphs: Callable[..., dict[str, Tensor]] | None = None
-    _live: dict[str, Any] | None = None
+    _live: Live | None = None
+    _replayed: tuple[Any, Live, ReplayedUpdates] | None = None
 
     @property
     def engine(self) -> Engine:  # type: ignore[override]
@@ -43,31 +49,42 @@ class CompiledTD3(TD3):
         if self.engine == Engine.eager:
             return super().learn(batches)
         if self._graphs is None:
-            self._graphs = make_graphs(self.backend, self.device)
-        numbers = [float(getattr(self, name)) for name in SCHEDULED]
-        settings = torch.tensor(numbers, device=self.device)
-        self._live = dict(zip(SCHEDULED, settings))
-        for name in ("critic_optimizer", "actor_optimizer"):
-            self._live[name] = TensorAdam(getattr(self, name), self.device)
+            self._graphs = make_graphs(self.backend)
+        self._live = Live(self)
+        record = self.record or (as_cuda_graph if self.device.type == "cuda" else None)
         try:
-            return super().learn(batches)
+            return super().learn(batches) if record is None else self._replay(batches, record)
         finally:
             self._live = None
+
+    def _replay(self, batches: Batch, record: Callable[[Work], Work]) -> dict[str, Tensor]:
+        """The same by updates that are recorded, anew if anything lies elsewhere than it did."""
+        assert self._live is not None
+        batches = sound_batches(batches, self.sizes, self.device)
+        require_sound_state(critic=self.critic_optimizer, actor=self.actor_optimizer)
+        shapes = {name: part.shape for name, part in batches.items()}
+        held = (shapes, self.compute_type, self.bounded_target, self._live.addresses(self))
+        if self._replayed is None or self._replayed[0] != held:
+            self._replayed = held, self._live, ReplayedUpdates(self.step, batches, record)
+        _, live, replayed = self._replayed
+        live.follow(self._live)
+        self._live = live
+        numbers = range(self.updates + 1, self.updates + 1 + len(batches["inputs"]))
+        metrics = replayed.run(batches, [i % self.policy_delay == 0 for i in numbers])
+        self.updates = numbers.stop - 1
+        return metrics
 
     def step(self, batch: Batch, with_actor: bool) -> dict[str, Tensor]:
         """One of the two graphs, which sees tensors in place of numbers."""
         if self._live is None or self._graphs is None:
             return super().step(batch, with_actor)
         attributes = vars(self)
-        kept = {name: attributes[name] for name in self._live}
-        torch.compiler.cudagraph_mark_step_begin()
+        kept = {name: attributes[name] for name in self._live.attributes}
         try:
-            attributes.update(self._live)
-            metrics = self._graphs(self, dict(batch), with_actor)
+            attributes.update(self._live.attributes)
+            return self._graphs(self, dict(batch), with_actor)
         finally:
             attributes.update(kept)
-        # The next replay of a CUDA graph writes its results where these are.
-        return {k: v.clone() for k, v in metrics.items()} if self.device.type == "cuda" else metrics
 
     def descend(self, optimizer: Any, loss: Tensor) -> None:
         """Gradients and Adam as a part of the graph."""
@@ -75,6 +92,28 @@ class CompiledTD3(TD3):
             return super().descend(optimizer, loss)
         with torch.autocast(loss.device.type, enabled=False):
             optimizer.step(torch.autograd.grad(loss, optimizer.parameters))
+
+
+class Live:
+    """Settings and optimizers of a learner as tensors, in place of its attributes."""
+
+    def __init__(self, td3: TD3) -> None:
+        numbers = [float(getattr(td3, name)) for name in SCHEDULED]
+        self.settings = torch.tensor(numbers, device=td3.device)
+        self.optimizers = {name: TensorAdam(getattr(td3, name), td3.device) for name in OPTIMIZERS}
+        self.attributes = {**dict(zip(SCHEDULED, self.settings)), **self.optimizers}
+
+    def follow(self, other: Live) -> None:
+        """Take over the numbers of another; tensors stay where they are."""
+        if other is not self:
+            self.settings.copy_(other.settings)
+            for name, adam in self.optimizers.items():
+                adam.rule.copy_(other.optimizers[name].rule)
+
+    def addresses(self, td3: TD3) -> tuple[Any, ...]:
+        """Where all that an update changes lies."""
+        states = [adam.state() for adam in self.optimizers.values()]
+        return addresses([*td3.parameters(), *(each for state in states for each in state)])
 
 
 class TensorAdam:
@@ -89,6 +128,10 @@ class TensorAdam:
         )
         rule = (group["lr"], *group["betas"], group["eps"])
         self.rule = torch.tensor(rule, dtype=torch.float64, device=device)
+
+    def state(self) -> list[Tensor]:
+        """All of it but the parameters."""
+        return [*self.steps, *self.means, *self.squares]
 
     @torch.no_grad()
     def step(self, gradients: tuple[Tensor, ...]) -> None:
@@ -105,15 +148,14 @@ class TensorAdam:
             parameter -= rate / bias * mean / (square.sqrt() * scale + epsilon)
 
 
-def make_graphs(backend: str, device: torch.device) -> Callable[..., dict[str, Tensor]]:
+def make_graphs(backend: str) -> Callable[..., dict[str, Tensor]]:
     """:meth:`TD3.step` compiled, its gradients included."""
     require_compiler()
     config = torch._dynamo.config
     config.trace_autograd_ops = True
     # Two graphs for each size of batch, and those of other learners in the same process.
     config.recompile_limit = max(config.recompile_limit, 64)
-    mode = "reduce-overhead" if device.type == "cuda" and backend == "inductor" else None
-    return torch.compile(TD3.step, fullgraph=True, dynamic=False, backend=backend, mode=mode)
+    return torch.compile(TD3.step, fullgraph=True, dynamic=False, backend=backend)
 
 
 def require_compiler() -> None:

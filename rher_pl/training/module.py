@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -257,10 +258,15 @@ class RHERModule(pl.LightningModule):
         self, env: EnvBase, seeds: Sequence[int], last_policy: bool = False
     ) -> dict[str, TensorDict]:
         """Noise-free episodes, one per seed; see ``evaluation/rollout.py``."""
-        critic, gamma = self.td3.critic, self.td3.gamma
+        critic, gamma, device = self.td3.critic, self.td3.gamma, self.device
+        policy = self.evaluated_policy
+        if device.type != "cpu":  # where environments are; a trip for each step costs more
+            policy = copy.deepcopy(policy).cpu()
 
         def value(inputs: Tensor, action: Tensor) -> Tensor:
-            return critic(inputs, action)[0] if self._knows_values else inputs[:, 0] * torch.nan
+            if not self._knows_values:
+                return inputs[:, 0] * torch.nan
+            return critic(inputs.to(device), action.to(device))[0]
 
         # Outside inference mode: what an environment keeps of an evaluation is written again.
         with (
@@ -268,14 +274,7 @@ class RHERModule(pl.LightningModule):
             torch.no_grad(),
             torch.autocast(self.device.type, enabled=False),
         ):
-            return evaluate(
-                env,
-                self.evaluated_policy,
-                seeds,
-                gamma,
-                value,
-                last_policy,
-            )
+            return evaluate(env, policy, seeds, gamma, value, last_policy)
 
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
         """Evaluate the task on all seeds; every subtask is judged in these episodes."""
