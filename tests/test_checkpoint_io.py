@@ -46,6 +46,16 @@ def test_what_is_written_is_read(path: Path) -> None:
     assert [each.name for each in path.parent.iterdir()] == ["some.ckpt"]
 
 
+def test_what_torch_compile_hangs_on_tensors_is_not_written(tmp_path: Path) -> None:
+    marked = torch.ones(3)
+    marked._dynamo_static_input_type = "unguarded"  # type: ignore[attr-defined]
+    content = {"optimizer_states": [{"state": {0: {"exp_avg": marked}}}], "pair": (marked, 1)}
+    write_checkpoint(content, tmp_path / "marked.ckpt")
+    read = read_checkpoint_file(tmp_path / "marked.ckpt")
+    assert torch.equal(read["optimizer_states"][0]["state"][0]["exp_avg"], torch.ones(3))
+    assert vars(marked), "what is live keeps it"
+
+
 def test_other_tools_can_open_it(path: Path) -> None:
     assert torch.equal(torch.load(path, weights_only=True)["weights"], CONTENT["weights"])
     with zipfile.ZipFile(path) as archive:

@@ -11,6 +11,9 @@ import torch
 from tensordict import TensorDict
 from trained import quiet_trainer
 
+from rher_pl.callbacks.trained_model import save_checked
+from rher_pl.checkpoints.file import read_checkpoint_file, write_checkpoint
+from rher_pl.checkpoints.policy import read_policy
 from rher_pl.choices import Mixing
 from rher_pl.learner.td3 import TD3
 from rher_pl.replay.relabel import relabel
@@ -23,7 +26,8 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def test_buffers_and_batches_are_where_the_networks_are(tmp_path, monkeypatch):
-    module = RHERModule("PointPush-v0", hidden_size=16, hidden_layers=1, engine="eager")
+    engine = "compile" if DEVICE == "cuda" else "eager"
+    module = RHERModule("PointPush-v0", hidden_size=16, hidden_layers=1, engine=engine)
     data = RelayDataModule(
         "PointPush-v0",
         num_envs=2,
@@ -62,6 +66,10 @@ def test_buffers_and_batches_are_where_the_networks_are(tmp_path, monkeypatch):
     content = torch.load(tmp_path / "last.ckpt", weights_only=True, map_location="cpu")
     state = content["rher_pl"]["rng_state"]
     assert state.device.type == "cpu", "the generator that a checkpoint restores"
+    write_checkpoint(content, tmp_path / "sealed.ckpt")
+    stored = read_policy(read_checkpoint_file(tmp_path / "sealed.ckpt"), "a file")
+    assert stored.entry.env_steps == module.env_steps
+    save_checked(module, tmp_path / "policy")  # as the run's MLflow model
 
 
 def made_module(device: str) -> RHERModule:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import rher_pl
 from rher_pl.checkpoints.layout import make_header
@@ -41,7 +42,7 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
     draft = path.with_name(path.name + ".draft")
     try:
         with open(draft, "wb+") as file:
-            torch.save(make_header(versions()) | content, file)
+            torch.save(make_header(versions()) | without_marks(content), file)
             seal(file)
             file.flush()
             os.fsync(file.fileno())
@@ -52,6 +53,21 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
             raise _reason(error) from error
         raise
     sync_folder(path.parent)
+
+
+def without_marks(content: Any) -> Any:
+    """The same dicts, lists and tuples, tensors free of what was hung on them.
+
+    ``torch.compile`` marks tensors whose memory stays where it is. A tensor with a mark is written
+    as a type of its own, which no file may hold.
+    """
+    if isinstance(content, Tensor):
+        return content.detach() if vars(content) else content
+    if type(content) is dict:
+        return {key: without_marks(value) for key, value in content.items()}
+    if type(content) in (list, tuple):
+        return type(content)(map(without_marks, content))
+    return content
 
 
 def _reason(error: BaseException) -> OSError:

@@ -15,6 +15,7 @@ NOISE = (
     (r".*isinstance\(treespec, LeafSpec\).*", Warning),  # Lightning's use of a torch internal
     (r".*Checkpoint directory .* exists and is not empty.*", UserWarning),  # as when resuming
     (r".*The dirpath has changed from.*", UserWarning),  # evaluating needs no folder
+    (r".*TensorFloat32 tensor cores.*", UserWarning),  # trainer.precision says what is reduced
 )
 
 
@@ -24,8 +25,12 @@ def quiet() -> None:
     for message, category in NOISE:
         warnings.filterwarnings("ignore", message=message, category=category)
     # Hardware and seed lines, tips for other products: our own lines say what matters.
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in (
+        "pytorch.utilities.rank_zero",
+        "pytorch.accelerators.cuda",
+        "fabric.utilities.seed",
+    ):
+        logging.getLogger(f"lightning.{name}").setLevel(logging.WARNING)
     # Printed when gymnasium-robotics is imported, about hand environments that are not used here.
     notifications.setdefault("gymnasium_robotics", {}).clear()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -16,7 +16,7 @@ def policy_of(module: RHERModule) -> TrainedPolicy:
     Args:
         module: trained, or being trained, on any device.
     """
-    policy = copy.deepcopy(module.evaluated_policy).cpu().eval().requires_grad_(False)
+    policy = copy.deepcopy(module.evaluated_policy).eval().requires_grad_(False)
     trainer = module._trainer  # None of a module that no trainer has had
     data = getattr(getattr(trainer, "datamodule", None), "hparams", {})
     stored = StoredPolicy(

@@ -188,8 +188,12 @@ class RHERModule(pl.LightningModule):
 
     @property
     def evaluated_policy(self) -> RelayPolicy:
-        """The policy to use: the trained one with averaged weights, free of its last noise."""
-        return RelayPolicy(self.encoder, self.td3.averaged_actor)
+        """The policy to use: the trained one with averaged weights, free of its last noise.
+
+        It is on the CPU, where environments are: a copy if the module is elsewhere.
+        """
+        policy = RelayPolicy(self.encoder, self.td3.averaged_actor)
+        return policy if self.device.type == "cpu" else copy.deepcopy(policy).cpu()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return [self.td3.critic_optimizer, self.td3.actor_optimizer], []
@@ -260,8 +264,6 @@ class RHERModule(pl.LightningModule):
         """Noise-free episodes, one per seed; see ``evaluation/rollout.py``."""
         critic, gamma, device = self.td3.critic, self.td3.gamma, self.device
         policy = self.evaluated_policy
-        if device.type != "cpu":  # where environments are; a trip for each step costs more
-            policy = copy.deepcopy(policy).cpu()
 
         def value(inputs: Tensor, action: Tensor) -> Tensor:
             if not self._knows_values:
