@@ -234,9 +234,7 @@ def test_a_state_that_is_no_number_is_named() -> None:
         check_finite(states)
     episodes = TensorDict({key: torch.zeros(3, 6, 2) for key in keys}, batch_size=[3, 6])
     episodes["observation"][2, 4] = torch.nan
-    with pytest.raises(
-        TrainingError, match=r"NaN in observation of .* 2 after env step 4$"
-    ):
+    with pytest.raises(TrainingError, match=r"NaN in observation of .* 2 after env step 4$"):
         check_finite(episodes)
 
 
