@@ -17,6 +17,7 @@ import pytest
 import torch
 from cli_config import EVALUATIONS, ITERATIONS, TINY, write_config
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from tensorboardX.proto.event_pb2 import Event
 
 import rher_pl
 from rher_pl.checkpoints.file import read_checkpoint_file
@@ -66,12 +67,27 @@ def in_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
 
 
+class Seen(pl.Callback):
+    """Notes the env steps after each iteration."""
+
+    def __init__(self) -> None:
+        self.env_steps: list[int] = []
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+        self.env_steps.append(pl_module.env_steps)
+
+
+SEEN = Seen()
+
+
 @pytest.fixture(scope="module")
 def half(folder: Path) -> rher_pl.Run:
-    """A run of a learner of one's own."""
+    """A run of a learner of one's own, with callback and loggers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        return rher_pl.train("point_push", OPTIONS, learner=HalfTD3, seed=3)
+        more: dict[str, Any] = {"learner": HalfTD3, "seed": 3, "callbacks": SEEN}
+        more["logger"] = [CSVLogger("csv"), TensorBoardLogger("board")]
+        return rher_pl.train("point_push", OPTIONS, **more)
 
 
 def checkpoints() -> set[Path]:
@@ -246,37 +262,27 @@ def test_a_task_object_is_written_as_in_a_config() -> None:
 
 def events(folder: Path) -> dict[str, dict[int, float]]:
     """Scalars in TensorBoard's files: metric, env steps, value."""
-    event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
     found: dict[str, dict[int, float]] = {}
     for file in folder.rglob("events.out.tfevents.*"):
         content = file.read_bytes()
         while content:  # length, its check sum, an event, its check sum
             (length,) = struct.unpack("<Q", content[:8])
-            event = event_pb2.Event.FromString(content[12 : 12 + length])
+            event = Event.FromString(content[12 : 12 + length])
             for value in event.summary.value:
                 found.setdefault(value.tag, {})[event.step] = value.simple_value
             content = content[16 + length :]
     return found
 
 
-def test_every_metric_reaches_the_loggers_that_python_gives() -> None:
-    pytest.importorskip("tensorboardX")
-    seen: list[int] = []
-
-    class Seen(pl.Callback):
-        def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
-            seen.append(pl_module.env_steps)
-
-    loggers = [CSVLogger("csv"), TensorBoardLogger("board")]
-    run = rher_pl.train("point_push", OPTIONS, logger=loggers, callbacks=Seen())
-    assert seen == ITERATIONS
+def test_every_metric_reaches_the_loggers_that_python_gives(half: rher_pl.Run) -> None:
+    assert SEEN.env_steps == ITERATIONS
     (file,) = Path("csv").rglob("metrics.csv")
     table = pd.read_csv(file).set_index("step")
     board = events(Path("board"))
-    assert set(run.history.columns) - {"env_steps"} <= set(table.columns)
+    assert set(half.history.columns) - {"env_steps"} <= set(table.columns)
     for name in table.columns:
         expected = table[name].dropna().to_dict()
-        assert board[name] == pytest.approx(expected, nan_ok=True), name
+        assert board[name] == pytest.approx(expected), name
         assert set(expected) <= set(ITERATIONS)
 
 
