@@ -109,6 +109,7 @@ def test_a_package_that_is_missing_is_one_line(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_wheel_works_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     """Installed beside its dependencies, before any checkout on the path."""
     site, empty = tmp_path / "site", tmp_path / "empty"
