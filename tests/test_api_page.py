@@ -36,7 +36,7 @@ def test_every_program_of_the_page_runs(
 ) -> None:
     monkeypatch.chdir(small_config.parent)
     with small_config.open("a") as config:
-        config.write("video: {every_evaluations: 0}\n")
+        config.write("video: {every_evaluations: 0}\nuntil: {episodes: 4}\n")
     page = types.ModuleType("page")  # where a class can be found again by its import path
     monkeypatch.setitem(sys.modules, "page", page)
     for program in programs():

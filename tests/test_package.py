@@ -21,6 +21,7 @@ SMALL = {
     "data.random_episodes": 5,
     "data.eval_episodes": 4,
     "data.updates_per_episode": 1,
+    "until.episodes": 4,
 }
 
 

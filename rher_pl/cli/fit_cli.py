@@ -36,6 +36,8 @@ from rher_pl.tracking.store import named_by
 from rher_pl.tracking.uri import check_tracking_uri
 from rher_pl.training.checks import check_loggers, check_trainer
 
+CALLBACKS = {"until": UntilSolved, "recorder": RunRecorder, "video": VideoRecorder}
+"""Callbacks whose options have a section of their own, by its name."""
 TOLD_APART = ("data.task", "seed_everything")
 """Options that a checkpoint must have been made with if they are given, to be the newest one."""
 NAMES_CODE = ("model.learner",)
@@ -70,9 +72,8 @@ class FitCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_lightning_class_args(UntilSolved, "until")
-        parser.add_lightning_class_args(RunRecorder, "recorder")
-        parser.add_lightning_class_args(VideoRecorder, "video")
+        for section, callback in CALLBACKS.items():
+            parser.add_lightning_class_args(callback, section)
         for target, source in LINKED.items():
             parser.link_arguments(source, target)
 

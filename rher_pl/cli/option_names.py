@@ -12,9 +12,8 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
-from rher_pl.callbacks.recording import RunRecorder
-from rher_pl.callbacks.video import VideoRecorder
 from rher_pl.choices import LINKED
+from rher_pl.cli.fit_cli import CALLBACKS
 from rher_pl.cli.messages import REMOVED
 from rher_pl.errors import ConfigError, require
 from rher_pl.gymnasium_task import GymnasiumTask
@@ -27,14 +26,13 @@ SECTIONS: dict[str, type] = {
     "model": RHERModule,
     "data": RelayDataModule,
     "trainer": Trainer,
-    "recorder": RunRecorder,
-    "video": VideoRecorder,
+    **CALLBACKS,
 }
 """What an option's first word stands for."""
 WITHOUT_SECTION = ("seed_everything", "ckpt_path")
 
 
-def dotted_name(name: str, sections: Mapping[str, type] = SECTIONS) -> str:
+def dotted_name(name: str) -> str:
     """The option that a bare name stands for, such as ``model.gamma``; a dotted one stays.
 
     Raises:
@@ -43,7 +41,7 @@ def dotted_name(name: str, sections: Mapping[str, type] = SECTIONS) -> str:
     if "." in name or name in WITHOUT_SECTION:
         return name
     known: dict[str, set[str]] = {}
-    options = [f"{section}.{n}" for section, of in sections.items() for n in _parameters(of)]
+    options = [f"{section}.{n}" for section, of in SECTIONS.items() for n in _parameters(of)]
     for option in [*options, *REMOVED]:  # the parser says what became of those
         known.setdefault(option.rpartition(".")[2], set()).add(LINKED.get(option, option))
     found = sorted(known.get(name, ()))
@@ -60,14 +58,11 @@ def _parameters(of: type) -> list[str]:
     return list(inspect.signature(of).parameters)
 
 
-def as_arguments(
-    options: Iterable[tuple[str, Any]], sections: Mapping[str, type] = SECTIONS
-) -> tuple[list[str], dict[str, Any]]:
+def as_arguments(options: Iterable[tuple[str, Any]]) -> tuple[list[str], dict[str, Any]]:
     """Options as arguments of the command line.
 
     Args:
         options: pairs of a bare or dotted name and a value.
-        sections: as in ``SECTIONS``.
 
     Returns:
         The arguments; and what no text stands for, such as a callback, by the name that the
@@ -75,7 +70,7 @@ def as_arguments(
     """
     named: dict[str, Any] = {}
     for name, value in options:
-        option = dotted_name(name, sections)
+        option = dotted_name(name)
         require(option not in named, f"option {option} is given twice: leave one out")
         named[option] = value
     arguments, objects = [], {}
