@@ -50,13 +50,15 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """What the package offers, imported when it is first asked for: torch takes seconds."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
 
-    return getattr(import_module(_LAZY[name]), name)
+    def __getattr__(name: str) -> object:
+        """What the package offers, imported when it is first asked for: torch takes seconds."""
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:
