@@ -23,15 +23,15 @@ help:
 	@echo "make test              format, lint, types and tests"
 	@echo "make soak              kills, broken input and a long run (an hour; ARGS=...)"
 	@echo "make lint              format, lint and types only"
-	@echo "make setup             build $(VENV) with PYTHON=$(PYTHON) (3.10 to 3.12)"
+	@echo "make setup             build $(VENV) with PYTHON=$(PYTHON) (3.10 to 3.13)"
 	@echo "make clean             remove $(VENV) and caches; runs in $(RUNS) stay"
 
 setup: $(STAMP)
 
 # torch goes first and alone, so that an index which offers a CPU build of it is used for it.
 $(STAMP): constraints.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
-	  { echo "error: $(PYTHON) is not Python 3.10 to 3.12: make setup PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "error: $(PYTHON) is not Python 3.10 to 3.13: make setup PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt torch
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"

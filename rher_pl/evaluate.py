@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from rher_pl.cli import exit_status
 from rher_pl.cli.command import Parser, positive, run_command
 from rher_pl.cli.policy_options import add_policy_options, chosen_policy
+from rher_pl.evaluation import FIRST_SEED
 
 if TYPE_CHECKING:
     from rher_pl.deploy.trained import TrainedPolicy
 
-FIRST_SEED = 2_000_000
-"""Evaluation during training uses 1,000,000 and those after it; these choose no checkpoint."""
 GRID_EPISODES = 9
 PICTURE, SMALL_PICTURE = (480, 360), (256, 192)
 

@@ -71,6 +71,10 @@ class GymnasiumTask:
             "vectorization": vectorization,
         }
 
+    def __repr__(self) -> str:
+        given = {name: value for name, value in self.options.items() if value}
+        return f"GymnasiumTask({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
     @property
     def modules(self) -> list[str]:
         """Those of the user's that it imports."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rher_pl.errors import require
+from rher_pl.system import physical_memory
 
 GIB = 2**30
 MANY = 10**15
@@ -73,9 +73,9 @@ def check_ranges(values: Mapping[str, Any], ranges: Mapping[str, Range]) -> None
             require(value <= MANY or isinstance(value, float), f"{name} must be at most {MANY:,}")
 
 
-def memory() -> int:
+def memory() -> float:
     """Bytes that this process may use: of the machine, or of the container if that has fewer."""
-    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    have = physical_memory()
     try:
         return min(have, int(CONTAINER_LIMIT.read_text()))
     except (OSError, ValueError):  # no container, or one without a limit

@@ -19,7 +19,7 @@ def import_own(name: str) -> None:
         Exception: what importing it raises.
     """
     here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:  # as `python -m` has it, but `rher-fit` not
+    if here not in sys.path and "" not in sys.path:  # as `python -m` has it, a script not
         sys.path.insert(0, here)
     importlib.import_module(name)
     OWN.append(name)
@@ -34,3 +34,8 @@ def is_own(name: str) -> bool:
     return name.partition(".")[0] in packages or any(
         name == trusted or name.startswith(f"{trusted}.") for trusted in TRUSTED
     )
+
+
+def import_path(of: type) -> str:
+    """Of a class, such as ``my_package.MyTD3``."""
+    return f"{of.__module__}.{of.__qualname__}"

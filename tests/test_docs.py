@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from rher_pl.__main__ import COMMANDS
 from rher_pl.choices import LINKED
 from tools.configuration_page import PAGE, page
 
@@ -41,8 +42,11 @@ def words(command: str) -> list[str]:
 
 
 def module(command: str) -> tuple[str, list[str]] | None:
-    """Of ``python -m NAME ARGUMENTS``: name and arguments."""
+    """Of ``python -m NAME ARGUMENTS``, or of ``rher-pl COMMAND ARGUMENTS``: name and arguments."""
     first, *rest = words(command)
+    if first == "rher-pl":
+        name = COMMANDS[rest[0]][0].removesuffix(".__main__")
+        return name, rest if name == "rher_pl.fit" else rest[1:]
     return (rest[1], rest[2:]) if Path(first).name == "python" and rest[0] == "-m" else None
 
 

@@ -17,12 +17,29 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LIMIT = 300_000  # bytes
 
 
+def all_cells(path: Path) -> list[dict[str, Any]]:
+    cells: list[dict[str, Any]] = json.loads(path.read_text())["cells"]
+    return cells
+
+
+def is_skipped(cell: dict[str, Any]) -> bool:
+    """Whether it is for Colab alone: neither we nor ``notebooks/run.py`` execute it."""
+    return "skip-execution" in cell["metadata"].get("tags", ())
+
+
 def code_cells(path: Path) -> list[dict[str, Any]]:
-    return [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
+    return [c for c in all_cells(path) if c["cell_type"] == "code" and not is_skipped(c)]
 
 
 def test_there_are_notebooks() -> None:
     assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_its_first_code_is_for_colab_and_says_that_it_was_not_tried(path: Path) -> None:
+    first, *others = [cell for cell in all_cells(path) if cell["cell_type"] == "code"]
+    assert is_skipped(first) and not any(map(is_skipped, others))
+    assert "%pip install" in first["source"][-1] and "not tried" in first["source"][0]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -8,6 +8,7 @@ from jsonargparse import Namespace
 
 from rher_pl.checkpoints.info import CheckpointInfo
 from rher_pl.gymnasium_task import CLASS_PATH, GymnasiumTask, from_checkpoint
+from rher_pl.own_modules import import_path
 from rher_pl.tasks import Task, get_task
 
 
@@ -34,6 +35,8 @@ def refuse_code(checkpoint: CheckpointInfo, given: Namespace) -> None:
 
 def as_plain(value: Any) -> Any:
     """An option in plain types, as a checkpoint has it."""
+    if isinstance(value, type):
+        return import_path(value)
     if not isinstance(value, Namespace) or "class_path" not in value:
         return value
     defaults = GymnasiumTask("", []).options

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,15 +36,28 @@ from rher_pl.tracking.store import named_by
 from rher_pl.tracking.uri import check_tracking_uri
 from rher_pl.training.checks import check_loggers, check_trainer
 
+CALLBACKS = {"until": UntilSolved, "recorder": RunRecorder, "video": VideoRecorder}
+"""Callbacks whose options have a section of their own, by its name."""
 TOLD_APART = ("data.task", "seed_everything")
 """Options that a checkpoint must have been made with if they are given, to be the newest one."""
+NAMES_CODE = ("model.learner",)
+"""Options that no checkpoint gives, only the user."""
 
 
 class FitCLI(LightningCLI):
-    """``fit``, ``validate`` and ``test`` of a module on a data module."""
+    """``fit``, ``validate`` and ``test`` of a module on a data module.
+
+    Args:
+        objects: options of the trainer, by name, that no text stands for: Python gives them.
+        args, options: see :class:`LightningCLI`.
+    """
 
     checkpoint: CheckpointInfo | None = None
     """The one to continue or to evaluate."""
+
+    def __init__(self, objects: Mapping[str, Any], *args: Any, **options: Any) -> None:
+        self.objects = dict(objects)
+        super().__init__(*args, **options)
 
     # --- what was asked for --------------------------------------------------------------------
 
@@ -59,9 +72,8 @@ class FitCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_lightning_class_args(UntilSolved, "until")
-        parser.add_lightning_class_args(RunRecorder, "recorder")
-        parser.add_lightning_class_args(VideoRecorder, "video")
+        for section, callback in CALLBACKS.items():
+            parser.add_lightning_class_args(callback, section)
         for target, source in LINKED.items():
             parser.link_arguments(source, target)
 
@@ -80,7 +92,8 @@ class FitCLI(LightningCLI):
         if self.checkpoint is not None:  # what it was made with
             known = known_options(subparser)
             made_with = self.checkpoint.options
-            defaults |= {k: as_written(v) for k, v in made_with.items() if k in known}
+            names = (name for name in made_with if name in known and name not in NAMES_CODE)
+            defaults |= {name: as_written(made_with[name]) for name in names}
             refuse_code(self.checkpoint, given)
         base = Namespace({f"{command}.{name}": value for name, value in defaults.items()})
         self.config = parser.parse_args(args, namespace=base)
@@ -159,10 +172,12 @@ class FitCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         def own(name: str) -> list[Any]:
             """What the user asked for: one, several or none."""
-            asked = self._get(self.config_init, "trainer")[name] or []
-            return asked if isinstance(asked, list) else [asked]
+            written = self._get(self.config_init, "trainer")[name]
+            asked = self.objects.get(name, written) or []
+            return list(asked) if isinstance(asked, (list, tuple)) else [asked]
 
         # Throughput goes first: it adds to the metrics that the others record and show.
+        kwargs |= self.objects
         kwargs["callbacks"] = [Throughput(), *own("callbacks"), StopOnSignal()]
         if any(isinstance(callback, ProgressBar) for callback in own("callbacks")):
             self._get(self.config_init, "trainer")["enable_progress_bar"] = True

@@ -30,6 +30,10 @@ WRONG_TYPE = re.compile(r'Parser key "(?P<key>[^"]+)": .*?(?:Got|Given) value:(?
 DESCRIBED = re.compile(
     r"Parser key \"(?P<key>[\w.]+)\".*GymnasiumTask'>.*? Errors: - (?P<inner>.*?) - Expected a "
 )
+LEARNER = re.compile(
+    r'Parser key "model\.learner": .* Errors: - (?P<reason>.*?) - Expected '
+    r".*Given value: (?P<value>.*)"
+)
 NOT_ACCEPTED = re.compile(r"Option '(?P<option>[^']+)' is not accepted")
 EXPECTED = re.compile(
     r"Expected an? (?:<class '(?P<type>[\w.]+)'>|typing\.Literal\[(?P<names>.*?)\])"
@@ -78,6 +82,8 @@ def explain(message: str, options: list[str]) -> str:
         return _described(found["key"], found["inner"].partition(" - ")[0])
     if found := PROBLEM.search(line):
         return f"{found['name'].rpartition('.')[2]} cannot be made: {found['reason'][:200]}"
+    if found := LEARNER.search(line):
+        return f"model.learner cannot be {found['value']}: {_of_learner(found['reason'])}"
     if found := WRONG_TYPE.search(line):
         return _wrong_type(found["key"], found["value"].strip(), line)
     return line
@@ -89,6 +95,11 @@ def _described(key: str, inner: str) -> str:
         inner = f"a GymnasiumTask has no option {found['option']}"
         return f"{key}: {inner}, see docs/your_own_environment.md"
     return f"{key}: {inner}"
+
+
+def _of_learner(reason: str) -> str:
+    reason = f"{reason}: " if not reason.startswith("Expected") else ""
+    return f"{reason}write the path of a class derived from rher_pl.TD3, such as my_package.MyTD3"
 
 
 def _unknown(key: str, options: list[str]) -> str:

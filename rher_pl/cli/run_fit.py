@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
+from typing import Any
 
 from rher_pl.callbacks.checkpoint import Checkpoints
 from rher_pl.callbacks.description import RunDescription
@@ -32,12 +34,8 @@ def run(arguments: list[str]) -> int:
         ConfigError: before training, for anything that the user can fix.
         TrainingError: for a fault during training.
     """
-    quiet()
-    guard_loader()
     try:
-        with signals_stop(), one_line(cannot_begin):
-            check_arguments(arguments)
-            make_cli(arguments)
+        run_cli(arguments)
     except Stopped as stopped:
         name = signal.Signals(stopped.number).name
         hint = "; --ckpt_path last continues" if arguments[0] == "fit" else ""
@@ -46,9 +44,27 @@ def run(arguments: list[str]) -> int:
     return exit_status.SUCCESS
 
 
-def make_cli(arguments: list[str]) -> FitCLI:
+def run_cli(arguments: list[str], objects: Mapping[str, Any] | None = None) -> FitCLI:
+    """Parse, build and run; what was built is in the result.
+
+    Args:
+        arguments: as of :func:`run`.
+        objects: options of the trainer, by name, that no text stands for, such as callbacks.
+
+    Raises:
+        Stopped: by a signal, after the run was saved and recorded.
+    """
+    quiet()
+    guard_loader()
+    with signals_stop(), one_line(cannot_begin):
+        check_arguments(arguments)
+        return make_cli(arguments, objects or {})
+
+
+def make_cli(arguments: list[str], objects: Mapping[str, Any]) -> FitCLI:
     """Parse, build and run."""
     return FitCLI(
+        objects,
         RHERModule,
         RelayDataModule,
         save_config_callback=RecordConfig,

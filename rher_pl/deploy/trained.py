@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from rher_pl.checkpoints.file import read_checkpoint_file
 from rher_pl.checkpoints.policy import StoredPolicy, read_policy
+from rher_pl.deploy.measure import Evaluation, measure
 from rher_pl.deploy.portable import PortablePolicy
 from rher_pl.deploy.pretrained import known_policies, policy_file
 from rher_pl.errors import ConfigError, require
+from rher_pl.evaluation import FIRST_SEED
 from rher_pl.gymnasium_task import from_checkpoint
 from rher_pl.networks.actor_critic import Actor, NetworkSizes
 from rher_pl.networks.encoder import InputEncoder
@@ -79,6 +81,21 @@ class TrainedPolicy:
         """
         action: NDArray[np.float32] = self.portable(*self.portable.take(observation)).numpy()
         return action
+
+    def evaluate(self, episodes: int = 100, seed: int = FIRST_SEED, threads: int = 1) -> Evaluation:
+        """Play noise-free episodes of its task, as ``rher-pl evaluate`` does.
+
+        Args:
+            episodes: how many, at least 1.
+            seed: of the first one; the next has the next seed.
+            threads: that step simulations.
+
+        Raises:
+            ConfigError: if its task is not known here.
+        """
+        for name, number in (("episodes", episodes), ("threads", threads)):
+            require(number >= 1, f"{name} must be at least 1, got {number}")
+        return Evaluation(measure(self, episodes, seed, threads))
 
     def __repr__(self) -> str:
         entry = self.stored.entry

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rher_pl.choices import Engine
-from rher_pl.errors import ConfigError, warn
+from rher_pl.errors import ConfigError, require, warn
 from rher_pl.learner.batches import random_batches
 from rher_pl.learner.compiled import CompiledTD3, require_compiler
 from rher_pl.learner.native.learner import NativeTD3
@@ -17,6 +17,7 @@ from rher_pl.learner.native.library import Unavailable, load
 from rher_pl.learner.td3 import TD3, TD3Settings
 from rher_pl.networks.actor_critic import NetworkSizes
 
+OURS = (TD3, CompiledTD3, NativeTD3)
 TOLERANCE = 1e-3
 """Of the norm of what should have come out; rounding in float32 is far below."""
 
@@ -41,12 +42,8 @@ def with_engine(td3: TD3, engine: Engine, device: torch.device | None = None) ->
         ConfigError: this machine, or these networks, cannot have the engine that was asked for.
     """
     device = device or td3.device
-    if type(td3) not in (TD3, CompiledTD3, NativeTD3):
-        if engine in (Engine.compile, Engine.native):
-            raise ConfigError(
-                f"engine {engine.value} does what TD3 does, not what {type(td3).__name__} does: "
-                "write engine eager"
-            )
+    check_learner(type(td3), engine)
+    if type(td3) not in OURS:
         return td3
     if engine == Engine.compile:
         require_compiler()
@@ -65,6 +62,23 @@ def with_engine(td3: TD3, engine: Engine, device: torch.device | None = None) ->
     if engine == Engine.native:
         raise ConfigError(f"engine native is not possible: {obstacle}; write engine auto")
     return _in_class(TD3, td3)
+
+
+def check_learner(kind: type, engine: Engine) -> None:
+    """Whether a class can learn with an engine.
+
+    Raises:
+        ConfigError: if it is no TD3, or is derived from it and the engine is another than its own.
+    """
+    require(
+        isinstance(kind, type) and issubclass(kind, TD3),
+        f"learner {kind!s:.100} is no class derived from rher_pl.TD3: give the class itself",
+    )
+    require(
+        kind in OURS or engine in (Engine.auto, Engine.eager),
+        f"engine {engine.value} does what TD3 does, not what {kind.__name__} does: "
+        "write engine eager",
+    )
 
 
 def _after_trial(kind: type[TD3], td3: TD3, device: torch.device) -> TD3:

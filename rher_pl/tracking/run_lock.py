@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rher_pl.checkpoints.file import remove_drafts
 from rher_pl.errors import require
+from rher_pl.system import locked
 from rher_pl.tracking.client import end_run
 
 if TYPE_CHECKING:
@@ -36,11 +36,7 @@ class RunLock:
 
     def take(self) -> bool:
         """Whether no other process trains the run; then this one does."""
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        return locked(self._file)
 
     @property
     def status(self) -> str:

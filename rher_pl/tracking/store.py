@@ -7,12 +7,12 @@ viewer that starts together with a first run must do before it looks.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rher_pl.system import locked
 from rher_pl.tracking.making import make_database
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -54,7 +54,7 @@ def creating(tracking_uri: str) -> Iterator[None]:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(path.name + ".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        locked(lock, wait=True)
         make_database(path)
         yield
 

@@ -30,7 +30,7 @@ from rher_pl.evaluation.statistics import (
     update_statistics,
 )
 from rher_pl.gymnasium_task import GymnasiumTask
-from rher_pl.learner.engines import warm_up, with_engine
+from rher_pl.learner.engines import check_learner, warm_up, with_engine
 from rher_pl.learner.precision import compute_type
 from rher_pl.learner.td3 import TD3, TD3Settings
 from rher_pl.limits import (
@@ -44,6 +44,7 @@ from rher_pl.limits import (
 from rher_pl.networks.actor_critic import NetworkSizes
 from rher_pl.networks.encoder import InputEncoder
 from rher_pl.networks.policy import RelayPolicy
+from rher_pl.own_modules import import_path
 from rher_pl.tasks import get_task
 from rher_pl.training.batches import encode, episode_length, rounds
 from rher_pl.training.restoring import complete, continue_under
@@ -102,6 +103,8 @@ class RHERModule(pl.LightningModule):
         engine: what computes the updates: PyTorch operation by operation (eager), one graph by
             ``torch.compile`` (compile), or C++ (native). auto is native on a CPU with a C++
             compiler, at most two critics and no layer norm, else eager.
+        learner: a class of yours, derived from ``rher_pl.TD3``, that learns in its place, such as
+            ``my_package.MyTD3``. It runs as it is written, by engine eager.
         epsilon: the data module's is used by the command line.
     """
 
@@ -129,12 +132,14 @@ class RHERModule(pl.LightningModule):
         stay: bool = True,
         average_rate: float = 0.001,
         engine: Engine = Engine.auto,
+        learner: type[TD3] | None = None,
         epsilon: float | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["task"])
+        self.save_hyperparameters(ignore=["task", "learner"])
         self.hparams.update(plain(self.hparams))
         check_ranges(self.hparams, RANGES)
+        check_learner(learner or TD3, Engine(engine))
         require(
             relative_goals or absolute_positions,
             "relative_goals and absolute_positions are both false: the networks would see no goal",
@@ -148,6 +153,7 @@ class RHERModule(pl.LightningModule):
         self.mixing = Mixing(mixing)
         self.task = get_task(task).varied(epsilon, None)
         self.hparams["task"] = self.task.name
+        self.hparams["learner"] = None if learner is None else import_path(learner)
         self.relay = self.task.trained_relay(RelayMode(relay))
         self.encoder = InputEncoder(
             self.relay, self.task.layout, relative_goals, absolute_positions, roles, stay
@@ -162,7 +168,7 @@ class RHERModule(pl.LightningModule):
             critics=1 if ddpg else critics,
         )
         settings = settings_of(TD3Settings, self.hparams, **(plain_ddpg if ddpg else {}))
-        self.td3 = TD3(sizes, settings)
+        self.td3 = (learner or TD3)(sizes, settings)
         self.success = MovingSuccess(self.relay.num_subtasks)
         self._engine_chosen = False
         self._knows_values = True

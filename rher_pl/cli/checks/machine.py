@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rher_pl.cli.checks.finding import Finding, Level
 from rher_pl.errors import ConfigError
+from rher_pl.system import usable_cores
 
 LEAST_DISK = 0.5e9
 """Bytes; a run with its checkpoints takes about 0.1e9."""
@@ -47,7 +48,7 @@ def check_cpu() -> Iterator[Finding]:
         f"updates are computed {'in C++' if native else 'by PyTorch'}",
         "" if native or not suits else "install g++: updates are then faster",
     )
-    cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
+    cores, threads = usable_cores(), torch.get_num_threads()
     fits = threads <= cores
     yield Finding(
         "threads",

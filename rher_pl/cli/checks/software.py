@@ -20,13 +20,13 @@ STEPS, LEAST_MOVE = 10, 0.2
 
 def check_python() -> Finding:
     version = platform.python_version()
-    if (3, 10) <= sys.version_info[:2] <= (3, 12):
+    if (3, 10) <= sys.version_info[:2] <= (3, 13):
         return Finding("python", Level.OK, version)
     return Finding(
         "python",
         Level.BROKEN,
         version,
-        "build .venv with 3.10 to 3.12: make setup PYTHON=python3.12",
+        "build .venv with 3.10 to 3.13: make setup PYTHON=python3.12",
     )
 
 

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from rher_pl.errors import warn
+from rher_pl.system import has_owners
 
 FLAGS = (
     *("-std=c++20", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"),
@@ -80,6 +81,8 @@ def _find_or_build() -> ctypes.CDLL | str:
 
 def _compiler() -> list[str]:
     """Its command with all flags; ``RHER_NATIVE_FLAGS`` adds some."""
+    if not has_owners():
+        raise Unavailable("no C++ on this system, as its files have no owners to go by")
     chosen = os.environ.get("CXX")
     for words in [shlex.split(chosen)] if chosen else [["g++"], ["clang++"], ["c++"]]:
         if words and shutil.which(words[0]):

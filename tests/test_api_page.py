@@ -1,0 +1,52 @@
+"""docs/python_api.md: its programs run, on a task and a budget of a second."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rher_pl
+
+PAGE = Path(__file__).parents[1] / "docs" / "python_api.md"
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SMALLER = [
+    ('train("push"', 'train("small.yaml"'),
+    ("episodes=100", "episodes=2"),
+    ("eval_every_env_steps=1_500", "eval_every_env_steps=100, eval_episodes=4"),
+    ("gamma=0.9)", "gamma=0.9, hidden_size=16)"),
+]
+
+
+def programs() -> list[str]:
+    """The page's programs, each on a small budget."""
+    found = BLOCK.findall(PAGE.read_text())
+    for before, after in SMALLER:
+        assert any(before in program for program in found), before
+        found = [program.replace(before, after) for program in found]
+    return [re.sub(r"max_epochs=\d", "max_epochs=1", program) for program in found]
+
+
+def test_every_program_of_the_page_runs(
+    small_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small_config.parent)
+    with small_config.open("a") as config:
+        config.write("video: {every_evaluations: 0}\nuntil: {episodes: 4}\n")
+    page = types.ModuleType("page")  # where a class can be found again by its import path
+    monkeypatch.setitem(sys.modules, "page", page)
+    for program in programs():
+        exec(compile(program, str(PAGE), "exec"), page.__dict__)
+    names: dict[str, Any] = page.__dict__
+    assert names["run"].module.hparams["learner"] == "page.HuberTD3"
+    assert 0 <= names["found"].success <= 1
+    assert names["module"].env_steps > 0
+
+
+def test_the_page_lists_the_names_that_stay() -> None:
+    listed = re.findall(r"`(\w+)`", PAGE.read_text().partition("names that stay:")[2][:400])
+    assert sorted(listed[: len(rher_pl.__all__)]) == sorted(rher_pl.__all__)
