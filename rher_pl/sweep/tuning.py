@@ -197,8 +197,8 @@ def run_config(place: Place, name: str) -> tune.RunConfig:
 
 def outcomes(tuner: tune.Tuner) -> list[Outcome]:
     """Run, and say how each trial ended."""
-    found = []
-    for each in tuner.fit():
+    found, results = [], tuner.fit()
+    for each in (results[i] for i in range(len(results))):
         metrics, config = each.metrics or {}, each.config or {}
         number = str(metrics.get("trial_id", "")) if config["is_search"] else ""
         failed = str(metrics.get(FAILED) or "")
