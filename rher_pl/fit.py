@@ -45,6 +45,7 @@ options (default):
   --model.engine NAME              auto, eager, compile or native: what computes updates (auto)
   --model.gamma FLOAT              discount (0.95)
   --model.learning_rate FLOAT      of both Adam optimizers (0.002)
+  --until.success FLOAT            end once success is this, also on fresh seeds; null never
   --recorder.folder DIR            where runs and checkpoints go (mlruns)
   --recorder.tracking_uri URI      MLflow store (sqlite:///<folder>/mlflow.db)
   --video.every_evaluations INT    evaluations between two videos, 0 for none (8)

@@ -20,6 +20,7 @@ TINY = {
     },
     "model": {"hidden_size": 16, "hidden_layers": 1},
     "trainer": {"max_epochs": 2},
+    "until": {"episodes": 5},
 }
 EPISODE = int(get_task("PointPush-v0").make_env(1, 0).max_episode_steps)
 TINY["data"]["eval_every_env_steps"] = 4 * EPISODE  # type: ignore[index]

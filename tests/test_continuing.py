@@ -13,6 +13,7 @@ import torch
 from trained import made_run, quiet_trainer
 
 from rher_pl.callbacks.recording import RunRecorder
+from rher_pl.callbacks.until import UntilSolved
 from rher_pl.callbacks.video import VideoRecorder
 from rher_pl.checkpoints.continuing import NEW_RUN, SAME_RUN, Change, changed, on_continuing
 from rher_pl.checkpoints.info import made_with
@@ -113,7 +114,7 @@ REFUSED: dict[str, Any] = {
 
 def all_options() -> set[str]:
     classes = {"model": RHERModule, "data": RelayDataModule}
-    classes |= {"recorder": RunRecorder, "video": VideoRecorder}
+    classes |= {"until": UntilSolved, "recorder": RunRecorder, "video": VideoRecorder}
     names = {f"{k}.{n}" for k, c in classes.items() for n in inspect.signature(c).parameters}
     return {LINKED.get(name, name) for name in names} | {"trainer.precision"}
 

@@ -63,7 +63,13 @@ def test_the_configuration_page_is_fresh() -> None:
 def test_the_configuration_page_has_every_option_of_ours() -> None:
     listed = re.findall(r"^  --([\w.]+)", help_of("rher_pl.fit"), re.MULTILINE)
     ours = {n for n in listed if "." in n and not n.startswith("trainer.") and n[-5:] != ".help"}
-    assert {name.partition(".")[0] for name in ours} == {"data", "model", "recorder", "video"}
+    assert {name.partition(".")[0] for name in ours} == {
+        "data",
+        "model",
+        "until",
+        "recorder",
+        "video",
+    }
     described = set(re.findall(r"^\| `--([\w.]+)`", page(), re.MULTILINE))
     assert described == ours - set(LINKED)
 

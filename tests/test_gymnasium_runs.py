@@ -96,6 +96,16 @@ def test_every_command_works_on_it(folder: Path, capsys: pytest.CaptureFixture[s
     assert fit(["test", "--ckpt_path", ckpt[1], "--recorder.folder", str(folder / "t")]) == 0
 
 
+def test_what_is_no_picture_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(odd_gymnasium.OddEnv, "render", lambda self: None)
+    video = ["--episodes", "1", "--video", str(folder / "none.mp4"), "--video_episodes", "1"]
+    assert evaluate(["--ckpt", str(checkpoint(folder)), *video]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: render() of Odd-v0 gives NoneType") and "height" in said
+
+
 def test_a_loaded_policy_acts_in_the_environments_own_bounds(folder: Path) -> None:
     policy = load_policy(checkpoint(folder))
     env = odd_gymnasium.OddEnv()

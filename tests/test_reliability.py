@@ -230,8 +230,12 @@ def test_a_state_that_is_no_number_is_named() -> None:
     states = TensorDict({key: torch.zeros(3, 2) for key in keys}, batch_size=[3])
     check_finite(states)
     states["achieved_goals"][1] = torch.inf
-    with pytest.raises(TrainingError, match="Inf in achieved_goals of environment 1"):
+    with pytest.raises(TrainingError, match=r"environment 1$"):
         check_finite(states)
+    episodes = TensorDict({key: torch.zeros(3, 6, 2) for key in keys}, batch_size=[3, 6])
+    episodes["observation"][2, 4] = torch.nan
+    with pytest.raises(TrainingError, match=r"NaN in observation of .* 2 after env step 4$"):
+        check_finite(episodes)
 
 
 def test_a_store_is_made_by_one_at_a_time(tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def configs() -> str:
 def page() -> str:
     """The whole page."""
     from rher_pl.callbacks.recording import RunRecorder
+    from rher_pl.callbacks.until import UntilSolved
     from rher_pl.callbacks.video import VideoRecorder
     from rher_pl.training.datamodule import RelayDataModule
     from rher_pl.training.module import RHERModule
@@ -107,6 +108,7 @@ def page() -> str:
             introduction(),
             section("data", RelayDataModule, "Task, exploration, replay and evaluation."),
             section("model", RHERModule, "The learner and its networks."),
+            section("until", UntilSolved, "When a run ends before its last epoch."),
             section("recorder", RunRecorder, "What is recorded, and where."),
             section("video", VideoRecorder, "Videos of the policy beside the run."),
             configs(),

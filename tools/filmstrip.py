@@ -24,6 +24,7 @@ def body(arguments: Sequence[str]) -> int:
     parser = Parser("tools.filmstrip", __doc__ or "")
     parser.add_argument("--out", type=Path, required=True, help="PNG to write")
     parser.add_argument("--count", type=positive, default=5, help="pictures in the strip (5)")
+    parser.add_argument("--until", type=positive, help="env step of the last picture (the last)")
     options, rest = parser.parse_known_args(arguments)
     if not options.out.absolute().parent.is_dir():
         raise ConfigError(f"--out {options.out}: make the folder first")
@@ -32,18 +33,19 @@ def body(arguments: Sequence[str]) -> int:
         one = ["--episodes", "1", "--video_episodes", "1", "--video", video]
         if status := evaluate.main([*rest, *one]):
             return status
-        write_strip(video, options.count, options.out)
+        write_strip(video, options.count, options.out, options.until)
     print(options.out)
     return 0
 
 
-def write_strip(video: str, count: int, path: Path) -> None:
-    """Some frames, evenly over a video, from left to right."""
+def write_strip(video: str, count: int, path: Path, until: int | None = None) -> None:
+    """Some frames, evenly over a video or its first env steps, from left to right."""
     import av
 
     with av.open(video) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    chosen = np.linspace(0, len(frames) - 1, count).round().astype(int)
+    last = len(frames) - 1 if until is None else min(until, len(frames) - 1)
+    chosen = np.linspace(0, last, count).round().astype(int)
     Image.fromarray(np.concatenate([frames[i] for i in chosen], axis=1)).save(path)
 
 

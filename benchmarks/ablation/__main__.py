@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.ablation import suite
 from benchmarks.ablation.suite import Suite
 from benchmarks.learning.command import add_options, prepare, train
-from benchmarks.learning.settings import resolve
+from benchmarks.learning.settings import PROTOCOL, resolve
 from rher_pl.cli.command import Parser, run_command
 from rher_pl.errors import ConfigError
 
@@ -36,7 +36,10 @@ def body(arguments: Sequence[str]) -> int:
     if not options.plot_only:
         queue = []
         for row in chosen.rows:
-            settings, place = resolve(chosen.config, row.overrides), Path(whole.name, row.name)
+            settings, place = (
+                resolve(chosen.config, PROTOCOL | row.overrides),
+                Path(whole.name, row.name),
+            )
             trainings = prepare(options, row.name, place, settings, row.env_steps)
             queue += [(order, trainings, seed) for order, seed in enumerate(row.seeds)]
         queue.sort(key=lambda entry: entry[0])  # all first seeds before any second one

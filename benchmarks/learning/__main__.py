@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.learning.command import add_options, prepare, train
 from benchmarks.learning.records import Records
-from benchmarks.learning.settings import folder_name, read_overrides, resolve, task_name
+from benchmarks.learning.settings import PROTOCOL, folder_name, read_overrides, resolve, task_name
 from rher_pl.cli.command import Parser, run_command
 from rher_pl.errors import ConfigError, require
 
@@ -30,7 +30,7 @@ def body(arguments: Sequence[str]) -> int:
     """Train, draw and tabulate; exit status."""
     options, rest = make_parser().parse_known_args(arguments)
     overrides = read_overrides(rest)
-    settings = resolve(options.config, overrides)
+    settings = resolve(options.config, PROTOCOL | overrides)
     name = folder_name(options.config, overrides)
     place = Path(task_name(settings)) / name
     records, status = Records(options.results / place), 0

@@ -61,6 +61,7 @@ class Trainings:
         command = [sys.executable, "-m", "rher_pl.fit", "--config", str(self.config)]
         command += ["--seed_everything", str(seed), "--trainer.max_epochs", str(self.epochs)]
         command += ["--recorder.folder", str(self._folder(seed)), "--video.every_evaluations", "0"]
+        command += ["--until.success", "null", "--until.episodes", "0"]  # whole budgets
         return command + (["--ckpt_path", "last"] if self._checkpoint(seed) else [])
 
     def keep(self, seed: int, labels: dict[str, Any]) -> None:

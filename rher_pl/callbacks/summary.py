@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import lightning.pytorch as pl
 from rich.console import Console
+from tensordict import TensorDict
 
 from rher_pl.callbacks.checkpoint import Checkpoints
 from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.callbacks.throughput import Throughput
+from rher_pl.callbacks.until import UntilSolved
 from rher_pl.evaluation.report import report, report_table
 from rher_pl.tracking.mlflow_run import MLflowRun
 from rher_pl.tracking.ui import open_command
@@ -32,7 +35,7 @@ class Summary(pl.Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, RHERModule)
-        self._print_success(pl_module)
+        self._print_success(pl_module, fresh_episodes(trainer))
         for name, value in run_facts(trainer, pl_module):
             self.console.print(f"{name:<11} {value}", soft_wrap=True, highlight=False, markup=False)
 
@@ -43,12 +46,23 @@ class Summary(pl.Callback):
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._print_success(pl_module)
 
-    def _print_success(self, module: pl.LightningModule) -> None:
+    def _print_success(
+        self, module: pl.LightningModule, fresh: Mapping[str, TensorDict] | None = None
+    ) -> None:
+        """Of fresh episodes where there are any, else of the latest evaluation."""
         assert isinstance(module, RHERModule)
-        if module.evaluations:  # else stopped before the first one
-            *_, task = module.evaluations.values()
-            title = f"{module.task.name}: success on {len(task)} evaluation episodes"
-            self.console.print(report_table(report(module.evaluations), title))
+        if shown := fresh or module.evaluations:  # else stopped before the first one
+            *_, task = shown.values()
+            kind = "fresh" if fresh else "evaluation"
+            title = f"{module.task.name}: success on {len(task)} {kind} episodes"
+            self.console.print(report_table(report(shown), title))
+
+
+def fresh_episodes(trainer: pl.Trainer) -> Mapping[str, TensorDict]:
+    """Those that were played at the end of a run, by subtask; none if none were."""
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    until = [callback for callback in callbacks if isinstance(callback, UntilSolved)]
+    return until[0].fresh if until else {}
 
 
 def run_facts(trainer: pl.Trainer, module: RHERModule) -> list[tuple[str, str]]:
@@ -58,6 +72,8 @@ def run_facts(trainer: pl.Trainer, module: RHERModule) -> list[tuple[str, str]]:
         if isinstance(callback, Throughput):
             seconds = round(callback.seconds)
             facts.append(("wall-clock", f"{seconds // 60} min {seconds % 60} s"))
+        elif isinstance(callback, UntilSolved) and callback.solved:
+            facts.append(("ended early", f"success is at least {callback.success:g}"))
         elif isinstance(callback, Checkpoints):
             kept = [("best state", callback.best), ("last state", callback.last)]
             facts += [(name, _short(path)) for name, path in kept if path.is_file()]

@@ -25,7 +25,7 @@ class Change(str, Enum):
     """It cannot take effect any more."""
 
 
-SAME_RUN = ("data.num_threads", "trainer.*", "recorder.*", "video.*")
+SAME_RUN = ("data.num_threads", "trainer.*", "recorder.*", "until.*", "video.*")
 """Options, or all of a section. Trainer and recorders are built anew: nothing of theirs is kept but
 their counts."""
 

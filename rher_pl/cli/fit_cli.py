@@ -15,6 +15,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.callbacks.stopping import StopOnSignal
 from rher_pl.callbacks.throughput import Throughput
+from rher_pl.callbacks.until import UntilSolved
 from rher_pl.callbacks.video import VideoRecorder
 from rher_pl.checkpoints.continuing import changed
 from rher_pl.checkpoints.finding import KEYWORDS, newest_checkpoint
@@ -58,6 +59,7 @@ class FitCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_lightning_class_args(UntilSolved, "until")
         parser.add_lightning_class_args(RunRecorder, "recorder")
         parser.add_lightning_class_args(VideoRecorder, "video")
         for target, source in LINKED.items():

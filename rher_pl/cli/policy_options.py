@@ -25,7 +25,7 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--ckpt", metavar="FILE", help="a checkpoint")
     which.add_argument("--run", metavar="RUN_ID", help="the best checkpoint of a run")
-    which.add_argument("--pretrained", metavar="NAME", help="one that comes with the package: push")
+    which.add_argument("--pretrained", metavar="NAME", help="one that comes along, as push")
     add_store_options(parser)
 
 

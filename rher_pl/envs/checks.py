@@ -34,13 +34,18 @@ def check_states(states: TensorDictBase, env: EnvBase) -> None:
 
 
 def check_finite(states: TensorDictBase) -> None:
-    """Raise :class:`TrainingError` for NaN or Inf in states [N, *]; names key and environment."""
+    """Raise :class:`TrainingError` for NaN or Inf in states [N], or [N, T+1] from the reset on.
+
+    Names key, environment and env step.
+    """
     for key in STATE_KEYS:
         value = states[key]
-        if not torch.isfinite(value).all():
-            row = int((~torch.isfinite(value)).flatten(1).any(1).nonzero()[0])
+        wrong = ~torch.isfinite(value)
+        if wrong.any():
+            row, *step = wrong.flatten(states.batch_dims).any(-1).nonzero()[0].tolist()
             kind = "NaN" if torch.isnan(value).any() else "Inf"
-            raise TrainingError(f"{kind} in {key} of environment {row}")
+            when = f" after env step {step[0]}" if step else ""
+            raise TrainingError(f"{kind} in {key} of environment {row}{when}")
 
 
 def check_episodes(frames: TensorDictBase) -> None:

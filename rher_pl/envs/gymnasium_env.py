@@ -17,7 +17,7 @@ from torchrl.data import Binary, Bounded
 
 from rher_pl.envs.contract import BatchedEnv, Ending
 from rher_pl.envs.gymnasium_make import FLAG, SUCCESS, Episode, Flag, Recipe, make_episode
-from rher_pl.errors import TrainingError
+from rher_pl.errors import TrainingError, require
 from rher_pl.relay import Interface
 
 # What a worker raises is raised here, in one line; its vector environment warns in three before.
@@ -143,8 +143,19 @@ class GymnasiumEnv(BatchedEnv):
         return (desired - achieved).norm(dim=-1).le(self.epsilon).all(-1)
 
     def render(self) -> NDArray[np.uint8]:
-        """A picture [H, W, 3] of the first environment, which was made to be drawn."""
-        return np.asarray(self._vector.call("render")[0], dtype=np.uint8)
+        """A picture [H, W, 3] of the first environment, which was made to be drawn.
+
+        Raises:
+            ConfigError: if it draws something else.
+        """
+        picture = self._vector.call("render")[0]
+        shape: tuple[int, ...] = getattr(picture, "shape", ())
+        require(
+            len(shape) == 3 and shape[-1] == 3,
+            f"render() of {self.name} gives {type(picture).__name__} {[*shape] or ''}: made with "
+            'render_mode "rgb_array" it must return an array [height, width, 3]',
+        )
+        return np.asarray(picture, dtype=np.uint8)
 
     @contextmanager
     def _named_workers(self) -> Iterator[None]:

@@ -147,7 +147,7 @@ class RelayDataModule(pl.LightningDataModule):
         random_episodes: int = 20,
         pipelined: bool = False,
         eval_every_env_steps: int = 2_500,
-        eval_episodes: int = 100,
+        eval_episodes: int = 25,
         eval_envs: int = 25,
         eval_last_policy: bool = False,
         epsilon: float | None = None,

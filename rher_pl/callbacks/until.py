@@ -1,0 +1,89 @@
+"""Ends a run whose task is solved, and says at the end how it does on fresh seeds."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.trainer.states import TrainerFn
+from tensordict import TensorDict
+
+from rher_pl.callbacks.recording import find_recorder
+from rher_pl.errors import require
+from rher_pl.training.module import RHERModule
+
+FRESH_SEED = 4_000_000
+"""Of the first fresh episode; training, evaluation and cards have their own."""
+FRESH = "eval/success_fresh"
+
+
+class UntilSolved(pl.Callback):
+    """Stops a run once its success is high enough, and that is confirmed on fresh seeds.
+
+    The fresh episodes are played by the evaluated policy, without noise. No seed is used twice in a
+    run, and none trains or selects anything. They are played at the end of every run as well.
+
+    Args:
+        success: level, in (0, 1], that the mean of the last evaluations and then the fresh episodes
+            must reach; null trains until ``trainer.max_epochs``.
+        evaluations: how many the mean is over.
+        episodes: fresh ones; 0 plays none, and the evaluations alone decide.
+    """
+
+    def __init__(
+        self, success: float | None = None, evaluations: int = 3, episodes: int = 100
+    ) -> None:
+        require(
+            success is None or 0 < success <= 1, f"until.success must be in (0, 1], got {success}"
+        )
+        require(evaluations >= 1, f"until.evaluations must be at least 1, got {evaluations}")
+        require(
+            0 <= episodes <= 1_000_000, f"until.episodes must be in [0, 1000000], got {episodes}"
+        )
+        self.success, self.evaluations, self.episodes = success, evaluations, episodes
+        self.recent: deque[float] = deque(maxlen=evaluations)
+        self.played = 0
+        """Fresh episodes so far."""
+        self.fresh: dict[str, TensorDict] = {}
+        """The latest fresh episodes, by subtask; the task itself last."""
+        self.solved = False
+        self._played_at = -1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"recent": list(self.recent), "played": self.played}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.recent = deque(state_dict["recent"], maxlen=self.evaluations)
+        self.played = state_dict["played"]
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        assert isinstance(pl_module, RHERModule)
+        self.recent.append(float(pl_module.metrics_eval["eval/success"]))
+        if self.success is None or len(self.recent) < self.evaluations:
+            return
+        if sum(self.recent) / len(self.recent) < self.success:
+            return
+        self.solved = not self.episodes or self._play(trainer, pl_module) >= self.success
+        trainer.should_stop = trainer.should_stop or self.solved
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, RHERModule)
+        if self.episodes and pl_module.evaluations and self._played_at != pl_module.env_steps:
+            self._play(trainer, pl_module)
+
+    def _play(self, trainer: pl.Trainer, module: RHERModule) -> float:
+        """Success of fresh episodes, which is recorded."""
+        first = FRESH_SEED + self.played
+        self.played += self.episodes
+        env = trainer.datamodule.eval_env  # type: ignore[attr-defined]
+        self.fresh = module.evaluate(env, range(first, FRESH_SEED + self.played))
+        self._played_at = module.env_steps
+        *_, task = self.fresh.values()
+        success = float(task["success"].float().mean())
+        if (recorder := find_recorder(trainer)) and recorder.run:
+            recorder.record({FRESH: success}, module.env_steps)
+        module.send({FRESH: success})
+        return success

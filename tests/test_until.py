@@ -1,0 +1,102 @@
+"""A run ends when its task is solved, and says how it does on seeds that chose nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cli_config import EVALUATIONS, write_config
+from mlflow import MlflowClient
+
+from rher_pl.callbacks.until import FRESH, FRESH_SEED
+from rher_pl.fit import main as fit
+from rher_pl.training.datamodule import EVALUATION_SEED
+from rher_pl.training.module import RHERModule
+
+
+class Judged:
+    """Evaluations whose success is given: of the usual seeds, and of fresh ones."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, usual: float, fresh: float) -> None:
+        self.usual, self.fresh = usual, fresh
+        self.seeds: list[Sequence[int]] = []
+        monkeypatch.setattr(RHERModule, "evaluate", self.evaluate(RHERModule.evaluate))
+
+    def evaluate(self, original: Any) -> Any:
+        def evaluate(module: RHERModule, env: Any, seeds: Sequence[int], *rest: Any) -> Any:
+            self.seeds.append(seeds)
+            results = original(module, env, seeds, *rest)
+            share = self.fresh if seeds[0] >= FRESH_SEED else self.usual
+            *_, task = results.values()
+            task["success"] = torch.arange(len(seeds)) < share * len(seeds)
+            return results
+
+        return evaluate
+
+
+def run(folder: Path, *options: str) -> list[Any]:
+    """Metric of fresh episodes after a run of four epochs, if it succeeds."""
+    folder.mkdir(exist_ok=True)
+    runs = ["--recorder.folder", str(folder), "--video.every_evaluations", "0"]
+    epochs = ["--trainer.max_epochs", "4"]
+    assert fit(["--config", write_config(folder), *epochs, *runs, *options]) == 0
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    (found,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    return client.get_metric_history(found.info.run_id, FRESH)
+
+
+def test_it_ends_after_enough_good_evaluations_that_fresh_episodes_confirm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged = Judged(monkeypatch, usual=0.8, fresh=0.6)
+    options = ["--until.success", "0.6", "--until.evaluations", "2"]
+    (metric,) = run(tmp_path, *options)
+    assert (metric.step, round(metric.value, 3)) == (EVALUATIONS[1], 0.6)
+    assert len(judged.seeds) == 3, "two evaluations, and the fresh episodes once"
+    said = capsys.readouterr().out
+    assert "success on 5 fresh episodes" in said and "success is at least 0.6" in said
+
+
+def test_it_goes_on_while_fresh_episodes_say_otherwise_and_takes_new_ones_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged = Judged(monkeypatch, usual=1.0, fresh=0.4)
+    metrics = run(tmp_path, "--until.success", "0.6", "--until.evaluations", "3")
+    assert len(metrics) == 2, "after the third and the fourth evaluation"
+    assert "ended early" not in capsys.readouterr().out
+    fresh = [seed for seeds in judged.seeds if seeds[0] >= FRESH_SEED for seed in seeds]
+    usual = {seed for seeds in judged.seeds if seeds[0] < FRESH_SEED for seed in seeds}
+    assert len(fresh) == len(set(fresh)) == 10 and usual == set(
+        range(EVALUATION_SEED, EVALUATION_SEED + 10)
+    )
+
+
+def test_without_a_level_a_run_is_judged_once_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = Judged(monkeypatch, usual=1.0, fresh=1.0)
+    (metric,) = run(tmp_path)
+    assert len(judged.seeds) == 5 and metric.value == 1.0
+    assert run(tmp_path / "none", "--until.episodes", "0") == []
+
+
+def test_the_evaluations_before_are_remembered_when_a_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Judged(monkeypatch, usual=1.0, fresh=1.0)
+    options = ["--until.success", "0.9", "--until.evaluations", "3"]
+    config, runs = write_config(tmp_path), ["--recorder.folder", str(tmp_path)]
+    assert fit(["--config", config, *runs, *options, "--trainer.max_epochs", "2"]) == 0
+    metrics = run(tmp_path, *options, "--ckpt_path", "last")
+    assert [metric.step for metric in metrics] == [2 * EVALUATIONS[0], 3 * EVALUATIONS[0]]
+
+
+@pytest.mark.parametrize("option", ["success=0", "success=1.5", "evaluations=0", "episodes=-1"])
+def test_a_level_that_cannot_be_is_refused(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(["--config", write_config(tmp_path), f"--until.{option}"]) == 2
+    assert f"error: until.{option.partition('=')[0]} must be" in capsys.readouterr().err
