@@ -15,7 +15,7 @@ import yaml
 
 from rher_pl.checkpoints.history import read_history
 from rher_pl.errors import ConfigError
-from rher_pl.sweep.training import ONE_THREAD
+from rher_pl.sweep.training import ONE_THREAD, WHOLE
 
 STARTING = 10.0
 """Seconds of a process before its first env step and after its last, about."""
@@ -55,7 +55,7 @@ def probe(settings: Mapping[str, Mapping[str, Any]], imports: Sequence[str]) -> 
             command += ["--import", module]
         command += ["--trainer.max_epochs", "3", "--data.eval_every_env_steps", "1"]
         command += [f"--data.random_episodes={settings['data']['num_envs']}"]
-        command += ["--recorder.folder", folder, "--video.every_evaluations", "0"]
+        command += ["--recorder.folder", folder, *WHOLE, "--until.episodes", "0"]
         command += ["--recorder.tracking_uri", f"sqlite:///{folder}/mlflow.db"]
         environment = os.environ | ONE_THREAD
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

@@ -33,7 +33,7 @@ examples:
   python -m rher_pl.sweep --config push --search 'model.learning_rate=log(1e-4,1e-2)' \\
       --trials 40 --prune --confirm 1..5
 """
-DECIDED = {"seed_everything": "--seeds", "ckpt_path": "--name", "trainer.max_epochs": ""}
+DECIDED = {"seed_everything": "--seeds", "ckpt_path": "--name"}
 
 
 @dataclass(frozen=True)
@@ -182,8 +182,8 @@ def check_options(
     varied = {**grid, **{name: found.values for name, found in space.items()}}
     given = [w.removeprefix("--").partition("=")[0] for w in rest if w.startswith("--")]
     for name in [*varied, *given]:
-        own = name.startswith(("recorder.", "video.")) or DECIDED.get(name)
-        hint = DECIDED.get(name) or "--name, --folder and --tracking_uri"
+        own = name.startswith(("recorder.", "video.", "until.")) or name in DECIDED
+        hint = DECIDED.get(name, "--name, --folder and --tracking_uri, trials are of one length")
         require(not own, f"a sweep sets {name} itself: use {hint}")
     twice = sorted({*given} & {*varied})
     require(not twice, f"{', '.join(twice)} is both varied and fixed: give it once")

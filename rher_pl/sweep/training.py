@@ -18,6 +18,8 @@ from rher_pl.sweep.place import Place, Trial
 
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 """A trial has one core, and the number of threads decides how sums are rounded."""
+WHOLE = ("--until.success", "null", "--video.every_evaluations", "0")
+"""Curves of one length can be compared."""
 STOP_SECONDS = 20.0
 """More than ``fit`` needs to save after SIGTERM before it gives up by itself."""
 LOCK_SECONDS = 120.0
@@ -92,7 +94,7 @@ class Training:
         for module in place.imports:
             command += ["--import", module]
         command += [f"--{name}={value}" for name, value in options.items()]
-        command += ["--seed_everything", str(self.trial.seed), "--video.every_evaluations", "0"]
+        command += ["--seed_everything", str(self.trial.seed), *WHOLE]
         command += ["--recorder.folder", str(self.folder), "--recorder.run_name", self.trial.label]
         command += ["--recorder.tracking_uri", place.tracking_uri]
         command += ["--recorder.experiment", place.experiment]
