@@ -122,7 +122,7 @@ def _run(place: Place, trials: Sequence[Trial], gpus: int) -> list[Outcome]:
         ),
         run_config=run_config(place, "list"),
     )
-    return outcomes(tuner)
+    return outcomes(tuner, trials)
 
 
 def run_search(
@@ -195,15 +195,23 @@ def run_config(place: Place, name: str) -> tune.RunConfig:
     )
 
 
-def outcomes(tuner: tune.Tuner) -> list[Outcome]:
-    """Run, and say how each trial ended."""
+def outcomes(tuner: tune.Tuner, listed: Sequence[Trial] = ()) -> list[Outcome]:
+    """Run, and say how each trial ended.
+
+    Args:
+        tuner: of them.
+        listed: the trials, where they were known before.
+    """
     found, results = [], tuner.fit()
-    for each in (results[i] for i in range(len(results))):
+    for index in range(len(results)):
+        each = results[index]
         metrics, config = each.metrics or {}, each.config or {}
-        number = str(metrics.get("trial_id", "")) if config["is_search"] else ""
+        if not listed and not config:  # of a search that was stopped before it told anything
+            continue
+        number = str(metrics.get("trial_id", ""))
+        trial = listed[index] if listed else as_trial(config["trial"], number)
         failed = str(metrics.get(FAILED) or "")
         if each.error is not None:
             failed = one_line(str(each.error).strip().splitlines()[-1])
-        trial = as_trial(config["trial"], number)
         found.append(Outcome(trial, int(metrics.get(EVALUATIONS, 0)), failed))
     return found
