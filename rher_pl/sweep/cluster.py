@@ -55,7 +55,9 @@ def check_address(address: str) -> None:
             command, capture_output=True, timeout=ANSWER_SECONDS, check=False, text=True
         )
     except subprocess.TimeoutExpired as error:
-        raise ConfigError(f"--address {address:.80}: no Ray answers there, or it wants its token: {hint}") from error
+        raise ConfigError(
+            f"--address {address:.80}: no Ray answers there, or it wants its token: {hint}"
+        ) from error
     if done.returncode != 0:
         raise ConfigError(f"--address {address:.80}: no running Ray was found: {hint}")
 
