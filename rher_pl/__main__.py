@@ -23,6 +23,7 @@ COMMANDS = {
     "export": ("rher_pl.export", "files that act without this package, each checked"),
     "inspect": ("rher_pl.inspect", "draw a stored episode, with its hindsight goals"),
     "compare": ("rher_pl.compare.__main__", "runs beside each other and published figures"),
+    "sweep": ("rher_pl.sweep.__main__", "seeds, grids and searches of options, on Ray"),
     "check": ("rher_pl.check", "whether a task can be learned, and what to change"),
     "doctor": ("rher_pl.doctor", "what works on this machine, what does not, and the fix"),
 }

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from rher_pl.errors import ConfigError, require
+from rher_pl.errors import require
 
 Settings = dict[str, dict[str, Any]]
 """Options by section: model, data and trainer."""
@@ -63,19 +59,11 @@ def resolve(config: Path, overrides: dict[str, str]) -> Settings:
     Raises:
         ConfigError: a setting is unknown or of the wrong type.
     """
-    from rher_pl.fit import main
+    from rher_pl.cli.resolving import resolve as resolved
 
     require(config.is_file(), f"no config file {config}: write --config configs/push.yaml")
     arguments = ["--config", str(config), *(f"--{k}={v}" for k, v in overrides.items())]
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            status: Any = main([*arguments, "--print_config"])
-        except SystemExit as stop:
-            status = stop.code
-    if status != 0:
-        raise ConfigError(err.getvalue().strip().removeprefix("error: "))
-    found = yaml.safe_load(out.getvalue())
+    found = resolved(arguments)
     settings = {section: found[section] for section in ("model", "data", "trainer")}
     settings["trainer"] = {
         key: value

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from rher_pl.compare.curve import Curve, Point
 from rher_pl.errors import ConfigError
 from rher_pl.tracking.client import connect
+from rher_pl.tracking.existing import exists
 from rher_pl.tracking.store import sqlite_path
 from rher_pl.tracking.uri import check_tracking_uri
 
@@ -25,7 +27,7 @@ MOST_RUNS = 5000
 
 
 class Store:
-    """The runs of an MLflow store, the latest first.
+    """The runs of an MLflow store.
 
     Args:
         tracking_uri: as in ``--recorder.tracking_uri``.
@@ -43,20 +45,31 @@ class Store:
         check_tracking_uri(tracking_uri, "tracking_uri")
         try:
             self.client = connect(tracking_uri)
-            experiments = [e.experiment_id for e in self.client.search_experiments()]
-            self.runs: list[Run] = list(self.client.search_runs(experiments, max_results=MOST_RUNS))
+            self.experiments = [e.experiment_id for e in self.client.search_experiments()]
         except MlflowException as error:
             raise ConfigError(f"--tracking_uri cannot be read: {error}") from error
 
     def read(self, name: str, metric: str) -> list[Curve]:
         """Curves of the run of that id, or of those whose names match, where they have any."""
-        runs = [run for run in self.runs if name == run.info.run_id]
-        runs = runs or [run for run in self.runs if fnmatchcase(run.info.run_name or "", name)]
+        runs = self._runs(name)
         if not runs:
-            latest = ", ".join(str(run.info.run_name) for run in self.runs[:3]) or "none at all"
-            raise ConfigError(f"no run {name!r} in the store: the latest are {latest}")
+            latest = self.client.search_runs(self.experiments, max_results=3)
+            names = ", ".join(str(run.info.run_name) for run in latest) or "none at all"
+            raise ConfigError(f"no run {name!r} in the store: the latest are {names}")
         curves = [self._curve(run, metric) for run in runs]
         return [curve for curve in curves if curve.points]
+
+    def _runs(self, name: str) -> list[Run]:
+        """The run of that id, or those whose names match, the latest first.
+
+        A store may hold hundreds of others, which take seconds to read: it leaves them out.
+        """
+        if exists(self.client, name):
+            return [self.client.get_run(name)]
+        found = self.client.search_runs(
+            self.experiments, f"attributes.run_name LIKE '{like(name)}'", max_results=MOST_RUNS
+        )
+        return [run for run in found if fnmatchcase(run.info.run_name or "", name)]
 
     def _curve(self, run: Run, metric: str) -> Curve:
         seconds, updates = self._history(run, "perf/seconds"), self._history(run, "perf/updates")
@@ -77,6 +90,12 @@ class Store:
         entries = self.client.get_metric_history(run.info.run_id, metric)
         ordered = sorted(entries, key=lambda entry: (entry.step, entry.timestamp))
         return {entry.step: entry.value for entry in ordered}
+
+
+def like(pattern: str) -> str:
+    """A pattern of SQL that takes at least what a pattern of file names takes."""
+    plain = re.sub(r"\[.*", "*", pattern)  # ranges have no counterpart
+    return re.sub(r"['\"\\?]", "_", plain).replace("*", "%")
 
 
 def _at(history: dict[int, float], step: int) -> Any:

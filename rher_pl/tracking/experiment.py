@@ -55,7 +55,7 @@ def begin_run(
                 require_same_run(client, run_id, params, fresh)
                 client.update_run(run_id, status="RUNNING")
             else:
-                experiment_id = _experiment(client, experiment, artifacts if local else None)
+                experiment_id = make_experiment(client, experiment, artifacts if local else None)
                 run_id = str(client.create_run(experiment_id, run_name=name).info.run_id)
         _describe(client, run_id, tags, params)
         return MLflowRun(client, run_id)
@@ -110,7 +110,7 @@ def _describe(
     )
 
 
-def _experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
+def make_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
     """The id of the experiment of that name, made if there is none."""
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage != "deleted":

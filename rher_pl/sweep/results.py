@@ -1,0 +1,143 @@
+"""What a sweep found: a table and a picture over seeds, and the winner judged again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rher_pl.compare import table
+from rher_pl.compare.curve import Curve
+from rher_pl.compare.curves import find
+from rher_pl.compare.groups import Group, make_groups
+from rher_pl.compare.picture import draw
+from rher_pl.errors import one_line
+from rher_pl.sweep.place import Place, Trial
+from rher_pl.sweep.runs import RUN_ID
+from rher_pl.sweep.tuning import Outcome
+
+MOST_GROUPS = 12
+"""In table and picture, the best ones."""
+FRESH_SEED = 3_000_000
+"""Of the first episode that judges the winner: no training evaluates on those from here on."""
+EPISODES = 100
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The trials of the same options.
+
+    Args:
+        trials: one for each seed.
+        group: their curves.
+    """
+
+    trials: tuple[Trial, ...]
+    group: Group
+
+
+def variants(place: Place, outcomes: Sequence[Outcome]) -> list[Variant]:
+    """Whole trainings with their curves, the best first."""
+    members: dict[tuple[tuple[str, str], ...], list[Trial]] = {}
+    for found in outcomes:
+        if not found.failed and found.evaluations >= place.epochs:
+            key = tuple(sorted(found.trial.options.items()))
+            members.setdefault(key, []).append(found.trial)
+    curves = [curve(place, trial) for trials in members.values() for trial in trials]
+    groups = make_groups(curves)
+    pairs = [Variant(tuple(trials), group) for trials, group in zip(members.values(), groups)]
+    return sorted(pairs, key=lambda pair: -pair.group.last_five)
+
+
+def curve(place: Place, trial: Trial) -> Curve:
+    """As the store has it; told apart by the options of the sweep alone."""
+    (found,) = find([run_of(place, trial)], place.tracking_uri, "success")
+    return replace(found, config=dict(trial.options), seed=trial.seed)
+
+
+def run_of(place: Place, trial: Trial) -> str:
+    """Id of a trial's run."""
+    return (place.of(trial) / RUN_ID).read_text().strip()
+
+
+def judge_again(place: Place, winner: Variant) -> dict[str, Any]:
+    """Success of the winner's last policies on episodes that chose nothing.
+
+    The winner's own figures are too good: it was chosen by them.
+    """
+    from rher_pl.deploy.measure import measure
+    from rher_pl.deploy.trained import load_policy
+
+    shares = []
+    for trial in winner.trials:
+        path = place.of(trial) / "checkpoints" / run_of(place, trial) / "last.ckpt"
+        figures = measure(load_policy(path), EPISODES, FRESH_SEED)
+        *_, whole = figures["subtasks"].values()
+        shares.append(whole["all"]["success"])
+    return {
+        "options": dict(winner.trials[0].options),
+        "seeds": [trial.seed for trial in winner.trials],
+        "chosen_on": winner.group.last_five,
+        "fresh_success": shares,
+        "fresh_episodes": EPISODES,
+        "first_episode_seed": FRESH_SEED,
+    }
+
+
+def show(place: Place, outcomes: Sequence[Outcome]) -> tuple[list[Variant], tuple[Path, ...]]:
+    """Print table and winner, draw; the variants, and the files that were written."""
+    found = variants(place, outcomes)
+    for each in outcomes:
+        if each.failed:
+            print(one_line(f"failed: {each.trial.label}: {each.failed}"))
+    pruned = sum(not o.failed and o.evaluations < place.epochs for o in outcomes)
+    if pruned:
+        print(f"{pruned} of {len(outcomes)} trials were stopped early")
+    if not found:
+        return [], ()
+    best = [variant.group for variant in found[:MOST_GROUPS]]
+    folder = Path(place.folder)
+    picture, report = folder / "comparison.png", folder / "results.json"
+    draw(best, with_published=False).savefig(picture)
+    table.show(best, False, picture)
+    judged = judge_again(place, found[0])
+    shares = judged["fresh_success"]
+    print(
+        f"winner: {describe(judged['options'])}: {judged['chosen_on']:.3f} by which it was chosen; "
+        f"last policies on {EPISODES} fresh episodes: mean {sum(shares) / len(shares):.3f}, "
+        f"worst seed {min(shares):.3f}"
+    )
+    trials = [
+        {
+            "trial": each.trial.label,
+            "run_id": run_of(place, each.trial),
+            "evaluations": each.evaluations,
+            "failed": each.failed,
+        }
+        for each in outcomes
+    ]
+    content = {"winner": judged, "trials": trials, **table.as_plain(best, False)}
+    report.write_text(json.dumps(content, indent=2) + "\n")
+    return found, (picture, report)
+
+
+def describe(options: dict[str, str]) -> str:
+    """Such as ``model.gamma=0.95``."""
+    return " ".join(f"{name}={value}" for name, value in options.items()) or "the config as it is"
+
+
+def confirming(winner: Variant, seeds: Sequence[int]) -> list[Trial]:
+    """The winner's options with seeds that did not choose it."""
+    return [Trial(winner.trials[0].options, seed) for seed in seeds]
+
+
+def show_confirmed(place: Place, outcomes: Sequence[Outcome]) -> None:
+    """Print what the winner does with other seeds."""
+    for variant in variants(place, outcomes):
+        worst, count = variant.group.worst, len(variant.trials)
+        print(
+            f"trained again with {count} fresh seeds: {variant.group.last_five:.3f}, "
+            f"worst seed {worst.last_five:.3f}"
+        )
