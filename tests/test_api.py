@@ -161,7 +161,7 @@ def test_a_run_tells_what_came_of_it(half: rher_pl.Run) -> None:
         ({"model.gama": 0.9}, "did you mean model.gamma?"),
         ({"gamma": 2}, r"gamma must be in \(0, 1\)"),
         ({"gamma": "high"}, "model.gamma cannot be high: write a number"),
-        ({"gamma": object()}, "model.gamma cannot be a object"),
+        ({"gamma": {0.9}}, "model.gamma cannot be a set"),
         ({"compiled": True}, "model.compiled is now model.engine"),
         ({"gamma": 0.9, "model.gamma": 0.8}, "model.gamma is given twice"),
         ({"callbacks": 3}, "trainer.callbacks cannot be 3"),
