@@ -14,6 +14,7 @@ import torch
 from rher_pl.checkpoints.file import (
     link_checkpoint,
     read_checkpoint_file,
+    without_marks,
     write_checkpoint,
 )
 from rher_pl.checkpoints.seal import check_seal, seal
@@ -54,6 +55,12 @@ def test_what_torch_compile_hangs_on_tensors_is_not_written(tmp_path: Path) -> N
     read = read_checkpoint_file(tmp_path / "marked.ckpt")
     assert torch.equal(read["optimizer_states"][0]["state"][0]["exp_avg"], torch.ones(3))
     assert vars(marked), "what is live keeps it"
+    several: list[Any] = [marked]
+    for _ in range(60):  # copied one by one, these would be 2 to the 60
+        several = [several, several]
+    several.append(several)
+    found = without_marks({"a": several, "b": several})
+    assert found["a"] is found["b"] is found["a"][2] and found["a"][0] is found["a"][1]
 
 
 def test_other_tools_can_open_it(path: Path) -> None:

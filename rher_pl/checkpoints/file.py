@@ -55,19 +55,32 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
     sync_folder(path.parent)
 
 
-def without_marks(content: Any) -> Any:
+def without_marks(content: Any, done: dict[int, Any] | None = None) -> Any:
     """The same dicts, lists and tuples, tensors free of what was hung on them.
 
     ``torch.compile`` marks tensors whose memory stays where it is. A tensor with a mark is written
-    as a type of its own, which no file may hold.
+    as a type of its own, which no file may hold. What is in several places stays one thing.
+
+    Args:
+        content: of a checkpoint.
+        done: what came of each container by its id, while they are gone through.
     """
+    done = {} if done is None else done
     if isinstance(content, Tensor):
         return content.detach() if vars(content) else content
-    if type(content) is dict:
-        return {key: without_marks(value) for key, value in content.items()}
-    if type(content) in (list, tuple):
-        return type(content)(map(without_marks, content))
-    return content
+    if type(content) not in (dict, list, tuple) or id(content) in done:
+        return done.get(id(content), content)
+    if type(content) is tuple:
+        done[id(content)] = tuple(without_marks(value, done) for value in content)
+    elif type(content) is list:
+        copied: list[Any] = []
+        done[id(content)] = copied
+        copied.extend(without_marks(value, done) for value in content)
+    else:
+        filled: dict[Any, Any] = {}
+        done[id(content)] = filled
+        filled.update((key, without_marks(value, done)) for key, value in content.items())
+    return done[id(content)]
 
 
 def _reason(error: BaseException) -> OSError:
