@@ -20,6 +20,7 @@ from rher_pl.checkpoints.info import made_with
 from rher_pl.choices import LINKED, Engine
 from rher_pl.errors import ConfigError
 from rher_pl.learner.native.library import is_available
+from rher_pl.learner.td3 import TD3
 from rher_pl.training.datamodule import RelayDataModule
 from rher_pl.training.module import RHERModule
 
@@ -93,7 +94,13 @@ TAKES_EFFECT: dict[str, tuple[Any, Live, Any]] = {
 }
 """Of every option that may change: another value, where it is looked up, and what is there then."""
 
+
+class OwnTD3(TD3):
+    """A learner of the user's own."""
+
+
 REFUSED: dict[str, Any] = {
+    "model.learner": OwnTD3,
     "seed_everything": 5,
     "data.task": "FetchPush-v4",
     "data.relay": "none",

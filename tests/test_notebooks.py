@@ -72,5 +72,5 @@ def test_its_code_runs_on_a_small_budget(path: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(script)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "evaluation episodes" in done.stdout
+    assert "fresh episodes" in done.stdout
     assert (tmp_path / "runs" / "mlflow.db").exists()

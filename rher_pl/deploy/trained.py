@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from rher_pl.checkpoints.file import read_checkpoint_file
 from rher_pl.checkpoints.policy import StoredPolicy, read_policy
-from rher_pl.deploy.measure import Evaluation, measure
 from rher_pl.deploy.portable import PortablePolicy
 from rher_pl.deploy.pretrained import known_policies, policy_file
 from rher_pl.errors import ConfigError, require
@@ -25,6 +24,9 @@ from rher_pl.networks.policy import RelayPolicy
 from rher_pl.paths import is_file
 from rher_pl.relay import Interface, Layout, Relay
 from rher_pl.tasks import Task, get_task
+
+if TYPE_CHECKING:
+    from rher_pl.deploy.measure import Evaluation
 
 SEEN = ("relative_goals", "absolute_positions", "roles", "stay")
 """Options of the model that say what the networks see."""
@@ -93,6 +95,8 @@ class TrainedPolicy:
         Raises:
             ConfigError: if its task is not known here.
         """
+        from rher_pl.deploy.measure import Evaluation, measure  # these need the simulators
+
         for name, number in (("episodes", episodes), ("threads", threads)):
             require(number >= 1, f"{name} must be at least 1, got {number}")
         return Evaluation(measure(self, episodes, seed, threads))
