@@ -146,7 +146,7 @@ def test_a_stopped_sweep_goes_on(tmp_path: Path, config: str) -> None:
 def test_a_search_finds_a_better_learning_rate_than_a_bad_one(tmp_path: Path) -> None:
     path = tmp_path / "point.yaml"
     content: dict[str, Any] = yaml.safe_load((ROOT / "configs" / "point_push.yaml").read_text())
-    content["trainer"]["max_epochs"] = 3
+    content["trainer"]["max_epochs"] = 6
     content["model"]["learning_rate"] = 1e-6
     path.write_text(yaml.safe_dump(content))
     begun = time.monotonic()

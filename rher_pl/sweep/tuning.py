@@ -24,8 +24,8 @@ from rher_pl.sweep.trial import EVALUATIONS, FAILED, METRIC, SweepTrial, as_tria
 
 MOST_LOSSES = 20
 """How often a trial may lose its machine or its process, and be started again."""
-PATIENCE = 4
-"""A trial is first judged after this share (a quarter) of its evaluations."""
+PATIENCE = 3
+"""A trial is first judged after this share (a third) of its evaluations: at first all are at 0."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def run_search(
 
 def pruning(epochs: int) -> ASHAScheduler:
     """Of trials at the same number of evaluations, the best third goes on."""
-    first = max(1, epochs // PATIENCE)
+    first = max(1, -(-epochs // PATIENCE))
     return ASHAScheduler(EVALUATIONS, max_t=max(epochs, 1), grace_period=first, reduction_factor=3)
 
 
