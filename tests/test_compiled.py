@@ -57,19 +57,24 @@ def test_machine_code_computes_the_same_and_a_schedule_makes_no_other(dtype: tor
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
-@pytest.mark.parametrize("place", ["cpu", pytest.param("cuda:0", marks=NO_GPU)])
-def test_replayed_updates_compute_the_same_and_leave_metrics_alone(place: str):
-    """On a CPU the work is done again in place of a replay; order and numbers are the same."""
-    device = torch.device(place)
-    found, expected = trial(CompiledTD3, SIZES, device)
+def replaying(place: str) -> tuple[CompiledTD3, TD3, list[Work]]:
+    """A learner that replays, its equal that does not, and on a CPU what was recorded."""
+    found, expected = trial(CompiledTD3, SIZES, torch.device(place))
     assert isinstance(found, CompiledTD3)
     recordings: list[Work] = []
     if place == "cpu":
         found.record = lambda work: recordings.append(work) or work
     else:
         found.backend = "inductor"
+    return found, expected, recordings
+
+
+@pytest.mark.parametrize("place", ["cpu", pytest.param("cuda:0", marks=NO_GPU)])
+def test_replayed_updates_compute_the_same_and_leave_metrics_alone(place: str):
+    """On a CPU the work is done again in place of a replay; order and numbers are the same."""
+    found, expected, recordings = replaying(place)
     for turn in range(4):
-        given = {name: value.to(device) for name, value in batches(5, seed=turn).items()}
+        given = {name: value.to(place) for name, value in batches(5, seed=turn).items()}
         for td3 in (found, expected):
             td3.gamma = 0.9 - 0.1 * turn
             td3.critic_optimizer.param_groups[0]["lr"] = 0.01 / (1 + turn)
@@ -84,18 +89,13 @@ def test_replayed_updates_compute_the_same_and_leave_metrics_alone(place: str):
 @pytest.mark.parametrize("place", ["cpu", pytest.param("cuda:0", marks=NO_GPU)])
 def test_what_was_recorded_is_recorded_anew_when_tensors_lie_elsewhere(place: str):
     """As after a checkpoint was loaded: an optimizer then has other tensors."""
-    device = torch.device(place)
-    found, expected = trial(CompiledTD3, SIZES, device)
-    assert isinstance(found, CompiledTD3)
-    recordings: list[Work] = []
-    if place == "cpu":
-        found.record = lambda work: recordings.append(work) or work
-    given = {name: value.to(device) for name, value in batches(4).items()}
+    found, expected, recordings = replaying(place)
+    given = {name: value.to(place) for name, value in batches(4).items()}
     for td3 in (found, expected):
         td3.learn(given)
         td3.critic_optimizer.load_state_dict(copy.deepcopy(td3.critic_optimizer.state_dict()))
     assert agrees(found, expected, given)
-    more = {name: value.to(device) for name, value in batches(6).items()}
+    more = {name: value.to(place) for name, value in batches(6).items()}
     assert agrees(found, expected, more)
     assert place != "cpu" or len(recordings) == 6
 

@@ -49,7 +49,8 @@ def test_it_is_kept_executed_without_faults_and_small(path: Path) -> None:
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     kinds = {output["output_type"] for cell in cells for output in cell["outputs"]}
     assert "error" not in kinds and kinds
-    assert "/home/" not in path.read_text() and "/root/" not in path.read_text()
+    for place in ("/home/", "/root/", "/tmp/", "sqlite:////", "/bin/python"):  # of one machine
+        assert place not in path.read_text(), place
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

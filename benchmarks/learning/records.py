@@ -94,11 +94,12 @@ def read_run(checkpoint: Path, labels: Mapping[str, Any]) -> list[Record]:
         ConfigError: if the checkpoint cannot be read.
     """
     from rher_pl.checkpoints.file import read_checkpoint_file
-    from rher_pl.checkpoints.layout import CALLBACKS, RECORDER, read_entry
+    from rher_pl.checkpoints.history import history_of
+    from rher_pl.checkpoints.layout import read_entry
 
     content = read_checkpoint_file(checkpoint)
     task = read_entry(content, str(checkpoint)).task
-    return [make_record(row, task, labels) for row in content[CALLBACKS][RECORDER]["history"]]
+    return [make_record(row, task, labels) for row in history_of(content)]
 
 
 def make_record(row: Mapping[str, float], task: str, labels: Mapping[str, Any]) -> Record:

@@ -21,8 +21,9 @@ FRESH = "eval/success_fresh"
 class UntilSolved(pl.Callback):
     """Stops a run once its success is high enough, and that is confirmed on fresh seeds.
 
-    The fresh episodes are played by the evaluated policy, without noise. No seed is used twice in a
-    run, and none trains or selects anything. They are played at the end of every run as well.
+    The fresh episodes are played by the evaluated policy, without noise; none of their seeds trains
+    or selects anything. Each time takes new ones, but for a run that is continued after its end.
+    They are played at the end of every run as well.
 
     Args:
         success: level, in (0, 1], that the mean of the last evaluations and then the fresh episodes

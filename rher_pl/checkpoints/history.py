@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rher_pl.checkpoints.file import read_checkpoint_file
 from rher_pl.checkpoints.layout import CALLBACKS, RECORDER
@@ -11,11 +13,16 @@ Row = dict[str, float]
 """One evaluation: ``env_steps``, and metrics by name."""
 
 
+def history_of(content: Mapping[str, Any]) -> list[Row]:
+    """Evaluations in a checkpoint, first to last; none of a run that was not recorded."""
+    recorder = content.get(CALLBACKS, {}).get(RECORDER, {})
+    return [dict(row) for row in recorder.get("history", [])]
+
+
 def read_history(path: Path) -> list[Row]:
-    """Evaluations up to a checkpoint, first to last; none of a run that was not recorded.
+    """The same of a file.
 
     Raises:
         ConfigError: if it cannot be read.
     """
-    callbacks = read_checkpoint_file(path).get(CALLBACKS, {})
-    return [dict(row) for row in callbacks.get(RECORDER, {}).get("history", [])]
+    return history_of(read_checkpoint_file(path))
