@@ -14,6 +14,7 @@ from rher_pl.cli import exit_status
 from rher_pl.cli.command import run_command
 from rher_pl.cli.shipped_configs import with_shipped_configs
 from rher_pl.cli.subcommands import split_command
+from rher_pl.cluster.environment import prepare_environment
 
 HELP = """\
 usage: python -m rher_pl.fit [fit|validate|test] --config FILE [options]
@@ -60,6 +61,7 @@ fit --help lists every option."""
 
 def fit_command(argv: Sequence[str]) -> int:
     arguments = with_shipped_configs(split_command(argv))
+    prepare_environment()
 
     from rher_pl.cli.run_fit import run
 

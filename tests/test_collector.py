@@ -11,6 +11,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from rher_pl.collect.collector import EpisodeCollector, PipelinedCollector
+from rher_pl.collect.players import LocalPlayer, logged_only
 from rher_pl.collect.seeds import Stream, episode_seed
 from rher_pl.envs.contract import Ending
 from rher_pl.envs.episodes import EPISODE_KEYS, empty_episode
@@ -29,7 +30,7 @@ def make_collector(make_behavior_policy: Callable[[int], Any]) -> Any:
 
     def make(env: Any, kind: Kind = EpisodeCollector, **options: Any) -> EpisodeCollector:
         policy = make_behavior_policy(env.action_spec.shape[-1])
-        made.append(kind(env, policy, **({"run_seed": 7} | options)))
+        made.append(kind(LocalPlayer(env, policy), **({"run_seed": 7} | options)))
         return made[-1]
 
     yield make
@@ -117,7 +118,7 @@ def test_the_first_episodes_are_random_and_the_policy_is_told(make_collector):
     collector = make_collector(PointPushEnv(2), random_episodes=3)
     for _ in range(3):
         collector.collect()
-    assert collector.behavior_policy.only_random == [True, True, False]
+    assert collector.player.behavior_policy.only_random == [True, True, False]
 
 
 # --- what is returned --------------------------------------------------------------------------
@@ -131,7 +132,7 @@ def test_rows_are_as_in_an_empty_episode_and_other_keys_are_only_logged(make_col
         assert rows[key].shape == (2, *empty[key].shape) and rows[key].dtype == empty[key].dtype
     assert rows["length"].tolist() == [[25], [25]]
     assert rows["ending"].tolist() == [[Ending.TIME], [Ending.TIME]]
-    assert collector.logged_only == ["step"]
+    assert logged_only(collector.player.behavior_policy) == ["step"]
     assert rows["step"].squeeze(-1).tolist() == [list(range(25))] * 2
     assert not any(value.is_inference() for value in rows.values())
 
@@ -243,7 +244,7 @@ def test_a_row_that_has_ended_must_stay_as_it_is(make_collector, edge_ends_env, 
 def test_closing_leaves_no_thread_and_may_be_done_twice(make_behavior_policy, kind, collected):
     before = set(threading.enumerate())
     env = FetchEnv("FetchReach-v4", num_envs=3, num_threads=3)
-    collector = kind(env, make_behavior_policy(4), run_seed=0)
+    collector = kind(LocalPlayer(env, make_behavior_policy(4)), run_seed=0)
     for _ in range(collected):
         collector.collect()
     assert (set(threading.enumerate()) > before) == (collected > 0)
@@ -255,7 +256,7 @@ def test_closing_leaves_no_thread_and_may_be_done_twice(make_behavior_policy, ki
 def test_an_environment_that_torchrl_takes_for_closed_is_closed_all_the_same(make_behavior_policy):
     before = set(threading.enumerate())
     env = FetchEnv("FetchReach-v4", num_envs=3, num_threads=3)
-    collector = EpisodeCollector(env, make_behavior_policy(4), run_seed=0)
+    collector = EpisodeCollector(LocalPlayer(env, make_behavior_policy(4)), run_seed=0)
     collector.collect()
     env.is_closed = True
     collector.close()
@@ -271,7 +272,7 @@ def test_a_failing_environment_is_one_line_and_still_closes(make_behavior_policy
 
     before = set(threading.enumerate())
     env = Fails("FetchReach-v4", num_envs=3, num_threads=3)
-    collector = PipelinedCollector(env, make_behavior_policy(4), run_seed=0)
+    collector = PipelinedCollector(LocalPlayer(env, make_behavior_policy(4)), run_seed=0)
     with pytest.raises(TrainingError, match="ZeroDivisionError: in the simulator") as raised:
         collector.collect()
     assert "\n" not in str(raised.value)

@@ -53,7 +53,7 @@ def rule(name: str) -> Live:
 
 
 def explored(name: str) -> Live:
-    return lambda module, data: getattr(data.loader.collector.behavior_policy.exploration, name)
+    return lambda m, data: getattr(data.loader.collector.player.behavior_policy.exploration, name)
 
 
 TAKES_EFFECT: dict[str, tuple[Any, Live, Any]] = {
@@ -68,7 +68,7 @@ TAKES_EFFECT: dict[str, tuple[Any, Live, Any]] = {
     "model.action_l2": (0.9, td3("action_l2"), 0.9),
     "model.average_rate": (0.5, td3("average_rate"), 0.5),
     "model.engine": ("auto", td3("engine"), Engine.native if is_available() else Engine.eager),
-    "data.num_envs": (3, lambda m, d: d.loader.collector.env.num_envs, 3),
+    "data.num_envs": (3, lambda m, d: d.loader.collector.player.num_envs, 3),
     "data.updates_per_episode": (2, lambda m, d: d.loader.settings.updates, 4),
     "data.batch_size": (6, lambda m, d: d.loader.settings.batch_sizes, (6, 6)),
     "data.replay_capacity": (100, lambda m, d: d.loader.storage.max_size, 4),
@@ -85,6 +85,7 @@ TAKES_EFFECT: dict[str, tuple[Any, Live, Any]] = {
     "data.random_share": (0.1, explored("random_share"), 0.1),
     "data.exploration_noise": (0.5, explored("exploration_noise"), 0.5),
     "data.reached_distance": (0.01, explored("reached_distance"), 0.01),
+    "data.shards": (1, lambda m, d: type(d.loader.collector.player).__name__, "ShardPlayer"),
     "data.pipelined": (True, lambda m, d: type(d.loader.collector).__name__, "PipelinedCollector"),
     "data.eval_every_env_steps": (100, lambda m, d: len(d.loader), 2),
     "data.eval_episodes": (3, lambda m, d: len(d.val_dataloader().batch.seeds), 3),
@@ -132,7 +133,10 @@ def test_the_table_knows_every_option() -> None:
         kinds[on_continuing(name)].add(name)
     assert kinds[Change.new_run] == set(NEW_RUN) == set(TAKES_EFFECT)
     assert kinds[Change.refused] == set(REFUSED)
-    assert {name for name in SAME_RUN if "*" not in name} == {"data.num_threads"}
+    assert {name for name in SAME_RUN if "*" not in name} == {
+        "data.num_threads",
+        "data.workers",
+    }
     assert on_continuing("trainer.max_epochs") == Change.same_run
 
 

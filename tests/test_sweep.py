@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from rher_pl.cli import exit_status
+from rher_pl.cluster import joining
 from rher_pl.errors import LONGEST, ConfigError
-from rher_pl.sweep import cluster
+from rher_pl.sweep import sharing
 from rher_pl.sweep.__main__ import main
 from rher_pl.sweep.place import Place, Trial, read_state, require_same, write_state
 from rher_pl.sweep.ranges import Range, parse_grid, parse_search, parse_seeds, split_list
@@ -124,20 +125,20 @@ def test_mistakes_are_one_line(
 def test_without_ray_one_line_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(joining.importlib.util, "find_spec", lambda name: None)
     assert main(["--config", "push"]) == exit_status.MISTAKE
     assert "pip install 'rher_pl[ray]'" in capsys.readouterr().err
 
 
 def test_an_address_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cluster.ANSWER_SECONDS < 10
-    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 2.0)
+    assert joining.ANSWER_SECONDS < 10
+    monkeypatch.setattr(joining, "ANSWER_SECONDS", 2.0)
     begun = time.monotonic()
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
-        pytest.raises(ConfigError, match="no Ray answers there, or"),
+        pytest.raises(ConfigError, match="no Ray answers, or"),
     ):
-        cluster.check_address("{}:{}".format(*silent.getsockname()))
+        joining.check_address("{}:{}".format(*silent.getsockname()))
     assert time.monotonic() - begun < 10
 
 
@@ -160,10 +161,10 @@ def test_a_machine_that_differs_is_refused(change: dict[str, Any], says: str | N
     here = {"versions": {"torch": "1"}, "code": "c", "seen": True, "store": "", "machine": "m"}
     arguments = ("worker", here | change, here, Path("f"), "sqlite:////f/mlflow.db")
     if says is None:
-        cluster.compare(*arguments)
+        sharing.compare(*arguments)
         return
     with pytest.raises(ConfigError, match=says):
-        cluster.compare(*arguments)
+        sharing.compare(*arguments)
 
 
 # --- a sweep's folder, and a trial's process ---------------------------------------------------

@@ -21,6 +21,7 @@ from benchmarks.throughput.stopwatch import make_twin, play
 from rher_pl.choices import Engine
 from rher_pl.collect.behavior import BehaviorPolicy, Exploration
 from rher_pl.collect.collector import EpisodeCollector
+from rher_pl.collect.players import LocalPlayer
 from rher_pl.collect.progress import MovingSuccess
 from rher_pl.collect.seeds import Stream, episode_seeds
 from rher_pl.learner.engines import agrees
@@ -164,7 +165,7 @@ def test_the_environment_alone_plays_the_episodes_of_the_run() -> None:
     env = make_env(module.task, 3, seed=7)
     exploration = Exploration(0.5, False, 0.2, 0.2, None)
     behavior = BehaviorPolicy(module.policy, MovingSuccess(2), exploration, env.max_episode_steps)
-    collector = EpisodeCollector(env, behavior, run_seed=7)
+    collector = EpisodeCollector(LocalPlayer(env, behavior), run_seed=7)
     collector.collect()
     second = collector.collect()
     twin = make_env(get_task("PointPush-v0"), 3, seed=0)

@@ -25,7 +25,14 @@ class Change(str, Enum):
     """It cannot take effect any more."""
 
 
-SAME_RUN = ("data.num_threads", "trainer.*", "recorder.*", "until.*", "video.*")
+SAME_RUN = (
+    "data.num_threads",
+    "data.workers",
+    "trainer.*",
+    "recorder.*",
+    "until.*",
+    "video.*",
+)
 """Options, or all of a section. Trainer and recorders are built anew: nothing of theirs is kept but
 their counts."""
 
@@ -59,6 +66,7 @@ NEW_RUN = (
     "data.exploration_noise",
     "data.reached_distance",
     "data.pipelined",
+    "data.shards",
     "data.eval_every_env_steps",
     "data.eval_episodes",
     "data.eval_envs",

@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 
 
 def sweep_command(argv: Sequence[str]) -> int:
+    from rher_pl.cluster.environment import prepare_environment
+
+    prepare_environment()
+
     from rher_pl.sweep.request import make_parser, read_request
 
     if {"-h", "--help"} & {*argv}:
         make_parser().parse_args(["--help"])
 
     from rher_pl.cli.quiet import quiet
-    from rher_pl.sweep.cluster import joined, require_packages
+    from rher_pl.cluster.joining import joined, require_packages
 
-    require_packages(["ray", "optuna"] if "--search" in argv else ["ray"])
+    require_packages("a sweep", ["ray", "optuna"] if "--search" in argv else ["ray"])
     quiet()
     request, dry = read_request(argv)
     if dry:
@@ -39,7 +43,7 @@ def sweep_command(argv: Sequence[str]) -> int:
 
 def tell(request: Request) -> int:
     """The trials, and about how long they take."""
-    from rher_pl.sweep.cluster import joined
+    from rher_pl.cluster.joining import joined
     from rher_pl.sweep.estimate import probe
     from rher_pl.sweep.results import describe
 
@@ -68,8 +72,8 @@ def tell(request: Request) -> int:
 def run(request: Request) -> int:
     """Train what is not there yet, and show what was found."""
     from rher_pl.sweep import results
-    from rher_pl.sweep.cluster import check_machines
     from rher_pl.sweep.runs import end_parent
+    from rher_pl.sweep.sharing import check_machines
     from rher_pl.sweep.tuning import Interrupted, run_list
 
     request.folder.mkdir(parents=True, exist_ok=True)

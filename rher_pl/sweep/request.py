@@ -192,6 +192,10 @@ def check_options(
     for name, values in varied.items():
         for value in values:
             resolve([*common, f"--{name}={value}"])
+    require(
+        resolved["data"]["shards"] == 0 and "data.shards" not in varied,
+        "data.shards takes cores beside those of its trial: leave it out of a sweep",
+    )
     epochs = resolved["trainer"]["max_epochs"]
     require(
         isinstance(epochs, int) and epochs > 0,

@@ -9,59 +9,26 @@ import torch
 from torchrl.envs import EnvBase
 
 from rher_pl.choices import Hindsight, RelayMode, plain
-from rher_pl.collect.behavior import BehaviorPolicy, Exploration
+from rher_pl.collect.behavior import Exploration
 from rher_pl.collect.collector import EpisodeCollector, PipelinedCollector
 from rher_pl.collect.progress import MovingSuccess
 from rher_pl.errors import require
 from rher_pl.evaluation.rollout import EvaluationBatch
 from rher_pl.gymnasium_task import GymnasiumTask
-from rher_pl.limits import (
-    ABOVE_ZERO_SHARE,
-    COUNT,
-    MANY,
-    NOT_NEGATIVE,
-    SHARE,
-    Range,
-    check_ranges,
-    number,
-    require_memory,
-)
+from rher_pl.limits import check_ranges, require_memory
 from rher_pl.networks.policy import RelayPolicy
 from rher_pl.replay.sampling import SamplingRule
 from rher_pl.tasks import get_task, make_env
 from rher_pl.training.checks import check_trainer
+from rher_pl.training.data_limits import RANGES, check_shards, split_batch
 from rher_pl.training.loader import EvaluationLoader, LoaderSettings, RelayLoader
+from rher_pl.training.playing import make_player
 from rher_pl.training.settings import settings_of
 
 EVALUATION_SEED = 1_000_000
 """Evaluation episodes use this seed and those after it; training never does."""
 SAMPLING_SEED = 2_000_000
 """Added to the seed for sampling, so that it differs from that of the weights."""
-
-MANY_ENVS = Range(1, 10_000)
-RANGES = {
-    "seed": NOT_NEGATIVE,
-    "num_envs": MANY_ENVS,
-    "eval_envs": MANY_ENVS,
-    "num_threads": COUNT,
-    "eval_episodes": Range(1, 1_000_000),
-    "eval_every_env_steps": COUNT,
-    "updates_per_episode": NOT_NEGATIVE,
-    "random_episodes": NOT_NEGATIVE,
-    "replay_capacity": COUNT,
-    "exploration_noise": NOT_NEGATIVE,
-    "reached_distance": NOT_NEGATIVE,
-    "relabel_ratio": SHARE,
-    "inert_ratio": SHARE,
-    "unmet_ratio": SHARE,
-    "turn_share": SHARE,
-    "prioritize_motion": SHARE,
-    "guide_share": SHARE,
-    "random_share": SHARE,
-    "reward_radius": ABOVE_ZERO_SHARE,
-    "epsilon": Range(0, low_open=True),
-    "max_episode_steps": Range(2, 1_000_000),
-}
 
 
 class Acts(Protocol):
@@ -109,6 +76,10 @@ class RelayDataModule(pl.LightningDataModule):
         reached_distance: gripper to object, in metres, up to which the guide acts; None is the
             task's epsilon. Pushing begins at about 0.045, so a smaller value lets the guide push.
         random_episodes: episodes of random actions, without updates, before learning starts.
+        shards: K, parts of N that Ray actors play, for simulators slower than 5 ms a step; 0 plays
+            here. The result is a function of the seed and of K, not of the number of workers.
+        workers: actors that play shards, each with a core; None is one for each core of the
+            cluster. RAY_ADDRESS names the cluster; without it, Ray is started on this machine.
         pipelined: collect the next episodes in a thread while learning from the last ones, which
             takes a core from the updates: slower on two cores, worth a try on more. They come
             from a policy one iteration older; the result is still a function of the seed.
@@ -145,6 +116,8 @@ class RelayDataModule(pl.LightningDataModule):
         exploration_noise: float = 0.2,
         reached_distance: float | None = None,
         random_episodes: int = 20,
+        shards: int = 0,
+        workers: int | None = None,
         pipelined: bool = False,
         eval_every_env_steps: int = 2_500,
         eval_episodes: int = 25,
@@ -162,6 +135,7 @@ class RelayDataModule(pl.LightningDataModule):
             "guide_share and random_share must add up to at most 1, "
             f"got {guide_share} + {random_share}",
         )
+        check_shards(shards, workers, num_envs)
         self.exploration = settings_of(Exploration, self.hparams)
         self.rule = settings_of(SamplingRule, self.hparams, hindsight=Hindsight(hindsight))
         self.task = get_task(task).varied(epsilon, max_episode_steps)
@@ -170,7 +144,6 @@ class RelayDataModule(pl.LightningDataModule):
         self.batch_sizes = split_batch(
             batch_size, self.relay.num_subtasks, RelayMode(relay), self.task.name
         )
-        self.env: EnvBase | None = None
         self.eval_env: EnvBase | None = None
         self.loader: RelayLoader | None = None
         self._state: dict[str, Any] = {}
@@ -189,9 +162,8 @@ class RelayDataModule(pl.LightningDataModule):
             count = min(hp["eval_envs"], hp["eval_episodes"])
             self.eval_env = make_env(self.task, count, EVALUATION_SEED, threads)
         if stage == "fit" and self.loader is None:
-            self.env = make_env(self.task, hp["num_envs"], hp["seed"], threads)
-            self._check_memory(self.env)
-            self.loader = self._make_loader(self.env)
+            self._check_memory(self.eval_env)
+            self.loader = self._make_loader(self.eval_env, threads)
             if self._state:
                 self.loader.load_state_dict(self._state)
 
@@ -215,7 +187,7 @@ class RelayDataModule(pl.LightningDataModule):
             self.loader.close()
         if self.eval_env is not None:
             self.eval_env.close()
-        self.env = self.eval_env = self.loader = None
+        self.eval_env = self.loader = None
 
     def _leave_a_core_to_the_collector(self) -> None:
         """Until :meth:`teardown`, updates beside which episodes are collected do without one."""
@@ -237,14 +209,15 @@ class RelayDataModule(pl.LightningDataModule):
         samples = hp["updates_per_episode"] * hp["num_envs"] * sum(self.batch_sizes)
         require_memory(4.0 * samples * 4 * state, "updates_per_episode, num_envs and batch_size")
 
-    def _make_loader(self, env: EnvBase) -> RelayLoader:
+    def _make_loader(self, env: EnvBase, threads: int) -> RelayLoader:
         hp, steps = self.hparams, env.max_episode_steps
         module: Acts = self.trainer.lightning_module  # type: ignore[union-attr,assignment]
         device = self.trainer.strategy.root_device  # type: ignore[union-attr]
-        behavior = BehaviorPolicy(module.policy, module.success, self.exploration, steps)
+        acting = (module.policy, module.success, self.exploration)
+        player = make_player(self.task, hp, acting, threads, env)
         make_collector = PipelinedCollector if hp["pipelined"] else EpisodeCollector
         return RelayLoader(
-            make_collector(env, behavior, hp["seed"], hp["random_episodes"]),
+            make_collector(player, hp["seed"], hp["random_episodes"]),
             self.relay,
             self.rule,
             LoaderSettings(
@@ -254,7 +227,7 @@ class RelayDataModule(pl.LightningDataModule):
                 iterations=max(1, round(hp["eval_every_env_steps"] / (hp["num_envs"] * steps))),
             ),
             torch.Generator(device).manual_seed(SAMPLING_SEED + hp["seed"]),
-            waiting=self.eval_env,
+            waiting=env,
         )
 
     # --- what the trainer asks for -------------------------------------------------------------
@@ -279,27 +252,3 @@ class RelayDataModule(pl.LightningDataModule):
         return EvaluationLoader(batch)
 
     test_dataloader = val_dataloader
-
-
-def split_batch(
-    batch_size: int | list[int], subtasks: int, mode: RelayMode, task: str
-) -> tuple[int, ...]:
-    """Samples of each subtask in a mixed batch.
-
-    Raises:
-        ConfigError: for a size below 1, or another number of sizes than subtasks.
-    """
-    sizes = batch_size if isinstance(batch_size, list) else [batch_size]
-    require(
-        mode == RelayMode.full or len(sizes) == 1,
-        f"batch_size has {len(sizes)} numbers, but relay none trains the last subtask alone: "
-        f"write one, as --data.batch_size {sum(sizes)} for as many samples in all",
-    )
-    each = sizes * subtasks if len(sizes) == 1 else sizes
-    require(
-        len(each) == subtasks and min(each) >= 1 and max(each) <= MANY,
-        f"batch_size must be one number of at least 1, or {subtasks} of them (one for each subtask "
-        f"of {task}), such as --data.batch_size {64 * subtasks}; "
-        f"got {', '.join(map(number, sizes))[:60]}",
-    )
-    return tuple(each)

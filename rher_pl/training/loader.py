@@ -113,8 +113,8 @@ class RelayLoader:
         self.episodes += len(episodes)
 
     def _allocate(self) -> EpisodeStorage:
-        """Make storage and buffers for episodes of the collector's environment."""
-        episode = empty_episode(self.collector.env).to(self.generator.device)
+        """Make storage and buffers for episodes of the player's environment."""
+        episode = empty_episode(self.collector.player.env).to(self.generator.device)
         self.storage = EpisodeStorage(self.settings.capacity, episode, self.relay)
         self.buffers = make_replay_buffers(self.storage, self.relay, self.rule, self.generator)
         return self.storage

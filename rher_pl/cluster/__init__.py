@@ -1,0 +1,1 @@
+"""Ray: joined or started, and its machines looked at before they are trusted."""

@@ -1,0 +1,105 @@
+"""Ray: started on this machine, or joined at an address."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import rher_pl
+from rher_pl.errors import ConfigError, one_line, require
+
+ANSWER_SECONDS = 8.0
+"""Ray's own attempts to reach an address take more than a minute."""
+
+
+def require_packages(what: str, names: Sequence[str]) -> None:
+    """Ray, and Optuna for a search.
+
+    Raises:
+        ConfigError: says that ``what`` needs those that are missing.
+    """
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    require(
+        not missing,
+        f"{what} needs {' and '.join(missing)}, not installed here: pip install 'rher_pl[ray]'",
+    )
+
+
+def check_address(address: str) -> None:
+    """Whether a Ray head answers there, found out within ten seconds.
+
+    Raises:
+        ConfigError: if none does.
+    """
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=ANSWER_SECONDS, check=False)
+        status = done.returncode
+    except subprocess.TimeoutExpired:
+        status = -1
+    require(
+        status == 0,
+        f"address {address:.80}: no Ray answers, or it asks for another token: start a head with "
+        "`ray start --head`, copy its ~/.ray/auth_token, or leave the address out to use this "
+        "machine alone",
+    )
+
+
+@contextmanager
+def joined(address: str | None, cores: int, imports: Sequence[str]) -> Iterator[None]:
+    """Ray is there: that of the address, or one of our own with ``cores`` places; or the one that
+    this process has joined already, which is left as it is.
+
+    Raises:
+        ConfigError: if there is none at the address, or it is of another version.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    if address is not None:
+        check_address(address)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
+    if address is None:
+        paths = {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}}  # of the user's own modules
+        options |= {"address": "local", "num_cpus": cores, "include_dashboard": False}
+        options |= {"runtime_env": paths}
+    else:
+        options |= {"address": address, "runtime_env": {"py_modules": code(imports)}}
+    try:
+        ray.init(**options)
+    except Exception as error:  # of another version, or gone in this moment
+        raise ConfigError(
+            f"address {address}: Ray cannot be joined ({one_line(error)[:150]}): "
+            "install the same versions there and here"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def code(imports: Sequence[str]) -> list[str]:
+    """Folders of the packages that every machine gets from here: ours, and the user's own.
+
+    Raises:
+        ConfigError: for a module that is one file: Ray ships packages.
+    """
+    folders = [str(Path(rher_pl.__file__).parent)]
+    for name in imports:
+        package = name.partition(".")[0]
+        found = importlib.util.find_spec(package)
+        places = list(found.submodule_search_locations or ()) if found else []
+        require(
+            bool(places),
+            f"--import {name:.80} is no package: other machines get folders with an __init__.py",
+        )
+        folders.append(str(places[0]))
+    return list(dict.fromkeys(folders))

@@ -1,0 +1,86 @@
+"""What the options of the data module may be."""
+
+from __future__ import annotations
+
+from rher_pl.choices import RelayMode
+from rher_pl.cluster.joining import require_packages
+from rher_pl.errors import require
+from rher_pl.limits import (
+    ABOVE_ZERO_SHARE,
+    COUNT,
+    MANY,
+    NOT_NEGATIVE,
+    SHARE,
+    Range,
+    number,
+)
+
+MANY_ENVS = Range(1, 10_000)
+RANGES = {
+    "seed": NOT_NEGATIVE,
+    "num_envs": MANY_ENVS,
+    "eval_envs": MANY_ENVS,
+    "num_threads": COUNT,
+    "shards": NOT_NEGATIVE,
+    "workers": COUNT,
+    "eval_episodes": Range(1, 1_000_000),
+    "eval_every_env_steps": COUNT,
+    "updates_per_episode": NOT_NEGATIVE,
+    "random_episodes": NOT_NEGATIVE,
+    "replay_capacity": COUNT,
+    "exploration_noise": NOT_NEGATIVE,
+    "reached_distance": NOT_NEGATIVE,
+    "relabel_ratio": SHARE,
+    "inert_ratio": SHARE,
+    "unmet_ratio": SHARE,
+    "turn_share": SHARE,
+    "prioritize_motion": SHARE,
+    "guide_share": SHARE,
+    "random_share": SHARE,
+    "reward_radius": ABOVE_ZERO_SHARE,
+    "epsilon": Range(0, low_open=True),
+    "max_episode_steps": Range(2, 1_000_000),
+}
+
+
+def check_shards(shards: int, workers: int | None, num_envs: int) -> None:
+    """Whether rows can be cut into shards, and there is something to play them.
+
+    Raises:
+        ConfigError: names what to write.
+    """
+    require(
+        shards > 0 or workers is None,
+        f"data.workers {workers} play shards, and there are none: add --data.shards {workers}",
+    )
+    if shards:
+        require(
+            num_envs % shards == 0,
+            f"data.shards {shards} must divide data.num_envs {num_envs}: write "
+            f"--data.num_envs {shards * max(1, round(num_envs / shards))}",
+        )
+        require_packages("data.shards", ["ray"])
+
+
+def split_batch(
+    batch_size: int | list[int], subtasks: int, mode: RelayMode, task: str
+) -> tuple[int, ...]:
+    """Samples of each subtask in a mixed batch.
+
+    Raises:
+        ConfigError: for a size below 1, or another number of sizes than subtasks.
+    """
+    sizes = batch_size if isinstance(batch_size, list) else [batch_size]
+    require(
+        mode == RelayMode.full or len(sizes) == 1,
+        f"batch_size has {len(sizes)} numbers, but relay none trains the last subtask alone: "
+        f"write one, as --data.batch_size {sum(sizes)} for as many samples in all",
+    )
+    each = sizes * subtasks if len(sizes) == 1 else sizes
+    require(
+        len(each) == subtasks and min(each) >= 1 and max(each) <= MANY,
+        f"batch_size must be one number of at least 1, or {subtasks} of them (one for each subtask "
+        f"of {task}), such as --data.batch_size {64 * subtasks}; "
+        f"got {', '.join(map(number, sizes))[:60]}",
+    )
+    return tuple(each)
