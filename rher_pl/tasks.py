@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import entry_points
@@ -19,6 +19,10 @@ from rher_pl.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from torchrl.envs import EnvBase
+
+
+Points = Sequence[Sequence[float]]
+"""Positions [*, 3] (metres)."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Task:
         max_episode_steps: env steps in an episode, if not those that ``make_env`` comes with.
         release: action [A] that opens the hand and withdraws it, for a task whose objects must
             stand by themselves: evaluation looks whether they do.
+        given: ``goal`` and ``objects`` that every episode starts with, see :meth:`starting`.
     """
 
     name: str
@@ -54,12 +59,41 @@ class Task:
     make_drawn: Callable[[], EnvBase] | None = None
     max_episode_steps: int | None = None
     release: tuple[float, ...] | None = None
+    given: Mapping[str, Points] = field(default_factory=dict)
 
     def varied(self, epsilon: float | None, max_episode_steps: int | None) -> Task:
         """The same task with another epsilon or length of episodes; None keeps what it is."""
         relay = self.relay if epsilon is None else replace(self.relay, epsilon=epsilon)
         steps = self.max_episode_steps if max_episode_steps is None else max_episode_steps
         return replace(self, relay=relay, max_episode_steps=steps)
+
+    def starting(self, goal: Points | None, objects: Points | None) -> Task:
+        """The same task from a given scene; None leaves each to the seed of the episode.
+
+        Args:
+            goal: desired goals [D, 3] (metres).
+            objects: positions of the objects [N, 3] (metres).
+
+        Raises:
+            ConfigError: if the task cannot be given a scene, or not this one; names the limit.
+        """
+        given = {k: v for k, v in {"goal": goal, "objects": objects}.items() if v is not None}
+        if not given:
+            return self
+        require(
+            self.gymnasium_id is not None and self.written is None,
+            f"{self.name} draws its own scenes: goal and objects are for Fetch tasks, others have "
+            "their own reset_options",
+        )
+        task = replace(self, given=given)
+        env = make_env(task, 1, 0)
+        try:
+            env.reset()
+        except ValueError as error:
+            raise ConfigError(f"{self.name}: {error}") from error
+        finally:
+            env.close()
+        return task
 
     def trained_relay(self, mode: RelayMode) -> Relay:
         """As much of the relay as is trained."""
@@ -165,6 +199,7 @@ def fitted(env: EnvBase, task: Task) -> EnvBase:
     """An environment with what a config may have changed of its task."""
     env.max_episode_steps = task.max_episode_steps or env.max_episode_steps
     env.epsilon, env.release = task.relay.epsilon, task.release
+    env.given = task.given
     return env
 
 

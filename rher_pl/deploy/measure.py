@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rher_pl.evaluation.report import Row, report, share_text
 from rher_pl.evaluation.rollout import evaluate
-from rher_pl.tasks import make_env
+from rher_pl.tasks import Task, make_env
 
 if TYPE_CHECKING:
     from rher_pl.deploy.trained import TrainedPolicy
@@ -53,9 +53,19 @@ class Evaluation:
         return f"Evaluation({task}: success {share_text(self._task)}, seeds {first} to {last})"
 
 
-def measure(trained: TrainedPolicy, episodes: int, seed: int, threads: int = 1) -> dict[str, Any]:
-    """Play episodes of the whole task, and judge every subtask in them."""
-    task = trained.task
+def measure(
+    trained: TrainedPolicy, episodes: int, seed: int, threads: int = 1, task: Task | None = None
+) -> dict[str, Any]:
+    """Play episodes of the whole task, and judge every subtask in them.
+
+    Args:
+        trained: whose policy plays.
+        episodes: how many.
+        seed: of the first one.
+        threads: that step simulations.
+        task: in place of the one that it was trained on, such as one from a given scene.
+    """
+    task = task or trained.task
     env = make_env(task, min(ENVS if task.written is None else FEWER_ENVS, episodes), seed, threads)
     seeds = range(seed, seed + episodes)
     results = evaluate(env, trained.policy, seeds, 0.0, _no_q)

@@ -23,7 +23,7 @@ from rher_pl.networks.encoder import InputEncoder
 from rher_pl.networks.policy import RelayPolicy
 from rher_pl.paths import is_file
 from rher_pl.relay import Interface, Layout, Relay
-from rher_pl.tasks import Task, get_task
+from rher_pl.tasks import Points, Task, get_task
 
 if TYPE_CHECKING:
     from rher_pl.deploy.measure import Evaluation
@@ -84,22 +84,32 @@ class TrainedPolicy:
         action: NDArray[np.float32] = self.portable(*self.portable.take(observation)).numpy()
         return action
 
-    def evaluate(self, episodes: int = 100, seed: int = FIRST_SEED, threads: int = 1) -> Evaluation:
+    def evaluate(
+        self,
+        episodes: int = 100,
+        seed: int = FIRST_SEED,
+        threads: int = 1,
+        goal: Points | None = None,
+        objects: Points | None = None,
+    ) -> Evaluation:
         """Play noise-free episodes of its task, as ``rher-pl evaluate`` does.
 
         Args:
             episodes: how many, at least 1.
             seed: of the first one; the next has the next seed.
             threads: that step simulations.
+            goal: desired goals [D, 3] (metres) of every episode; None draws them.
+            objects: positions of the objects [N, 3] (metres) at its start; None draws them.
 
         Raises:
-            ConfigError: if its task is not known here.
+            ConfigError: if its task is not known here, or cannot start from that scene.
         """
         from rher_pl.deploy.measure import Evaluation, measure  # these need the simulators
 
         for name, number in (("episodes", episodes), ("threads", threads)):
             require(number >= 1, f"{name} must be at least 1, got {number}")
-        return Evaluation(measure(self, episodes, seed, threads))
+        task = self.task.starting(goal, objects)
+        return Evaluation(measure(self, episodes, seed, threads, task))
 
     def __repr__(self) -> str:
         entry = self.stored.entry

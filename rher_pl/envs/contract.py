@@ -64,6 +64,8 @@ class BatchedEnv(EnvBase):
     """Metres within which a goal counts as met, for an environment that does not know itself."""
     release: tuple[float, ...] | None = None
     """Action [A] that opens the hand and withdraws it, where objects must stand by themselves."""
+    given: Mapping[str, Any] = {}
+    """Options of every reset, where an environment has any."""
 
     def __init__(self, num_envs: int, max_episode_steps: int) -> None:
         require(num_envs >= 1, f"num_envs must be at least 1, got {num_envs}")

@@ -101,6 +101,7 @@ class FetchEnv(BatchedEnv):
             ValueError: for another option or shape, or what cannot be, such as a goal out of reach
                 or an object inside another; names the limit.
         """
+        options = {**self.given, **options}
         check_keys(options)
         self._given = {key: self._each_row(value) for key, value in options.items()}
         return super()._reset(tensordict)

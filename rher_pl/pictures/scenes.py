@@ -12,11 +12,12 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.envs import EnvBase
 
+from rher_pl.envs.given_start import GivenStart
 from rher_pl.errors import require
 from rher_pl.look import Look
 from rher_pl.pictures.plan import Plan
 from rher_pl.pictures.rendering import use_backend, working_backend
-from rher_pl.tasks import Task, fitted, make_env
+from rher_pl.tasks import Points, Task, fitted, make_env
 
 Picture = NDArray[np.uint8]
 """[H, W, 3], RGB."""
@@ -81,8 +82,10 @@ class CameraScene:
         size: width and height in pixels.
     """
 
+    mode = "rgb_array"
+
     def __init__(self, task: Task, size: tuple[int, int]) -> None:
-        use_backend()
+        self._choose_backend()
         import gymnasium
 
         from rher_pl.envs import fetch_sim  # noqa: F401 registers the environments
@@ -92,7 +95,7 @@ class CameraScene:
         env: Any = gymnasium.make(
             task.gymnasium_id,
             max_episode_steps=task.max_episode_steps,
-            render_mode="rgb_array",
+            render_mode=self.mode,
             width=width,
             height=height,
         )
@@ -107,10 +110,16 @@ class CameraScene:
             layout = task.layout
             self._gripper = [c for c in layout.columns_of("gripper") if layout.axis(c)]
         self.max_episode_steps = int(task.max_episode_steps or env.spec.max_episode_steps)
-        self._env = env
+        self._env, self._given = env, dict(task.given)
+
+    def _choose_backend(self) -> None:
+        use_backend()
 
     def reset(self, seed: int) -> TensorDict:
-        return self._state(self._env.reset(seed=seed)[0])
+        if self._given and self._env.spec.namespace is None:  # those take no options
+            self._env.reset(seed=seed)
+            return self._state(put(self._env.unwrapped, **self._given))
+        return self._state(self._env.reset(seed=seed, options=self._given)[0])
 
     def step(self, action: Tensor) -> TensorDict:
         return self._state(self._env.step(action[0].numpy())[0])
@@ -132,6 +141,18 @@ class CameraScene:
 
     def close(self) -> None:
         self._env.close()
+
+
+def put(env: Any, goal: Points | None = None, objects: Points | None = None) -> dict[str, Any]:
+    """Start a Fetch environment of gymnasium-robotics from a given scene; its observation."""
+    start = GivenStart(env)
+    if objects is not None:
+        start.set_objects(objects)
+        env.goal = env._sample_goal()
+    if goal is not None:
+        env.goal = start.set_goal(goal)
+    observed: dict[str, Any] = env._get_obs()
+    return observed
 
 
 class TopScene:
