@@ -35,8 +35,8 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def evaluated_card(trained: TrainedPolicy, episodes: int, seed: int, name: str | None) -> str:
-    """A card with figures from new episodes; ``name`` if the policy comes with the package."""
+def evaluated_card(trained: TrainedPolicy, episodes: int, seed: int, use: str) -> str:
+    """A card with figures from new episodes; ``use`` says how to use the files."""
     from rher_pl.deploy.card import make_card
     from rher_pl.deploy.measure import measure
     from rher_pl.tracking.provenance import versions
@@ -50,8 +50,20 @@ def evaluated_card(trained: TrainedPolicy, episodes: int, seed: int, name: str |
         figures["subtasks"],
         f"seeds {seed:,} to {seed + episodes - 1:,}, none of which was used to train or to select",
         versions(),
-        name,
+        use,
     )
+
+
+def how_to_use(trained: TrainedPolicy, targets: Sequence[str], folder: Path, name: str) -> str:
+    """Lines of Python for each kind of file; one that comes along is used by its name."""
+    from rher_pl.deploy.exporting import file_of
+    from rher_pl.deploy.usage import episode, usage
+
+    files = {target: file_of(target, folder, name).name for target in targets}
+    text, task = usage(files), trained.task
+    if "pretrained" not in files or task.gymnasium_id is None or task.written is not None:
+        return text
+    return f"{episode(name, task)}\n{text}" if len(files) > 1 else episode(name, task)
 
 
 def export_command(argv: Sequence[str]) -> int:
@@ -77,9 +89,10 @@ def export_command(argv: Sequence[str]) -> int:
     require(
         "mlflow" not in options.to or not taken.exists(), f"{taken} exists: remove it, or --name"
     )
-    card, shipped = "", name if "pretrained" in options.to else None
+    card = ""
     if options.episodes > 0:
-        card = evaluated_card(trained, options.episodes, options.seed, shipped)
+        use = how_to_use(trained, options.to, folder, name)
+        card = evaluated_card(trained, options.episodes, options.seed, use)
         (folder / f"{name}.md").write_text(card)
         console.print(f"{folder / f'{name}.md'}: card, {options.episodes} episodes")
     failed = False

@@ -44,6 +44,7 @@ class Task:
         max_episode_steps: env steps in an episode, if not those that ``make_env`` comes with.
         release: action [A] that opens the hand and withdraws it, for a task whose objects must
             stand by themselves: evaluation looks whether they do.
+        actions: what the numbers of an action do, with their units, in a sentence.
         given: ``goal`` and ``objects`` that every episode starts with, see :meth:`starting`.
     """
 
@@ -59,6 +60,7 @@ class Task:
     make_drawn: Callable[[], EnvBase] | None = None
     max_episode_steps: int | None = None
     release: tuple[float, ...] | None = None
+    actions: str = ""
     given: Mapping[str, Points] = field(default_factory=dict)
 
     def varied(self, epsilon: float | None, max_episode_steps: int | None) -> Task:
@@ -203,6 +205,10 @@ def fitted(env: EnvBase, task: Task) -> EnvBase:
     return env
 
 
+FETCH_ACTIONS = (
+    "Its first three numbers, in [-1, 1], move the gripper along x, y and z, by {step} m a step at "
+    "most (25 steps a second); the fourth opens the fingers, where they are free."
+)
 OPEN_AND_RISE = (0.0, 0.0, 1.0, 1.0)
 TOWER = 0.5
 """Share of epsilon: in a tower of three a cube is let go, and one that is let go 4 cm beside the
@@ -215,6 +221,7 @@ def _fetch(
     relay: Relay,
     layout: Layout | None = None,
     release: tuple[float, ...] | None = None,
+    step: float = 0.05,
 ) -> Task:
     known_as = gymnasium_id(name) if name in SUITE else name
 
@@ -225,7 +232,8 @@ def _fetch(
 
     layout = layout or fetch_layout(relay.num_objects if relay.reach else 0)
     look = LOOKS.get(name, Look())
-    return Task(name, relay, layout, make, 4, known_as, look, release=release)
+    actions = FETCH_ACTIONS.format(step=step)
+    return Task(name, relay, layout, make, 4, known_as, look, release=release, actions=actions)
 
 
 def _point_push(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
@@ -249,7 +257,7 @@ for _task in (
     _fetch("FetchSlide-v4", Relay(("slide",))),
     _fetch("FetchObstaclePush-v0", Relay(("push",)), fetch_layout(1, places=1)),
     _fetch("FetchInsert-v0", Relay(("insert",), epsilon=0.02), _INSERT),
-    _fetch("FetchDrawer-v0", Relay(("open",), epsilon=0.02)),
+    _fetch("FetchDrawer-v0", Relay(("open",), epsilon=0.02), step=0.04),
     _fetch("FetchDoublePush-v0", Relay(("push_0", "push_1"))),
     _fetch("FetchStack-v0", Relay(("stack_0", "stack_1")), release=OPEN_AND_RISE),
     _fetch("FetchDrawerBox-v0", Relay(("open", "place")), release=OPEN_AND_RISE),

@@ -1,9 +1,11 @@
-"""docs/python_api.md: its programs run, on a task and a budget of a second."""
+"""docs/python_api.md and docs/robot.md: their programs run, on a budget of seconds."""
 
 from __future__ import annotations
 
+import math
 import re
 import sys
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -50,3 +52,16 @@ def test_every_program_of_the_page_runs(
 def test_the_page_lists_the_names_that_stay() -> None:
     listed = re.findall(r"`(\w+)`", PAGE.read_text().partition("names that stay:")[2][:400])
     assert sorted(listed[: len(rher_pl.__all__)]) == sorted(rher_pl.__all__)
+
+
+def test_the_programs_for_a_robot_run() -> None:
+    """docs/robot.md: the loop keeps its rate, and solves the task in Gymnasium."""
+    page = (PAGE.parent / "robot.md").read_text()
+    names: dict[str, Any] = {"rher_pl": rher_pl}
+    given, loop = BLOCK.findall(page)
+    exec(given, names)
+    begun = time.monotonic()
+    exec(loop, names)
+    assert time.monotonic() - begun > 49 * names["period"]
+    found = names["observation"]
+    assert math.dist(found["achieved_goal"], found["desired_goal"]) < 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import gymnasium
@@ -17,6 +18,7 @@ from rher_pl.deploy.parity import TOLERANCE, parity_gap, stratified_states
 from rher_pl.deploy.portable import INPUTS, PortablePolicy
 from rher_pl.deploy.pretrained import card_file, known_policies, policy_file
 from rher_pl.deploy.trained import load_policy
+from rher_pl.deploy.usage import episode
 from rher_pl.envs.contract import STATE_KEYS
 from rher_pl.evaluation.report import wilson_interval
 from rher_pl.export import main
@@ -164,9 +166,42 @@ def test_a_card_says_how_to_play_an_episode_of_its_task(task: str, lines: tuple[
         {"bring": groups},
         "seed 1",
         {},
-        "mine",
+        episode("mine", get_task(task)),
     )
     assert all(line in card for line in lines)
+
+
+def test_the_lines_of_a_card_act_as_the_live_policy(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each kind of file, on numbers as Gymnasium gives them; TorchScript takes float32 too."""
+    arguments = ["--ckpt", str(checkpoint), "--out", str(tmp_path), "--name", "point"]
+    assert main([*arguments, "--episodes", "1", "--to", *FORMATS, "mlflow", "pretrained"]) == 0
+    trained = load_policy(checkpoint)
+    inputs = [value[0].double().numpy() for value in stratified_states(trained.portable, 1)]
+    observation = dict(zip(INPUTS, inputs, strict=True))
+    card = (tmp_path / "point.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", card, re.S)
+    assert len(blocks) == len(FORMATS) + 2
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        assert len(block.strip().splitlines()) <= 6
+        names: dict = {"observation": observation}
+        exec(block, names)
+        assert np.abs(names["action"] - trained(observation)).max() < TOLERANCE, block
+        assert names["action"].shape == (2,)
+
+
+@pytest.mark.parametrize("name", [n for n in known_tasks() if get_task(n).gymnasium_id])
+def test_the_units_of_actions_are_those_of_the_environment(name: str) -> None:
+    """One step of a full action moves the place where the arm is dragged to by that much."""
+    task = get_task(name)
+    env = gymnasium.make(task.gymnasium_id).unwrapped
+    env.reset(seed=0)
+    step = getattr(env, "max_action", 0.05)  # 0.05 in gymnasium-robotics' own `_set_action`
+    assert f"by {step} m a step" in task.actions
+    assert env.dt == pytest.approx(1 / 25)
+    env.close()
 
 
 @pytest.mark.parametrize("name", known_policies())

@@ -24,18 +24,23 @@ def export(trained: TrainedPolicy, target: str, folder: Path, name: str, card: s
         name: of the file, without suffix.
         card: in Markdown; goes into an MLflow model.
     """
+    path = file_of(target, folder, name)
     if target == "mlflow":
         from rher_pl.deploy.mlflow_model import save_mlflow_model
 
-        path = folder / f"{name}_mlflow"
         save_mlflow_model(trained.portable, path, card)
     elif target == "pretrained":
-        path = folder / f"{name}{SUFFIX}"
         write_checkpoint(policy_content(trained.stored), path)
     else:
-        path = folder / f"{name}{FORMATS[target].suffix}"
         FORMATS[target].write(trained.portable, path)
     return path
+
+
+def file_of(target: str, folder: Path, name: str) -> Path:
+    """Where :func:`export` writes it."""
+    ends = {"mlflow": "_mlflow", "pretrained": SUFFIX}
+    end = ends[target] if target in ends else FORMATS[target].suffix
+    return folder / f"{name}{end}"
 
 
 def read_back(target: str, path: Path) -> Callable[..., Any]:

@@ -43,8 +43,13 @@ def _dynamic_shapes() -> dict[str, dict[int, Any]]:
     return {name: {0: batch} for name in INPUTS}
 
 
+def example(policy: PortablePolicy) -> tuple[Tensor, ...]:
+    """Two states in float64, as Gymnasium gives them: a file takes what it was traced with."""
+    return tuple(value.double() for value in stratified_states(policy, 2))
+
+
 def write_torch_export(policy: PortablePolicy, path: Path) -> None:
-    inputs = stratified_states(policy, 2)
+    inputs = example(policy)
     with _quiet():
         program = torch.export.export(policy, inputs, dynamic_shapes=_dynamic_shapes())
         torch.export.save(program, path)
@@ -52,12 +57,13 @@ def write_torch_export(policy: PortablePolicy, path: Path) -> None:
 
 def read_torch_export(path: Path) -> Actions:
     with _quiet():
-        return torch.export.load(path).module()
+        module = torch.export.load(path).module()
+    return lambda *inputs: module(*(value.double() for value in inputs))
 
 
 def write_torchscript(policy: PortablePolicy, path: Path) -> None:
     with _quiet():
-        torch.jit.trace(policy, stratified_states(policy, 2), check_trace=False).save(str(path))
+        torch.jit.trace(policy, example(policy), check_trace=False).save(str(path))
 
 
 def read_torchscript(path: Path) -> Actions:
@@ -66,12 +72,12 @@ def read_torchscript(path: Path) -> Actions:
 
 
 def write_onnx(policy: PortablePolicy, path: Path) -> None:
-    """Write ONNX with named inputs, ``action`` as output, and a free batch size."""
+    """Write ONNX with named float64 inputs, ``action`` as output, and a free batch size."""
     _require_onnx()
     with _quiet():
         program = torch.onnx.export(
             policy,
-            stratified_states(policy, 2),
+            example(policy),
             input_names=list(INPUTS),
             output_names=["action"],
             dynamic_shapes=_dynamic_shapes(),
@@ -89,7 +95,7 @@ def read_onnx(path: Path) -> Actions:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
     def act(*inputs: Tensor) -> Tensor:
-        feed = {name: value.numpy() for name, value in zip(INPUTS, inputs, strict=True)}
+        feed = {name: value.double().numpy() for name, value in zip(INPUTS, inputs, strict=True)}
         return torch.from_numpy(session.run(["action"], feed)[0])
 
     return act
