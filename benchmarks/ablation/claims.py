@@ -48,6 +48,10 @@ MEASURES: dict[str, tuple[str, Callable[[RowCurves], Array]]] = {
     "steps": (f"env steps to {LEVEL:.0%}", steps_to_level),
     "fall": ("best minus last trailing mean of success", fall),
     "success": ("success, last five evaluations", lambda data: last_five(data.group.success)),
+    "last_policy": (
+        "success of the last policy alone, last five evaluations",
+        lambda data: last_five(data.last_policy),
+    ),
     "reach": ("success of reach, last five evaluations", lambda data: last_five(data.reach)),
     "q_gap": ("Q minus return, last five evaluations", lambda data: last_five(data.q_gap)),
 }

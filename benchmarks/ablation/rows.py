@@ -20,7 +20,8 @@ LEGEND = (
     "episode minus the return that followed (lower where goals are met within a part of epsilon "
     "only, as Q counts by that part and the return by the whole). INNR: relabelled samples of the "
     "last subtask whose reward is 0 whatever the action. Contact: collected episodes in which the "
-    "object was touched. First subtask: its success, in records of 0.1 under its own policy."
+    "object was touched. First subtask: its success, in records of 0.1 under its own policy. Last "
+    "policy: success of the last subtask's policy alone, without serving."
 )
 """How to read :func:`explanation`."""
 
@@ -64,6 +65,11 @@ class RowCurves:
         return self.metric("relay/contact_rate")
 
     @property
+    def last_policy(self) -> Array:
+        """Success of the last subtask's policy alone, [S, E]."""
+        return self.metric("eval/success_last_policy")
+
+    @property
     def reach(self) -> Array:
         """Success of the first subtask, [S, E]; NaN in a chain of one."""
         first = self.subtasks[0] if len(self.subtasks) > 1 else "none"
@@ -93,10 +99,10 @@ def make(row: Row, records: Records) -> RowCurves:
 def explanation(rows: Sequence[RowCurves]) -> Table:
     """A line of figures for each row."""
     table = Table("row", title="what explains it")
-    for heading in ("Q - MC", "INNR", "contact", "first subtask"):
+    for heading in ("Q - MC", "INNR", "contact", "first subtask", "last policy"):
         table.add_column(heading, justify="right")
     for data in rows:
-        values = (data.q_gap, data.innr, data.contact, data.reach)
+        values = (data.q_gap, data.innr, data.contact, data.reach, data.last_policy)
         table.add_row(data.row.label, *(_number(last_five(value).mean()) for value in values))
     return table
 
