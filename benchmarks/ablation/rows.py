@@ -97,13 +97,21 @@ def make(row: Row, records: Records) -> RowCurves:
 
 
 def explanation(rows: Sequence[RowCurves]) -> Table:
-    """A line of figures for each row."""
+    """A line of figures for each row; that of the last policy only where it was judged alone."""
+    columns: dict[str, Callable[[RowCurves], Array]] = {
+        "Q - MC": lambda data: data.q_gap,
+        "INNR": lambda data: data.innr,
+        "contact": lambda data: data.contact,
+        "first subtask": lambda data: data.reach,
+    }
+    if any(np.isfinite(data.last_policy).any() for data in rows):
+        columns["last policy"] = lambda data: data.last_policy
     table = Table("row", title="what explains it")
-    for heading in ("Q - MC", "INNR", "contact", "first subtask", "last policy"):
+    for heading in columns:
         table.add_column(heading, justify="right")
     for data in rows:
-        values = (data.q_gap, data.innr, data.contact, data.reach, data.last_policy)
-        table.add_row(data.row.label, *(_number(last_five(value).mean()) for value in values))
+        values = (last_five(read(data)).mean() for read in columns.values())
+        table.add_row(data.row.label, *map(_number, values))
     return table
 
 
