@@ -151,11 +151,14 @@ def test_a_search_finds_a_better_learning_rate_than_a_bad_one(tmp_path: Path) ->
     path.write_text(yaml.safe_dump(content))
     begun = time.monotonic()
     search = ["--search", "model.learning_rate=log(1e-6,1e-2)", "--trials", "6", "--prune"]
+    search += ["--confirm", "1"]
     process = begin(tmp_path, "--config", str(path), *search, "--name", "search")
     out = finish(process)
     print(f"{time.monotonic() - begun:.0f} s")
     assert process.returncode == 0
-    found = json.loads((tmp_path / "mlruns/sweeps/search/results.json").read_text())["winner"]
+    report = json.loads((tmp_path / "mlruns/sweeps/search/results.json").read_text())
+    found = report["winner"]
+    assert report["confirmed"]["seeds"] == [1] and "trained again with 1 fresh seeds" in out
     bad = tmp_path / "bad"
     single_run(bad, str(path), 0)
     (checkpoint,) = bad.glob("checkpoints/*/last.ckpt")
@@ -163,3 +166,22 @@ def test_a_search_finds_a_better_learning_rate_than_a_bad_one(tmp_path: Path) ->
     assert found["chosen_on"] > sum(success) / len(success) + 0.2
     assert float(found["options"]["model.learning_rate"]) > 1e-5
     assert "stopped early" in out
+
+
+def test_a_stopped_search_goes_on(tmp_path: Path, config: str) -> None:
+    """Trials that ended are kept, the cut one continues, and no evaluation is there twice."""
+    search = ["--search", "model.gamma=uniform(0.8,0.95)", "--trials", "4", "--jobs", "1"]
+    arguments = ["--config", config, *search, "--name", "stopped"]
+    process = begin(tmp_path, *arguments)
+    for _ in lines(process, r"5 of 5 evaluations"):
+        pass
+    for _ in lines(process, r"2 of 5 evaluations"):
+        pass
+    process.send_signal(signal.SIGINT)
+    out = finish(process)
+    assert process.returncode == 128 + signal.SIGINT and "the same command goes on" in out
+    process = begin(tmp_path, *arguments)
+    finish(process)
+    assert process.returncode == 0
+    sweep = tmp_path / "mlruns" / "sweeps" / "stopped"
+    check_evaluations(sweep, f"sqlite:///{tmp_path}/mlruns/mlflow.db", 4)

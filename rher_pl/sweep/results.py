@@ -23,6 +23,8 @@ MOST_GROUPS = 12
 FRESH_SEED = 3_000_000
 """Of the first episode that judges the winner: no training evaluates on those from here on."""
 EPISODES = 100
+REPORT = "results.json"
+"""In the sweep's folder."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def show(place: Place, outcomes: Sequence[Outcome]) -> tuple[list[Variant], tupl
         return [], ()
     best = [variant.group for variant in found[:MOST_GROUPS]]
     folder = Path(place.folder)
-    picture, report = folder / "comparison.png", folder / "results.json"
+    picture, report = folder / "comparison.png", folder / REPORT
     draw(best, with_published=False).savefig(picture)
     table.show(best, False, picture)
     judged = judge_again(place, found[0])
@@ -134,10 +136,14 @@ def confirming(winner: Variant, seeds: Sequence[int]) -> list[Trial]:
 
 
 def show_confirmed(place: Place, outcomes: Sequence[Outcome]) -> None:
-    """Print what the winner does with other seeds."""
+    """Print, and add to the report, what the winner does with other seeds."""
+    report = Path(place.folder) / REPORT
     for variant in variants(place, outcomes):
-        worst, count = variant.group.worst, len(variant.trials)
+        group, seeds = variant.group, [trial.seed for trial in variant.trials]
         print(
-            f"trained again with {count} fresh seeds: {variant.group.last_five:.3f}, "
-            f"worst seed {worst.last_five:.3f}"
+            f"trained again with {len(seeds)} fresh seeds: {group.last_five:.3f}, "
+            f"worst seed {group.worst.last_five:.3f}"
         )
+        found = {"last_five": group.last_five, "worst_seed": group.worst.last_five}
+        content = json.loads(report.read_text()) | {"confirmed": {"seeds": seeds, **found}}
+        report.write_text(json.dumps(content, indent=2) + "\n")
