@@ -84,6 +84,7 @@ TAKES_EFFECT: dict[str, tuple[Any, Live, Any]] = {
     "data.fading_noise": (True, explored("fading_noise"), True),
     "data.random_share": (0.1, explored("random_share"), 0.1),
     "data.exploration_noise": (0.5, explored("exploration_noise"), 0.5),
+    "data.hold_steps": (3, explored("hold_steps"), 3),
     "data.reached_distance": (0.01, explored("reached_distance"), 0.01),
     "data.shards": (1, lambda m, d: type(d.loader.collector.player).__name__, "ShardPlayer"),
     "data.pipelined": (True, lambda m, d: type(d.loader.collector).__name__, "PipelinedCollector"),

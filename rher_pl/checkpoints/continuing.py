@@ -64,6 +64,7 @@ NEW_RUN = (
     "data.fading_noise",
     "data.random_share",
     "data.exploration_noise",
+    "data.hold_steps",
     "data.reached_distance",
     "data.pipelined",
     "data.shards",

@@ -20,6 +20,8 @@ EXPLORATION = (
     "exploration_noise",
     "reached_distance",
     "fading_guide",
+    "fading_noise",
+    "hold_steps",
 )
 """Options of the data module that a policy remembers: how its run explored."""
 STEPS = "max_episode_steps"

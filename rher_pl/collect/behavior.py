@@ -37,6 +37,7 @@ class Exploration:
     reached_distance: float | None = None
     fading_guide: bool = False
     fading_noise: bool = False
+    hold_steps: int = 1
 
 
 class BehaviorPolicy(TensorDictModuleBase):
@@ -46,7 +47,8 @@ class BehaviorPolicy(TensorDictModuleBase):
     ``Relay.serving``. While that object is not reached, the guide acts with probability
     ``guide_share``, a random action is taken with ``random_share``, else the learner acts. Once it
     is reached the guide's share goes to the learner. Gaussian noise is added to all but random
-    actions.
+    actions. Who acts, and a random action, may be held for some env steps: to close the hand and
+    lift takes several (temporally extended exploration, arXiv 2006.01782, there of random length).
 
     It acts with a copy of the policy, taken by :meth:`begin`, so that episodes can be collected
     while the policy itself is being updated. What is random in an episode is drawn from the
@@ -108,10 +110,14 @@ class BehaviorPolicy(TensorDictModuleBase):
         generator = torch.Generator().manual_seed(seed)
         size = (self.steps, self.policy.actor.action_size)
         return (
-            torch.rand(self.steps, generator=generator),
-            torch.empty(size).uniform_(-1.0, 1.0, generator=generator),
+            self._held(torch.rand(self.steps, generator=generator)),
+            self._held(torch.empty(size).uniform_(-1.0, 1.0, generator=generator)),
             torch.randn(size, generator=generator).mul_(self.exploration.exploration_noise),
         )
+
+    def _held(self, draws: Tensor) -> Tensor:
+        """Draws [T, ...], of which every ``hold_steps``-th stays until the next one."""
+        return draws[torch.arange(self.steps) // self.exploration.hold_steps]
 
     @torch.no_grad()
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:

@@ -8,6 +8,9 @@ from rher_pl.collect.progress import MovingSuccess
 from rher_pl.deploy.trained import TrainedPolicy
 from rher_pl.errors import require
 
+BEFORE = {"fading_noise": False, "hold_steps": 1}
+"""How a run explored whose file does not say so, as it is older."""
+
 
 def make_behavior_policy(trained: TrainedPolicy, steps: int) -> BehaviorPolicy:
     """Who acts while episodes are collected, as the policy's own run set it up.
@@ -15,7 +18,7 @@ def make_behavior_policy(trained: TrainedPolicy, steps: int) -> BehaviorPolicy:
     Raises:
         ConfigError: if the file does not say how the run explored.
     """
-    settings = trained.stored.exploration
+    settings = BEFORE | trained.stored.exploration
     require(
         set(settings) == set(EXPLORATION),
         f"{trained.source} does not say how its run explored: leave out --explore",

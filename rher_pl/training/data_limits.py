@@ -30,6 +30,7 @@ RANGES = {
     "replay_capacity": COUNT,
     "exploration_noise": NOT_NEGATIVE,
     "reached_distance": NOT_NEGATIVE,
+    "hold_steps": COUNT,
     "relabel_ratio": SHARE,
     "inert_ratio": SHARE,
     "unmet_ratio": SHARE,
