@@ -105,6 +105,14 @@ def test_other_settings_are_named_and_refused(
         Trainings("made", records, SETTINGS, tmp_path / "scratch", 20)
 
 
+def test_an_option_that_is_newer_than_a_record_had_its_default() -> None:
+    older = {"data": {"eval_every_env_steps": 10}, "model": {"gamma": 0.95}}
+    newer = {"data": {"eval_every_env_steps": 10, "hold_steps": 1}, "model": {"gamma": 0.95}}
+    assert differing(newer, older) == []
+    newer["data"]["hold_steps"] = 4
+    assert differing(newer, older) == ["data.hold_steps"]
+
+
 def test_runs_under_other_settings_are_not_continued(tmp_path: Path) -> None:
     scratch, records = tmp_path / "scratch", Records(tmp_path / "none")
     Trainings("made", records, SETTINGS, scratch, 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,11 +74,29 @@ def resolve(config: Path, overrides: dict[str, str]) -> Settings:
     return settings
 
 
-def differing(ours: Settings, theirs: Settings) -> list[str]:
-    """Names of the settings that differ, as ``model.gamma``."""
+def differing(now: Settings, recorded: Settings) -> list[str]:
+    """Names of the settings that differ, as ``model.gamma``.
 
-    def flat(settings: Settings) -> dict[str, Any]:
-        return {f"{s}.{key}": value for s, keys in settings.items() for key, value in keys.items()}
+    An option that is newer than a record has its default there: that is what was done before.
+    """
+    ours, theirs = flat(now), flat(recorded)
+    before = defaults() | theirs if theirs else {}
+    return sorted(key for key in ours.keys() | theirs if ours.get(key) != before.get(key))
 
-    a, b = flat(ours), flat(theirs)
-    return sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
+
+def flat(settings: Settings) -> dict[str, Any]:
+    """Values by dotted name."""
+    return {f"{s}.{key}": value for s, keys in settings.items() for key, value in keys.items()}
+
+
+def defaults() -> dict[str, Any]:
+    """Of all options of model and data, by dotted name."""
+    from rher_pl.choices import plain
+    from rher_pl.training.datamodule import RelayDataModule
+    from rher_pl.training.module import RHERModule
+
+    found: dict[str, Any] = {}
+    for section, owner in {"model": RHERModule, "data": RelayDataModule}.items():
+        given = {n: p.default for n, p in inspect.signature(owner).parameters.items()}
+        found |= {f"{section}.{name}": value for name, value in plain(given).items()}
+    return found

@@ -47,11 +47,11 @@ class Trainings:
                 f"{records.path} was recorded with other settings ({', '.join(changed)}): "
                 "start over with --fresh, or record elsewhere with --results"
             )
-        text = yaml.safe_dump(settings, sort_keys=False)
-        if not self.config.is_file() or self.config.read_text() != text:
+        before = yaml.safe_load(self.config.read_text()) if self.config.is_file() else {}
+        if differing(settings, before):
             shutil.rmtree(scratch, ignore_errors=True)  # runs under other settings
-            scratch.mkdir(parents=True)
-            self.config.write_text(text)
+        scratch.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(yaml.safe_dump(settings, sort_keys=False))
 
     def is_complete(self, seed: int) -> bool:
         return len(self.records.read(seed)) >= self.epochs
