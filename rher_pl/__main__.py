@@ -21,6 +21,7 @@ COMMANDS = {
     "test": ("rher_pl.fit", "the same, on the same seeds"),
     "evaluate": ("rher_pl.evaluate", "success of a policy on new seeds, as table, JSON and video"),
     "export": ("rher_pl.export", "files that act without this package, each checked"),
+    "push-to-hub": ("rher_pl.push_to_hub", "share a policy on the Hugging Face Hub, with its card"),
     "inspect": ("rher_pl.inspect", "draw a stored episode, with its hindsight goals"),
     "compare": ("rher_pl.compare.__main__", "runs beside each other and published figures"),
     "sweep": ("rher_pl.sweep.__main__", "seeds, grids and searches of options, on Ray"),
@@ -35,7 +36,7 @@ HELP = "\n".join(
         "Relay Hindsight Experience Replay.",
         "",
         "commands (rher-pl COMMAND --help says more; python -m rher_pl.COMMAND is the same):",
-        *(f"  {name:<10} {purpose}" for name, (_, purpose) in COMMANDS.items()),
+        *(f"  {name:<11} {purpose}" for name, (_, purpose) in COMMANDS.items()),
         "",
         "rher-pl --version prints the version.",
     ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rher_pl.cli import exit_status
 from rher_pl.cli.command import Parser, run_command
 from rher_pl.cli.policy_options import add_policy_options, chosen_policy
+from rher_pl.evaluation import CARD_SEED
 
 if TYPE_CHECKING:
     from rher_pl.deploy.trained import TrainedPolicy
@@ -31,27 +32,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--episodes", type=int, default=100, help="evaluated for the card; 0 writes none (100)"
     )
-    parser.add_argument("--seed", type=int, default=3_000_000, help="of the first one (3000000)")
-    return parser
-
-
-def evaluated_card(trained: TrainedPolicy, episodes: int, seed: int, use: str) -> str:
-    """A card with figures from new episodes; ``use`` says how to use the files."""
-    from rher_pl.deploy.card import make_card
-    from rher_pl.deploy.measure import measure
-    from rher_pl.tracking.provenance import versions
-
-    figures = measure(trained, episodes, seed)
-    return make_card(
-        trained.task_name,
-        trained.portable.sizes,
-        trained.portable.action_size,
-        trained.counters,
-        figures["subtasks"],
-        f"seeds {seed:,} to {seed + episodes - 1:,}, none of which was used to train or to select",
-        versions(),
-        use,
+    parser.add_argument(
+        "--seed", type=int, default=CARD_SEED, help=f"of the first one ({CARD_SEED})"
     )
+    return parser
 
 
 def how_to_use(trained: TrainedPolicy, targets: Sequence[str], folder: Path, name: str) -> str:
@@ -72,10 +56,13 @@ def export_command(argv: Sequence[str]) -> int:
     from rich.console import Console
 
     from rher_pl.cli.quiet import quiet
+    from rher_pl.deploy.card import card_of
     from rher_pl.deploy.exporting import export, read_back
+    from rher_pl.deploy.measure import measure
     from rher_pl.deploy.parity import CHECKED_STATES, TOLERANCE, parity_gap
     from rher_pl.errors import require
     from rher_pl.paths import check_writable, require_name
+    from rher_pl.tracking.provenance import versions
 
     quiet()
     folder, console = Path(options.out), Console(soft_wrap=True, highlight=False)
@@ -92,7 +79,8 @@ def export_command(argv: Sequence[str]) -> int:
     card = ""
     if options.episodes > 0:
         use = how_to_use(trained, options.to, folder, name)
-        card = evaluated_card(trained, options.episodes, options.seed, use)
+        figures = measure(trained, options.episodes, options.seed)
+        card = card_of(trained, figures, versions(), use)
         (folder / f"{name}.md").write_text(card)
         console.print(f"{folder / f'{name}.md'}: card, {options.episodes} episodes")
     failed = False

@@ -16,8 +16,9 @@ from rher_pl.cli import exit_status
 from rher_pl.cli.command import run_command
 from rher_pl.errors import ConfigError, TrainingError
 
-COMMANDS = ("doctor", "evaluate", "export", "inspect", "fit", "compare.__main__")
+COMMANDS = ("doctor", "evaluate", "export", "inspect", "fit", "compare.__main__", "push_to_hub")
 HEAVY = {"torch", "lightning", "torchrl", "mlflow", "mujoco", "matplotlib", "jsonargparse"}
+HEAVY |= {"huggingface_hub"}
 """Each takes a tenth of a second or more. Gymnasium and its numpy, where tasks are known, less."""
 MISTAKES = [
     ("evaluate", [], "--ckpt"),
@@ -43,6 +44,10 @@ MISTAKES = [
     ("evaluate", ["--ckpt", "x" * 300], "no checkpoint"),
     ("evaluate", ["--run", "abc", "--tracking_uri", "sqlite:///a.db"], "no store"),
     ("evaluate", ["--run", "abc", "--tracking_uri", "nonsense"], "tracking_uri 'nonsense'"),
+    ("evaluate", ["--ckpt", "hf://push"], "write hf://user/name"),
+    ("push_to_hub", ["--pretrained", "push"], "--repo"),
+    ("push_to_hub", ["--repo", "me/push"], "--ckpt"),
+    ("push_to_hub", ["--ckpt", "a", "--repo", "me/a", "--dry_run"], "no checkpoint 'a'"),
 ]
 
 

@@ -23,14 +23,15 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
     """A file, a run or a name."""
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--ckpt", metavar="FILE", help="a checkpoint")
+    which.add_argument("--ckpt", metavar="FILE", help="a checkpoint, or hf://user/name")
     which.add_argument("--run", metavar="RUN_ID", help="the best checkpoint of a run")
-    which.add_argument("--pretrained", metavar="NAME", help="one that comes along, as push")
+    which.add_argument("--pretrained", metavar="NAME", help="as push, or hf://user/name")
     add_store_options(parser)
 
 
 def chosen_policy(options: argparse.Namespace) -> TrainedPolicy:
     """Load what :func:`add_policy_options` asked for."""
+    from rher_pl.deploy.hub import is_hub_address
     from rher_pl.deploy.pretrained import known_policies
     from rher_pl.deploy.trained import load_policy
 
@@ -38,6 +39,8 @@ def chosen_policy(options: argparse.Namespace) -> TrainedPolicy:
         from rher_pl.tracking.runs import run_checkpoint
 
         return load_policy(run_checkpoint(options.run, options.folder, options.tracking_uri))
+    if is_hub_address(named := options.ckpt or options.pretrained):
+        return load_policy(named)
     if options.ckpt:
         from rher_pl.checkpoints.file import require_file
 

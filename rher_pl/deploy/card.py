@@ -3,14 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from rher_pl.evaluation.report import Row, report_markdown, share_text
 from rher_pl.tasks import get_task, known_tasks
+
+if TYPE_CHECKING:
+    from rher_pl.deploy.trained import TrainedPolicy
 
 
 def lengths(sizes: Mapping[str, int]) -> str:
     """Such as ``observation [N, 25]``, in Markdown."""
     return ", ".join(f"`{name}` [N, {size}]" for name, size in sizes.items())
+
+
+def card_of(
+    trained: TrainedPolicy, figures: Mapping[str, Any], versions: Mapping[str, str], use: str
+) -> str:
+    """A card in Markdown of a policy that was evaluated.
+
+    Args:
+        trained: whose policy it is.
+        figures: as ``measure`` gives them, of seeds that were used neither to train nor to select.
+        versions: by package, of what made the figures.
+        use: how to use it, in Markdown; see ``usage.py``.
+    """
+    first = figures["first_seed"]
+    return make_card(
+        trained.task_name,
+        trained.portable.sizes,
+        trained.portable.action_size,
+        trained.counters,
+        figures["subtasks"],
+        f"seeds {first:,} to {first + figures['episodes'] - 1:,}, none of which was used to train "
+        "or to select",
+        versions,
+        use,
+    )
 
 
 def make_card(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rher_pl.checkpoints.file import read_checkpoint_file
 from rher_pl.checkpoints.policy import StoredPolicy, read_policy
+from rher_pl.deploy.hub import HubAddress, fetch_policy, is_hub_address
 from rher_pl.deploy.portable import PortablePolicy
 from rher_pl.deploy.pretrained import known_policies, policy_file
 from rher_pl.errors import ConfigError, require
@@ -117,31 +118,41 @@ class TrainedPolicy:
 
 
 def load_policy(name: str | Path) -> TrainedPolicy:
-    """Load a policy from a checkpoint, or one that comes with the package by its name.
+    """Load a policy from a checkpoint, from the Hugging Face Hub, or by the name of one that comes
+    with the package.
 
     Neither replay content nor optimizers are read, no code from the file is run, and its task need
     not be registered here.
 
     Args:
-        name: path of a checkpoint, or for example ``"push"``.
+        name: path of a checkpoint, or for example ``"push"``, ``"hf://user/name"``, or
+            ``"hf://user/name@revision"`` for a branch, tag or commit.
 
     Raises:
-        ConfigError: if there is no such file or policy, or if it is damaged.
+        ConfigError: if there is no such file or policy, if it is damaged, or if the Hub cannot be
+            reached for one that was not loaded before.
     """
-    path, source = Path(name), f"checkpoint {name!s:.200}"
-    if not is_file(path):
-        known = known_policies()
-        require(
-            str(name) in known,
-            f"no {source}: give a .ckpt file, or one of the policies that come with the package: "
-            f"{', '.join(known) or 'none'}",
-        )
-        path, source = policy_file(str(name)), str(name)
+    path, source = _find(name)
     stored = read_policy(read_checkpoint_file(path), source)
     policy = build_policy(stored).eval().requires_grad_(False)
     interface = stored.entry.interface
     portable = PortablePolicy(policy, None if interface is None else Interface.from_dict(interface))
     return TrainedPolicy(policy, portable, stored, str(name))
+
+
+def _find(name: str | Path) -> tuple[Path, str]:
+    """The file of a policy, and what it is called in messages."""
+    if is_hub_address(name):
+        return fetch_policy(HubAddress.read(str(name))), f"policy {name!s:.200}"
+    if is_file(name):
+        return Path(name), f"checkpoint {name!s:.200}"
+    known = known_policies()
+    require(
+        str(name) in known,
+        f"no checkpoint {name!s:.200}: give a .ckpt file, or one of the policies that come with "
+        f"the package: {', '.join(known) or 'none'}",
+    )
+    return policy_file(str(name)), str(name)
 
 
 def build_policy(stored: StoredPolicy) -> RelayPolicy:
