@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import struct
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ import pandas as pd
 import pytest
 import torch
 from cli_config import EVALUATIONS, ITERATIONS, TINY, write_config
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from mlflow import MlflowClient
 from tensorboardX.proto.event_pb2 import Event
+from wandb.proto.wandb_internal_pb2 import Record
 
 import rher_pl
 from rher_pl.checkpoints.file import read_checkpoint_file
@@ -85,9 +89,14 @@ def half(folder: Path) -> rher_pl.Run:
     """A run of a learner of one's own, with callback and loggers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        for name, text in {"MODE": "offline", "SILENT": "true", "ERROR_REPORTING": "false"}.items():
+            patch.setenv(f"WANDB_{name}", text)
         more: dict[str, Any] = {"learner": HalfTD3, "seed": 3, "callbacks": SEEN}
-        more["logger"] = [CSVLogger("csv"), TensorBoardLogger("board")]
-        return rher_pl.train("point_push", OPTIONS, **more)
+        wandb = WandbLogger(save_dir="wandb")
+        more["logger"] = [CSVLogger("csv"), TensorBoardLogger("board"), wandb]
+        run = rher_pl.train("point_push", OPTIONS, **more)
+        wandb.experiment.finish()  # else its file is whole when the process ends
+        return run
 
 
 def checkpoints() -> set[Path]:
@@ -271,15 +280,50 @@ def events(folder: Path) -> dict[str, dict[int, float]]:
     return found
 
 
+BLOCK, PART = 32 * 1024, struct.Struct("<IHB")
+"""Of W&B's file, a log of LevelDB: a part has check sum, length and kind, and crosses no block."""
+
+
+def wandb_records(content: bytes) -> Iterator[Record]:
+    """All that a run's file holds, in order."""
+    at, record = PART.size, b""  # as long as the head of the file
+    while at < len(content):
+        if (left := BLOCK - at % BLOCK) < PART.size:
+            at += left
+            continue
+        _, length, kind = PART.unpack_from(content, at)
+        at += PART.size + length
+        record += content[at - length : at]
+        if kind in (1, 4):  # whole, or the last part
+            yield Record.FromString(record)
+            record = b""
+
+
+def wandb_history(folder: Path) -> dict[str, dict[int, float]]:
+    """What a run that was never sent logged: metric, env steps, value."""
+    (file,) = folder.rglob("run-*.wandb")
+    found: dict[str, dict[int, float]] = {}
+    for record in wandb_records(file.read_bytes()):
+        items = {"/".join(i.nested_key) or i.key: i.value_json for i in record.history.item}
+        for name, value in items.items():
+            step = int(json.loads(items["trainer/global_step"]))
+            found.setdefault(name, {})[step] = json.loads(value)
+    return found
+
+
 def test_every_metric_reaches_the_loggers_that_python_gives(half: rher_pl.Run) -> None:
+    """CSV, TensorBoard, and W&B in its offline mode, as MLflow's record has them."""
     assert SEEN.env_steps == ITERATIONS
     (file,) = Path("csv").rglob("metrics.csv")
     table = pd.read_csv(file).set_index("step")
-    board = events(Path("board"))
+    board, wandb = events(Path("board")), wandb_history(Path("wandb"))
+    recorded = MlflowClient("sqlite:///mlruns/mlflow.db").get_run(half.run_id).data.metrics
+    assert len(recorded) > 30 and set(recorded) <= set(table.columns)
     assert set(half.history.columns) - {"env_steps"} <= set(table.columns)
     for name in table.columns:
         expected = table[name].dropna().to_dict()
         assert board[name] == pytest.approx(expected), name
+        assert wandb[name] == pytest.approx(expected), name
         assert set(expected) <= set(ITERATIONS)
 
 
