@@ -141,15 +141,15 @@ def test_it_acts_with_the_policy_as_it_was_when_the_episodes_began():
 
 def test_what_is_drawn_is_held_for_some_steps() -> None:
     """Shares stay as they are; who acts and the random action change every third step only."""
-    policy = behavior(ONE, random_share=0.5, guide_share=0.5, exploration_noise=0.0, hold_steps=3)
+    policy = behavior(ONE, random_share=0.5, guide_share=0.5, hold_steps=3)
     policy.begin(range(ROWS))
-    uniform, action, _ = policy._draws
+    uniform, action, noise = policy._draws
     for start in range(0, STEPS - 3, 3):
-        for drawn in (uniform, action):
+        for drawn in (uniform, action, noise):
             assert torch.equal(drawn[start], drawn[start + 1])
             assert torch.equal(drawn[start], drawn[start + 2])
             assert not torch.equal(drawn[start], drawn[start + 3])
     assert (uniform < 0.5).float().mean() == pytest.approx(0.5, abs=0.02)
-    single = behavior(ONE, random_share=0.5, guide_share=0.5, exploration_noise=0.0)
+    single = behavior(ONE, random_share=0.5, guide_share=0.5)
     single.begin(range(ROWS))
     assert torch.equal(uniform[0], single._draws[0][0]), "the first draw is the same"

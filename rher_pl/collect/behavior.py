@@ -47,8 +47,9 @@ class BehaviorPolicy(TensorDictModuleBase):
     ``Relay.serving``. While that object is not reached, the guide acts with probability
     ``guide_share``, a random action is taken with ``random_share``, else the learner acts. Once it
     is reached the guide's share goes to the learner. Gaussian noise is added to all but random
-    actions. Who acts, and a random action, may be held for some env steps: to close the hand and
-    lift takes several (temporally extended exploration, arXiv 2006.01782, there of random length).
+    actions. Who acts, random actions and noise may be held for some env steps: to close the hand
+    and lift takes several (temporally extended exploration, arXiv 2006.01782, there of random
+    length).
 
     It acts with a copy of the policy, taken by :meth:`begin`, so that episodes can be collected
     while the policy itself is being updated. What is random in an episode is drawn from the
@@ -112,7 +113,9 @@ class BehaviorPolicy(TensorDictModuleBase):
         return (
             self._held(torch.rand(self.steps, generator=generator)),
             self._held(torch.empty(size).uniform_(-1.0, 1.0, generator=generator)),
-            torch.randn(size, generator=generator).mul_(self.exploration.exploration_noise),
+            self._held(
+                torch.randn(size, generator=generator).mul_(self.exploration.exploration_noise)
+            ),
         )
 
     def _held(self, draws: Tensor) -> Tensor:

@@ -73,9 +73,9 @@ class RelayDataModule(pl.LightningDataModule):
         fading_noise: multiply random share and noise by that failure rate as well.
         random_share: probability of a uniform random action.
         exploration_noise: standard deviation of the Gaussian action noise.
-        hold_steps: env steps for which who acts, and a random action, is held before the next draw;
-            more than 1 where something takes several steps of the same kind, such as to grasp and
-            lift.
+        hold_steps: env steps for which who acts, a random action and noise are held before the next
+            draw; more than 1 where something takes several steps of the same kind, such as to grasp
+            and lift.
         reached_distance: gripper to object, in metres, up to which the guide acts; None is the
             task's epsilon. Pushing begins at about 0.045, so a smaller value lets the guide push.
         random_episodes: episodes of random actions, without updates, before learning starts.
