@@ -6,6 +6,7 @@ Nothing heavy is imported before the arguments are known to need it, so that hel
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ fit --help lists every option."""
 
 def fit_command(argv: Sequence[str]) -> int:
     arguments = with_shipped_configs(split_command(argv))
-    prepare_environment()
+    prepare_environment(os.environ.get("RAY_ADDRESS"))
 
     from rher_pl.cli.run_fit import run
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from rher_pl.cli import exit_status
-from rher_pl.cluster import joining
+from rher_pl.cluster import environment, joining
 from rher_pl.errors import LONGEST, ConfigError
 from rher_pl.sweep import sharing
 from rher_pl.sweep.__main__ import main
@@ -131,15 +131,19 @@ def test_without_ray_one_line_names_the_extra(
 
 
 def test_an_address_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert joining.ANSWER_SECONDS < 10
-    monkeypatch.setattr(joining, "ANSWER_SECONDS", 2.0)
+    """In ten seconds in all, also where a token would be tried."""
+    assert environment.ANSWER_SECONDS < 10
+    monkeypatch.setattr(environment, "ANSWER_SECONDS", 2.0)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "some")
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     begun = time.monotonic()
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         pytest.raises(ConfigError, match="no Ray answers, or"),
     ):
-        joining.check_address("{}:{}".format(*silent.getsockname()))
+        environment.prepare_environment("{}:{}".format(*silent.getsockname()))
     assert time.monotonic() - begun < 10
+    assert "RAY_AUTH_MODE" not in os.environ, "a token is sent to those alone that ask for one"
 
 
 # --- machines ----------------------------------------------------------------------------------

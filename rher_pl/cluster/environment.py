@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from rher_pl.errors import ConfigError
+
+ANSWER_SECONDS = 8.0
+"""Ray's own attempts to reach an address take more than a minute."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -17,15 +23,44 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """No messages home, no logs of Ray's own beside ours, signals are handled here."""
+MODE = "RAY_AUTH_MODE"
 
 
-def prepare_environment() -> None:
-    """Set it, where the user has not; call before anything heavy is imported."""
+def prepare_environment(address: str | None) -> None:
+    """Set it; call before anything heavy is imported.
+
+    Args:
+        address: of a Ray head, which is looked up: one that asks for a token gets ours, if there is
+            one, and only such a one.
+
+    Raises:
+        ConfigError: if none answers there within ten seconds.
+    """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    # A head that was started with `ray start` asks for its token, others do not mind one.
-    if "ray" not in sys.modules and has_token():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if address is None or answers(address, os.environ):
+        return
+    with_token = os.environ | {MODE: "token"}
+    if MODE not in os.environ and has_token() and answers(address, with_token):
+        os.environ[MODE] = "token"
+        return
+    raise ConfigError(
+        f"address {address:.80}: no Ray answers, or it asks for another token: start a head with "
+        "`ray start --head`, copy its ~/.ray/auth_token, or leave the address out to use this "
+        "machine alone"
+    )
+
+
+def answers(address: str, environment: Mapping[str, str]) -> bool:
+    """Whether Ray's own check, with that environment, finds a head."""
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=ANSWER_SECONDS / 2, check=False, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
 
 
 def has_token() -> bool:

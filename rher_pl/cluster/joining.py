@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +12,6 @@ from typing import Any
 
 import rher_pl
 from rher_pl.errors import ConfigError, one_line, require
-
-ANSWER_SECONDS = 8.0
-"""Ray's own attempts to reach an address take more than a minute."""
 
 
 def require_packages(what: str, names: Sequence[str]) -> None:
@@ -31,30 +27,10 @@ def require_packages(what: str, names: Sequence[str]) -> None:
     )
 
 
-def check_address(address: str) -> None:
-    """Whether a Ray head answers there, found out within ten seconds.
-
-    Raises:
-        ConfigError: if none does.
-    """
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=ANSWER_SECONDS, check=False)
-        status = done.returncode
-    except subprocess.TimeoutExpired:
-        status = -1
-    require(
-        status == 0,
-        f"address {address:.80}: no Ray answers, or it asks for another token: start a head with "
-        "`ray start --head`, copy its ~/.ray/auth_token, or leave the address out to use this "
-        "machine alone",
-    )
-
-
 @contextmanager
 def joined(address: str | None, cores: int, imports: Sequence[str]) -> Iterator[None]:
     """Ray is there: that of the address, or one of our own with ``cores`` places; or the one that
-    this process has joined already, which is left as it is.
+    this process has joined already, which is left as it is. See ``prepare_environment`` before.
 
     Raises:
         ConfigError: if there is none at the address, or it is of another version.
@@ -64,8 +40,6 @@ def joined(address: str | None, cores: int, imports: Sequence[str]) -> Iterator[
     if ray.is_initialized():
         yield
         return
-    if address is not None:
-        check_address(address)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
     if address is None:
         paths = {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}}  # of the user's own modules

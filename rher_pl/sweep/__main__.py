@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,25 +21,34 @@ if TYPE_CHECKING:
 
 
 def sweep_command(argv: Sequence[str]) -> int:
-    from rher_pl.cluster.environment import prepare_environment
-
-    prepare_environment()
-
-    from rher_pl.sweep.request import make_parser, read_request
-
     if {"-h", "--help"} & {*argv}:
+        from rher_pl.sweep.request import make_parser
+
         make_parser().parse_args(["--help"])
 
-    from rher_pl.cli.quiet import quiet
+    from rher_pl.cluster.environment import prepare_environment
     from rher_pl.cluster.joining import joined, require_packages
 
     require_packages("a sweep", ["ray", "optuna"] if "--search" in argv else ["ray"])
+    prepare_environment(address_of(argv))
+
+    from rher_pl.cli.quiet import quiet
+    from rher_pl.sweep.request import read_request
+
     quiet()
     request, dry = read_request(argv)
     if dry:
         return tell(request)
     with joined(request.address, request.jobs, request.imports):
         return run(request)
+
+
+def address_of(argv: Sequence[str]) -> str | None:
+    """What ``--address`` says, found before the parser is imported."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--address", nargs="?")  # one without a value is refused later, in one line
+    address: str | None = parser.parse_known_args(list(argv))[0].address
+    return address
 
 
 def tell(request: Request) -> int:

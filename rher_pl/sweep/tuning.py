@@ -134,18 +134,22 @@ def run_search(
     path = run_config(place, "search").storage_path
     before = f"{path}/search"
     trainable = with_resources(gpus)
+    options = {name: distribution(values) for name, values in space.items()}
+    trial = {"options": options, "seed": seed}
+    param_space = {"place": place, "is_search": True, "trial": trial}
     if tune.Tuner.can_restore(before):
-        tuner = tune.Tuner.restore(before, trainable, resume_unfinished=True, restart_errored=True)
+        tuner = tune.Tuner.restore(
+            before,
+            trainable,
+            resume_unfinished=True,
+            restart_errored=True,
+            param_space=param_space,  # Tune keeps plain values alone
+        )
         return outcomes(tuner)
     cores = int(ray.cluster_resources().get("GPU" if gpus else "CPU", 1))
-    options = {name: distribution(values) for name, values in space.items()}
     tuner = tune.Tuner(
         trainable,
-        param_space={
-            "place": place,
-            "is_search": True,
-            "trial": {"options": options, "seed": seed},
-        },
+        param_space=param_space,
         tune_config=tune.TuneConfig(
             metric=METRIC,
             mode="max",
