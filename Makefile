@@ -11,14 +11,15 @@ ARGS ?=
 TRAININGS := reach push pick double stack three
 
 .DEFAULT_GOAL := help
-.PHONY: help setup $(TRAININGS) ui ui-check docs notebooks test soak lint clean
+.PHONY: help setup $(TRAININGS) ui ui-check docs site notebooks test soak lint clean
 
 help:
 	@echo "make reach|push|pick   train on FetchReach, FetchPush or FetchPickAndPlace (ARGS=...)"
 	@echo "make double|stack|three  push two cubes, stack two, or stack three (ARGS=...)"
 	@echo "make ui                open MLflow on what was recorded (PORT=$(PORT))"
-	@echo "make ui-check          open those pages in Chromium and check them"
+	@echo "make ui-check          open those pages, and the site's, in Chromium and check them"
 	@echo "make docs              write docs/configuration.md from the code"
+	@echo "make site              build the documentation as a site in site/ (Python 3.11 or later)"
 	@echo "make notebooks         run the notebooks again and keep what they show"
 	@echo "make test              format, lint, types and tests"
 	@echo "make soak              kills, broken input and a long run (an hour; ARGS=...)"
@@ -44,21 +45,27 @@ config.three := three_stack
 $(TRAININGS): $(STAMP)
 	$(BIN)/python -m rher_pl.fit --config configs/$(or $(config.$@),$@).yaml $(ARGS)
 
+# Of MLflow's jobs, eight processes, nothing is used here.
 ui: $(STAMP)
-	$(BIN)/python -m rher_pl.tracking.store sqlite:///$(RUNS)/mlflow.db
-	@echo "open http://127.0.0.1:$(PORT)/#/experiments?workflowType=machine_learning"
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(RUNS)/mlflow.db --workers 1 --port $(PORT)
+	@$(BIN)/python -m rher_pl.tracking.store sqlite:///$(RUNS)/mlflow.db \
+	  --server http://127.0.0.1:$(PORT)
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///$(RUNS)/mlflow.db --workers 1 --port $(PORT)
 
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.reliability $(ARGS)
 
 ui-check: $(STAMP)
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev,ui]"
-	REQUIRE_BROWSER=1 SCREENSHOTS=$(RUNS)/ui-check $(BIN)/pytest tests/test_ui.py
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev,ui,docs]"
+	REQUIRE_BROWSER=1 SCREENSHOTS=$(RUNS)/ui-check $(BIN)/pytest tests/test_ui.py tests/test_site.py
 	@echo "pictures of the pages: $(RUNS)/ui-check"
 
 docs: $(STAMP)
 	$(BIN)/python -m tools.configuration_page
+
+site: $(STAMP)
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev,docs]"
+	$(BIN)/python -m tools.site
+	@echo "open site/index.html"
 
 notebooks: $(STAMP)
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev,notebooks]"
@@ -70,7 +77,7 @@ lint: $(STAMP)
 	$(BIN)/mypy rher_pl
 
 test: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build *.egg-info

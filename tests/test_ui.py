@@ -1,13 +1,11 @@
 """What a run looks like in MLflow's pages, in a real browser.
 
-Needs Chromium and playwright (``pip install -e .[ui]``); skipped without them, unless
-``REQUIRE_BROWSER`` is set, as ``make ui-check`` does. ``SCREENSHOTS`` names a folder for pictures.
+Needs Chromium and playwright (``pip install -e .[ui]``); see ``browser.py``.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,27 +13,22 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from browser import BROWSER, browser, missing, picture
 from cli_config import write_config
 from mlflow.tracking import MlflowClient
 
 from rher_pl.fit import main
 from rher_pl.tracking.store import absolute_uri
 
-pytestmark = [pytest.mark.ui, pytest.mark.timeout(900)]
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+pytestmark = [pytest.mark.ui, pytest.mark.timeout(900), pytest.mark.xdist_group("ui")]
 PATIENCE = 90_000  # milliseconds: the pages load megabytes of script
 TRAINING = "workflowType=machine_learning"
-
-
-def missing(what: str) -> None:
-    if os.environ.get("REQUIRE_BROWSER"):
-        pytest.fail(f"{what} is missing: apt-get install chromium, pip install -e '.[ui]'")
-    pytest.skip(f"PAGES NOT CHECKED: {what} is missing; see `make ui-check`")
+WIDTH, HEIGHT = 1440, 900  # of a laptop
+RUN = "push-td3-seed3-"
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +50,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str,
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--workers", "1"]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # as `make ui`
     with open(folder / "log.txt", "w") as log:
         process = subprocess.Popen(
-            [*command, "--port", str(port)], stdout=log, stderr=log, start_new_session=True
+            [*command, "--port", str(port)],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=environment,
         )
     try:
         wait_for(f"http://127.0.0.1:{port}/health", process)
@@ -82,28 +80,15 @@ def wait_for(address: str, process: subprocess.Popen[bytes], seconds: float = 42
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Any]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("playwright")
-    with sync_playwright() as playwright:
-        # Continuous integration often is root in a container, where the sandbox cannot start.
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        made = browser.new_page(viewport={"width": 1500, "height": 1500})
+    with browser() as chromium:
+        made = chromium.new_page(viewport={"width": WIDTH, "height": 1500})
         made.set_default_timeout(PATIENCE)
         yield made
-        browser.close()
 
 
 def open_page(page: Any, address: str) -> None:
     page.goto("about:blank")  # addresses differ behind the # only, which alone would not reload
     page.goto(address, wait_until="domcontentloaded")
-
-
-def picture(page: Any, name: str) -> None:
-    if folder := os.environ.get("SCREENSHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=f"{folder}/{name}.png")
 
 
 def loaded(page: Any, selector: str) -> bool:
@@ -117,25 +102,52 @@ def test_the_list_of_runs_shows_success_and_filters(server: Any, page: Any) -> N
     address, experiment, _ = server
     runs = f"{address}/#/experiments/{experiment}/runs?{TRAINING}&viewStateShareKey=rher_pl"
     open_page(page, runs)
-    page.get_by_text("push-td3-seed3-").first.wait_for()
+    page.get_by_role("link", name=RUN).first.wait_for()
     page.get_by_text("eval/success").first.wait_for()
-    page.get_by_text("Trainings of one task").first.wait_for()
     picture(page, "runs")
     for seed, found in (("3", 1), ("4", 0)):
         search = f"tags.task = 'PointPush-v0' and tags.algorithm = 'td3' and tags.seed = '{seed}'"
         search += " and attributes.status = 'FINISHED'"
         open_page(page, f"{runs}&searchFilter={quote(search)}")
         if found:
-            page.get_by_text("push-td3-seed3-").first.wait_for()
+            page.get_by_role("link", name=RUN).first.wait_for()
         else:
             page.get_by_text("All runs are filtered").first.wait_for()
-        assert (page.get_by_text("push-td3-seed3-").count() > 0) == bool(found)
+        assert (page.get_by_role("link", name=RUN).count() > 0) == bool(found)
+
+
+def test_the_list_that_mlflow_shows_by_itself_begins_with_success(server: Any, page: Any) -> None:
+    address, experiment, _ = server
+    open_page(page, f"{address}/#/experiments/{experiment}/runs?{TRAINING}")
+    page.get_by_role("link", name=RUN).first.wait_for()
+    page.get_by_text("Latest: success 0.").first.wait_for()
+    picture(page, "default_list")
+    with page.expect_popup() as opened:
+        page.get_by_text("list with success").first.click()
+    opened.value.get_by_text("eval/success").first.wait_for()
+    opened.value.close()
+
+
+def test_titles_of_curves_side_by_side_can_be_read(server: Any, page: Any) -> None:
+    address, experiment, _ = server
+    page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+    view = "compareRunsMode=CHART&viewStateShareKey=rher_pl"
+    open_page(page, f"{address}/#/experiments/{experiment}/runs?{TRAINING}&{view}")
+    title = page.get_by_text("eval/success", exact=True).first
+    title.wait_for()
+    assert title.evaluate("t => t.scrollWidth <= t.clientWidth"), "the title is cut"
+    picture(page, "curves")
 
 
 def test_the_page_of_a_run_says_what_came_out(server: Any, page: Any) -> None:
     address, experiment, run = server
+    page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
     open_page(page, f"{address}/#/experiments/{experiment}/runs/{run}?{TRAINING}")
-    page.get_by_text("PointPush-v0: success").first.wait_for()
+    result = page.get_by_text("PointPush-v0: success").first
+    result.wait_for()
+    picture(page, "run_top")
+    assert result.bounding_box()["y"] < 0.85 * HEIGHT, "the result is below the fold"
+    page.set_viewport_size({"width": WIDTH, "height": 1500})
     page.get_by_text("Show more").first.click()
     page.get_by_text("pictures of the curves").first.wait_for()
     assert loaded(page, "img[src*='overview.png']")

@@ -10,16 +10,15 @@ from lightning.pytorch.trainer.states import TrainerFn
 from tensordict import TensorDictBase
 
 from rher_pl.callbacks.recording import find_run
-from rher_pl.callbacks.summary import TRAINING_PAGES, run_facts
+from rher_pl.callbacks.summary import run_facts
 from rher_pl.errors import Stopped
-from rher_pl.evaluation.report import interval_text, report, report_markdown
+from rher_pl.evaluation.report import interval_text, report, report_markdown, share_text
 from rher_pl.evaluation.statistics import value_statistics
+from rher_pl.tracking.ui import VIEW, runs_page
 from rher_pl.training.module import RHERModule
 
 NOTE = "mlflow.note.content"
 """The tag that MLflow shows as a run's description, in Markdown."""
-VIEW = "rher_pl"
-"""Names the list of runs with our columns, among the views that an experiment shares."""
 COLUMNS = (
     "metrics.`eval/success`",
     "metrics.`perf/seconds`",
@@ -27,6 +26,8 @@ COLUMNS = (
     "tags.`seed`",
     "attributes.`Duration`",
 )
+CHARTS = ("eval", "eval/success", "relay", "train", "perf")
+"""Sections of the curves that are drawn two in a row: titles of three do not fit."""
 
 PLACES = """\
 Where things are:
@@ -44,7 +45,8 @@ class RunDescription(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if run := find_run(trainer):
-            run.set_experiment_tags(experiment_tags(run.experiment_id))
+            latest = f"Running: {run.name}, not evaluated yet"
+            run.set_experiment_tags(experiment_tags(run.experiment_id, latest))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
@@ -65,21 +67,45 @@ class RunDescription(pl.Callback):
             facts = dict(run_facts(trainer, module))
             text = describe(module.task.name, state, facts, module.evaluations)
             run.set_tags({NOTE: f"{text}\n{PLACES}\n{picture(run.run_id)}"})
+            if module.evaluations:
+                *_, last = report(module.evaluations).values()
+                latest = f"Latest: success {share_text(last['all'])}, {run.name}"
+                if state != "finished":
+                    latest += f", {state.partition(':')[0]}"
+                run.set_experiment_tags({NOTE: experiment_note(run.experiment_id, latest)})
 
 
-def experiment_tags(experiment_id: str) -> dict[str, str]:
-    """How MLflow shows an experiment: its kind, its description and a list with our columns."""
-    page = f"#/experiments/{experiment_id}/runs?{TRAINING_PAGES}"
-    note = (
-        f"Trainings of one task. [List with success]({page}&viewStateShareKey={VIEW}) · "
-        f"[curves side by side]({page}&compareRunsMode=CHART)\n\nFilters: "
+def experiment_tags(experiment_id: str, latest: str) -> dict[str, str]:
+    """How MLflow shows an experiment: its kind, its description, and our columns and curves.
+
+    Args:
+        latest: what its latest run has come to.
+    """
+    charts = [
+        {"uuid": name, "name": name, "display": True, "isReordered": False, "columns": 2}
+        for name in CHARTS
+    ]
+    view = {
+        "selectedColumns": COLUMNS,
+        "compareRunCharts": [],  # MLflow adds one for each metric
+        "compareRunSections": charts,
+        "isAccordionReordered": True,  # else it sorts the sections
+    }
+    return {
+        NOTE: experiment_note(experiment_id, latest),
+        "mlflow.experimentKind": "custom_model_development",
+        f"mlflow.sharedViewState.{VIEW}": json.dumps(view),
+    }
+
+
+def experiment_note(experiment_id: str, latest: str) -> str:
+    """The description of an experiment; MLflow shows its first line above every list of runs."""
+    page = runs_page(experiment_id)
+    return (
+        f"{latest} · [list with success]({page}) · [curves]({page}&compareRunsMode=CHART)"
+        "\n\nFilters: "
         "`tags.algorithm = 'td3' and tags.seed = '0' and attributes.status = 'FINISHED'`"
     )
-    return {
-        NOTE: note,
-        "mlflow.experimentKind": "custom_model_development",
-        f"mlflow.sharedViewState.{VIEW}": json.dumps({"selectedColumns": COLUMNS}),
-    }
 
 
 def describe(

@@ -15,12 +15,10 @@ from rher_pl.callbacks.throughput import Throughput
 from rher_pl.callbacks.until import UntilSolved
 from rher_pl.evaluation.report import report, report_table
 from rher_pl.tracking.mlflow_run import MLflowRun
-from rher_pl.tracking.ui import open_command
+from rher_pl.tracking.ui import TRAINING_PAGES, open_command
 from rher_pl.training.module import RHERModule
 
 DEFAULT_SERVER = "http://127.0.0.1:5000"
-TRAINING_PAGES = "workflowType=machine_learning"
-"""Of an address: MLflow's pages for training, not those for language models it opens with."""
 
 
 class Summary(pl.Callback):

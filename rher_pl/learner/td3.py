@@ -70,7 +70,7 @@ class TD3(nn.Module):
         """One :meth:`update` after the other on batches [U, B, ...].
 
         Returns:
-            Metrics of all updates: ``critic_loss`` [U], ``q`` [E, U B], and ``actor_loss``, one for
+            Metrics of all updates, ``critic_loss`` [U], ``q`` [E, U B], and ``actor_loss``, one for
             each update of the actor, if there was any.
         """
         batches = sound_batches(batches, self.sizes, self.device)

@@ -57,7 +57,7 @@ def innr_panel(axes: Any, history: Sequence[Row]) -> None:
     """Share of relabelled samples that are identical non-negative rewards, per subtask."""
     for name, color in _subtasks(history, "relay/innr_share/"):
         _line(axes, history, f"relay/innr_share/{name}", name, color=color)
-    axes.set(title="INNR share of relabelled samples", ylim=SHARE)
+    axes.set(title="relabelled samples that teach nothing (INNR)", ylim=SHARE)
 
 
 def contact_panel(axes: Any, history: Sequence[Row]) -> None:

@@ -82,10 +82,12 @@ def default_run_name(last_subtask: str, algorithm: str, seed: int) -> str:
 
 
 def run_tags(task: str, algorithm: str, seed: int) -> dict[str, str]:
-    """What runs are found by, and what this one is made with."""
-    versions = {f"version.{name}": value for name, value in provenance.versions().items()}
+    """What runs are found by, and where this one is made.
+
+    Not the versions, a dozen: MLflow's page shows tags before the result.
+    """
     tags = {"task": task, "algorithm": algorithm, "seed": str(seed)}
-    return tags | provenance.git_state() | provenance.hardware() | versions
+    return tags | provenance.git_state() | provenance.hardware()
 
 
 def parameters(**groups: Mapping[str, Any]) -> dict[str, str]:
@@ -102,11 +104,12 @@ def _describe(
 ) -> None:
     from mlflow.entities import Param, RunTag
 
-    known = client.get_run(run_id).data.params
+    known = client.get_run(run_id).data
+    unset = {key for key, value in tags.items() if value == "None" and key not in known.tags}
     client.log_batch(
         run_id,
-        params=[Param(key, value) for key, value in params.items() if key not in known],
-        tags=[RunTag(key, value) for key, value in tags.items()],
+        params=[Param(key, value) for key, value in params.items() if key not in known.params],
+        tags=[RunTag(key, value) for key, value in tags.items() if key not in unset],
     )
 
 

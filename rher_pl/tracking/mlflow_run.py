@@ -35,14 +35,16 @@ class MLflowRun:
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self.client = client
         self.run_id = run_id
-        self.experiment_id = str(client.get_run(run_id).info.experiment_id)
+        info = client.get_run(run_id).info
+        self.experiment_id, self.name = str(info.experiment_id), str(info.run_name)
         self.stored = _stored_steps(client, run_id)
         self.queue = MetricQueue(self._send)
         self._late = LateWrites(lambda: self.queue.away)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Queue metrics; ``step`` is in env steps."""
-        self.log_point({"step": step, "time": int(time.time() * 1000), "values": dict(metrics)})
+        values = {name: readable(value) for name, value in metrics.items()}
+        self.log_point({"step": step, "time": int(time.time() * 1000), "values": values})
 
     def log_point(self, point: Point) -> None:
         """Queue what the run does not have yet of a point."""
@@ -126,6 +128,11 @@ class MLflowRun:
                 "the run's checkpoints have all that was learned"
             )
         return end_run(self.client, self.run_id, status, tags)
+
+
+def readable(value: float) -> float:
+    """As many digits as float32 has: 0.94, not 0.9399999976."""
+    return value if float(value).is_integer() else float(f"{value:.7g}")
 
 
 def _stored_steps(client: MlflowClient, run_id: str) -> dict[str, int]:

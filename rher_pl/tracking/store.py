@@ -1,7 +1,8 @@
 """The SQLite file that MLflow records to, made by one process at a time.
 
 ``python -m rher_pl.tracking.store sqlite:///mlruns/mlflow.db`` makes it if it is not there, which a
-viewer that starts together with a first run must do before it looks.
+viewer that starts together with a first run must do before it looks. With ``--server`` it says
+where in that viewer to begin.
 """
 
 from __future__ import annotations
@@ -60,12 +61,18 @@ def creating(tracking_uri: str) -> Iterator[None]:
 
 
 def main() -> None:
-    """Make the tables of a store."""
+    """Make the tables of a store, and say where to look at what it holds."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("tracking_uri", help="such as sqlite:///mlruns/mlflow.db")
-    uri = parser.parse_args().tracking_uri
-    with creating(uri):
+    parser.add_argument("--server", help="address of the viewer, such as http://127.0.0.1:5000")
+    options = parser.parse_args()
+    with creating(options.tracking_uri):
         pass
+    path = sqlite_path(options.tracking_uri)
+    if options.server and path is not None:
+        from rher_pl.tracking.ui import where_to_look
+
+        print(*where_to_look(path, options.server), sep="\n")
 
 
 if __name__ == "__main__":

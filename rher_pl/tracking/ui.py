@@ -7,8 +7,13 @@ import shutil
 import sys
 from pathlib import Path
 
+from rher_pl.tracking.making import opened
 from rher_pl.tracking.store import default_store
 
+TRAINING_PAGES = "workflowType=machine_learning"
+"""Of an address: MLflow's pages for training, not those for language models it opens with."""
+VIEW = "rher_pl"
+"""Names the list of runs with our columns, among the views that an experiment shares."""
 CHECKOUT = Path(__file__).parents[2]
 """Folder of the Makefile, where there is one."""
 
@@ -24,3 +29,27 @@ def open_command(tracking_uri: str) -> str:
     ours = found is not None and Path(found).parent == Path(sys.executable).parent
     command = "mlflow" if ours else f"{shlex.quote(sys.executable)} -m mlflow"
     return f"{command} ui --workers 1 --backend-store-uri {shlex.quote(tracking_uri)}"
+
+
+def runs_page(experiment_id: str, server: str = "") -> str:
+    """Address of the runs of an experiment, with success as a column.
+
+    Args:
+        server: left out, it is a link within MLflow's pages.
+    """
+    page = f"#/experiments/{experiment_id}/runs?{TRAINING_PAGES}&viewStateShareKey={VIEW}"
+    return f"{server}/{page}" if server else page
+
+
+def where_to_look(database: Path, server: str) -> list[str]:
+    """Addresses to begin with: of every task's runs, or of the empty list of tasks."""
+    described = f"mlflow.sharedViewState.{VIEW}"
+    query = (
+        "SELECT name, experiment_id FROM experiments JOIN experiment_tags USING (experiment_id) "
+        "WHERE key = ? AND lifecycle_stage = 'active' ORDER BY last_update_time DESC"
+    )
+    with opened(database, "ro") as store:
+        found = store.execute(query, [described]).fetchall()
+    return [f"{name}: {runs_page(number, server)}" for name, number in found] or [
+        f"nothing is recorded yet: {server}/#/experiments?{TRAINING_PAGES}"
+    ]

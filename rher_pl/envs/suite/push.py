@@ -32,9 +32,11 @@ class DoublePushEnv(CubesEnv):
 class ThreePushEnv(DoublePushEnv):
     """Push three cubes to their goals, in order, with the fingers closed.
 
-    As :class:`DoublePushEnv`, but cubes start 0.05 m from each other. The original lets them cut
-    into each other in 6.5% of episodes, and its success looks at two of the three; here they are
-    drawn again, and all three count.
+    Cubes start within 0.1 m of the gripper along x and y, at least 0.1 m from it and 0.05 m from
+    each other; goals are on the table in the same square, at least 0.1 m from each other.
+
+    The original lets cubes cut into each other in 6.5% of episodes, and its success looks at two of
+    the three; here they are drawn again, and all three count.
     """
 
     object_names = cube_names(3)

@@ -29,6 +29,11 @@ class StackEnv(CubesEnv):
 
 
 class ThreeStackEnv(StackEnv):
-    """Build a tower of three cubes, see :class:`StackEnv`."""
+    """Build a tower of three cubes; the fingers can be opened.
+
+    Starts and goals are those of :class:`StackEnv`: cubes start within 0.1 m of the gripper along x
+    and y, at least 0.1 m from it and 0.08 m from each other. The goal of cube 0 is a point of the
+    table in the same square, those of cubes 1 and 2 are 0.05 m and 0.1 m above it.
+    """
 
     object_names = cube_names(3)
