@@ -33,10 +33,10 @@ from rher_pl.fit import main
 from rher_pl.learner.td3 import TD3
 from rher_pl.pictures.figures import PANELS
 from rher_pl.tracking.experiment import begin_run
+from rher_pl.tracking.making import make_database
 from rher_pl.tracking.mlflow_run import MLflowRun
 from rher_pl.tracking.run_lock import RUNNING, RunLock, mark_abandoned_runs
 from rher_pl.tracking.runs import run_checkpoint
-from rher_pl.tracking.making import make_database
 from rher_pl.tracking.store import absolute_uri, default_store
 from rher_pl.tracking.ui import where_to_look
 from rher_pl.training.module import RHERModule
