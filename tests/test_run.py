@@ -33,10 +33,12 @@ from rher_pl.fit import main
 from rher_pl.learner.td3 import TD3
 from rher_pl.pictures.figures import PANELS
 from rher_pl.tracking.experiment import begin_run
+from rher_pl.tracking.making import make_database
 from rher_pl.tracking.mlflow_run import MLflowRun
 from rher_pl.tracking.run_lock import RUNNING, RunLock, mark_abandoned_runs
 from rher_pl.tracking.runs import run_checkpoint
 from rher_pl.tracking.store import absolute_uri, default_store
+from rher_pl.tracking.ui import where_to_look
 from rher_pl.training.module import RHERModule
 
 BEYOND_EVALUATION = ("optimizer_states", "RelayDataModule", "callbacks", "loops", "numerics")
@@ -152,6 +154,18 @@ def test_runs_are_found_by_task_algorithm_seed_and_status(folder: Path, finished
         ("'FAILED' and tags.seed = '3'", 0),
     ):
         assert len(client.search_runs([run.info.experiment_id], task + rest)) == count
+
+
+def test_a_viewer_is_opened_at_the_list_with_success(
+    finished: tuple[MlflowClient, Run], tmp_path: Path
+) -> None:
+    _, run = finished
+    runs = f"http://here/#/experiments/{run.info.experiment_id}/runs?"
+    (line,) = where_to_look(Path("mlruns/mlflow.db"), "http://here")
+    assert line.startswith(f"PointPush-v0: {runs}") and line.endswith("viewStateShareKey=rher_pl")
+    make_database(tmp_path / "empty.db")
+    (line,) = where_to_look(tmp_path / "empty.db", "http://here")
+    assert line.startswith("nothing is recorded yet: http://here/#/experiments?")
 
 
 def test_a_run_describes_its_result(finished: tuple[MlflowClient, Run]) -> None:

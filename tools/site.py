@@ -16,6 +16,7 @@ from pathlib import Path
 
 import rher_pl
 from rher_pl.cli.command import Parser, run_command
+from rher_pl.cli.quiet import quiet
 from rher_pl.errors import require
 from rher_pl.tasks import get_task
 from tools import task_page
@@ -100,6 +101,7 @@ def copy(path: Path, to: Path) -> None:
 
 def body(arguments: Sequence[str]) -> int:
     """Build the site; exit status."""
+    quiet()
     parser = Parser("tools.site", __doc__ or "")
     parser.add_argument("--out", type=Path, default=ROOT / "site", help="folder to write (site)")
     out = parser.parse_args(arguments).out
