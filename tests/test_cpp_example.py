@@ -24,13 +24,13 @@ from rher_pl.deploy.parity import stratified_states
 from rher_pl.deploy.portable import INPUTS
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = ROOT / "docs" / "examples"
+EXAMPLES = ROOT / "docs"
 HEADER = "onnxruntime_cxx_api.h"
 
 
 def documented_commands() -> list[list[str]]:
-    """The commands of the README: one that builds and one that runs."""
-    fence = re.search(r"^```sh\n(.*?)^```", (EXAMPLES / "README.md").read_text(), re.M | re.S)
+    """The commands of the page: one that builds and one that runs."""
+    fence = re.search(r"^```sh\n(.*?)^```", (EXAMPLES / "cpp.md").read_text(), re.M | re.S)
     assert fence is not None
     return [shlex.split(line) for line in fence[1].splitlines()]
 
@@ -64,7 +64,7 @@ def onnxruntime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def program(onnxruntime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example, built as the README says, without a warning."""
+    """The example, built as the page says, without a warning."""
     build, _ = documented_commands()
     compiler = os.environ.get("CXX") or build[0]
     if shutil.which(shlex.split(compiler)[0]) is None:

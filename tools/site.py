@@ -24,7 +24,7 @@ from tools.task_names import page_name
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "build" / "site"
-COPIED = ("CHANGELOG.md", "docs/*.md", "docs/images/*", "docs/images/tasks/*.webp")
+COPIED = ("CHANGELOG.md", "docs/*.md", "docs/*.cpp", "docs/images/*", "docs/images/tasks/*.webp")
 CURVES = "benchmarks/results/**/*.png"
 GUIDE = "docs/README.md"
 KINDS = ("autofunction", "autoclass", "autoexception")
