@@ -56,7 +56,7 @@ soak: $(STAMP)
 
 ui-check: $(STAMP)
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev,ui,docs]"
-	REQUIRE_BROWSER=1 SCREENSHOTS=$(RUNS)/ui-check $(BIN)/pytest tests/test_ui.py tests/test_site.py
+	REQUIRE_BROWSER=1 SCREENSHOTS=$(RUNS)/ui-check $(BIN)/pytest -m ui
 	@echo "pictures of the pages: $(RUNS)/ui-check"
 
 docs: $(STAMP)
@@ -77,7 +77,7 @@ lint: $(STAMP)
 	$(BIN)/mypy rher_pl
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build *.egg-info

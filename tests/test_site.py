@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from browser import BROWSER, browser, missing, picture
 
-pytestmark = [pytest.mark.ui, pytest.mark.timeout(900), pytest.mark.xdist_group("ui")]
+pytestmark = [pytest.mark.ui, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[1]
 WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
 PAGES = ["index", "docs/tasks", "docs/tasks/push", "docs/tasks/slide", "docs/results", "docs/api"]

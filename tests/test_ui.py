@@ -24,7 +24,7 @@ from mlflow.tracking import MlflowClient
 from rher_pl.fit import main
 from rher_pl.tracking.store import absolute_uri
 
-pytestmark = [pytest.mark.ui, pytest.mark.timeout(900), pytest.mark.xdist_group("ui")]
+pytestmark = [pytest.mark.ui, pytest.mark.timeout(900)]
 PATIENCE = 90_000  # milliseconds: the pages load megabytes of script
 TRAINING = "workflowType=machine_learning"
 WIDTH, HEIGHT = 1440, 900  # of a laptop
