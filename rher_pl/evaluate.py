@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rher_pl.cli import exit_status
 from rher_pl.cli.command import Parser, positive, run_command
-from rher_pl.cli.policy_options import add_policy_options, chosen_policy
+from rher_pl.cli.policy_options import add_policy_options, add_view_option, chosen_policy
 from rher_pl.evaluation import FIRST_SEED
 
 if TYPE_CHECKING:
@@ -53,12 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=3,
         help="in the video or window, one after another (3)",
     )
-    parser.add_argument(
-        "--view",
-        choices=("camera", "top"),
-        default="camera",
-        help="camera of the simulator, or a plan from above that needs no graphics (camera)",
-    )
+    add_view_option(parser)
     parser.add_argument(
         "--explore",
         action="store_true",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rher_pl.cli import exit_status
 from rher_pl.cli.command import Parser, positive, run_command
-from rher_pl.cli.policy_options import add_policy_options, chosen_policy
+from rher_pl.cli.policy_options import add_policy_options, add_view_option, chosen_policy
 from rher_pl.deploy.hub import CARD, POLICY, SCHEME, VIDEO, HubAddress
 from rher_pl.errors import require
 from rher_pl.evaluation import CARD_SEED
@@ -34,12 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--episodes", type=positive, default=100, help="for the card (100)")
     parser.add_argument("--threads", type=positive, default=1, help="that step simulations (1)")
     parser.add_argument("--no_video", action="store_true", help="upload none")
-    parser.add_argument(
-        "--view",
-        choices=("camera", "top"),
-        default="camera",
-        help="camera of the simulator, or a plan from above that needs no graphics (camera)",
-    )
+    add_view_option(parser)
     parser.add_argument(
         "--out", metavar="DIR", default="hub", help="folder in which the files are made (hub)"
     )

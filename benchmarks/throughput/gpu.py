@@ -12,11 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.learning.settings import Settings, resolve
-from benchmarks.throughput.report import provenance, save
+from benchmarks.throughput.report import finish, provenance
 from benchmarks.throughput.rounds import Contestant, interleave
 from benchmarks.throughput.updates import make_batches, model_options
 from rher_pl.choices import Engine
@@ -92,11 +91,8 @@ def body(arguments: Sequence[str]) -> int:
             row: {"updates_per_second": rate._asdict(), "seconds_to_build": built[row][1]}
             for row, rate in rates.items()
         }
-    Console(width=100).print(table)
     path = options.results or FOLDER / f"{name.replace(' ', '_')}.json"
-    save(results, path)
-    print(f"results {path}")
-    return 0
+    return finish(table, results, path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

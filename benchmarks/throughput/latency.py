@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks.throughput.report import provenance, save
+from benchmarks.throughput.report import finish, provenance
 from rher_pl.cli.command import Parser, positive, run_command
 from rher_pl.cli.quiet import quiet
 from rher_pl.deploy.exporting import export
@@ -108,11 +107,9 @@ def body(arguments: Sequence[str]) -> int:
             rows[kind] = {"action_ms": took, "tick_late_ms": late}
             told = (took["p50"], took["p99"], took["p100"], late["p99"])
             table.add_row(kind, *(f"{value:.2f}" for value in told))
-    Console(width=100).print(table)
-    hertz = {"hertz": 1 / PERIOD, "steps": options.steps}
-    save(provenance(False) | hertz | {"policy": options.pretrained, "rows": rows}, options.results)
-    print(f"results {options.results}")
-    return 0
+    results = provenance(False) | {"hertz": 1 / PERIOD, "steps": options.steps}
+    results |= {"policy": options.pretrained, "rows": rows}
+    return finish(table, results, options.results)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

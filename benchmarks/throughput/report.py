@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from benchmarks.throughput.measure import Results
@@ -126,3 +127,11 @@ def _short(value: Any) -> Any:
     if isinstance(value, list):
         return [_short(inner) for inner in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def finish(table: Table, results: Results, path: Path) -> int:
+    """Show, record, and say where; exit status."""
+    Console(width=100).print(table)
+    save(results, path)
+    print(f"results {path}")
+    return 0

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.throughput.report import provenance, save
+from benchmarks.throughput.report import finish, provenance
 from benchmarks.throughput.rounds import Contestant, interleave
 from rher_pl.cli.command import Parser, positive, run_command
 from rher_pl.cluster.joining import joined
@@ -120,10 +119,7 @@ def body(arguments: Sequence[str]) -> int:
                 table.add_row(name, count, f"{rate.median:,.0f}", spread, times)
             results["rows"][name] = {count: rate._asdict() for count, rate in rates.items()}
             results["rows"][name]["two_to_one"] = rates["2"].median / one
-    Console(width=100).print(table)
-    save(results, options.results)
-    print(f"results {options.results}")
-    return 0
+    return finish(table, results, options.results)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -53,3 +53,13 @@ def chosen_policy(options: argparse.Namespace) -> TrainedPolicy:
         f"choose one of {', '.join(known) or 'none'}, or give --ckpt",
     )
     return load_policy(options.pretrained)
+
+
+def add_view_option(parser: argparse.ArgumentParser) -> None:
+    """What draws a video."""
+    parser.add_argument(
+        "--view",
+        choices=("camera", "top"),
+        default="camera",
+        help="camera of the simulator, or a plan from above that needs no graphics (camera)",
+    )
