@@ -53,10 +53,17 @@ def prepare_environment(address: str | None) -> None:
 
 def answers(address: str, environment: Mapping[str, str]) -> bool:
     """Whether Ray's own check, with that environment, finds a head."""
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
+    if address != "auto":  # which is what it does without one
+        command += ["--address", address]
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=ANSWER_SECONDS / 2, check=False, env=environment
+            command,
+            capture_output=True,
+            timeout=ANSWER_SECONDS / 2,
+            check=False,
+            env=environment,
+            cwd=sys.prefix,  # `-m` would import modules of the working folder before others
         )
     except subprocess.TimeoutExpired:
         return False
