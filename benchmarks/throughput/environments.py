@@ -27,8 +27,8 @@ def measure_environments(
 ) -> dict[str, Rate]:
     """Whole episodes of random actions, resets included; ours as ``ours_<envs>x<threads>``.
 
-    ``gymnasium_task`` is the largest of these batches by the adapter for anybody's environment.
-    ``floor`` is on one thread; ``floor_x<threads>`` shows what more of them can give at best.
+    ``gymnasium_task`` is the largest of these batches, by the adapter for users' environments.
+    ``floor`` is MuJoCo alone on one thread; ``floor_x<threads>`` is the best that more can give.
 
     Args:
         task: a Fetch id of Gymnasium.
@@ -44,9 +44,9 @@ def measure_environments(
     contestants: dict[str, Contestant] = {
         "gym_make": _gym_make(task, actions),
         "torchrl_gymenv": _torchrl(GymEnv(task), actions[:, 0]),
-        "floor": _floor(task, actions, 1),
+        "floor": physics_alone(task, actions, 1),
     }
-    contestants |= {f"floor_x{count}": _floor(task, actions, count) for count in threads[1:]}
+    contestants |= {f"floor_x{count}": physics_alone(task, actions, count) for count in threads[1:]}
     envs: dict[str, EnvBase] = {
         f"ours_{n}x{t}": FetchEnv(task, n, num_threads=t) for n in num_envs for t in threads
     }
@@ -85,7 +85,7 @@ def _gym_make(task: str, actions: Actions) -> Contestant:
 
 
 def _torchrl(env: EnvBase, actions: Actions) -> Contestant:
-    """Actions [T, *batch, A]: an episode in each environment of the batch."""
+    """Plays an episode in each environment of the batch, with actions [T, *batch, A]."""
     steps = torch.from_numpy(np.ascontiguousarray(actions)).unbind(0)
 
     def episode() -> int:
@@ -97,8 +97,8 @@ def _torchrl(env: EnvBase, actions: Actions) -> Contestant:
     return episode
 
 
-def _floor(task: str, actions: Actions, threads: int) -> Contestant:
-    """What no stepper can leave out: reset, set the control, 20 substeps. Nothing is observed.
+def physics_alone(task: str, actions: Actions, threads: int) -> Contestant:
+    """What every stepper must do: reset, set the control, 20 substeps. Nothing is observed.
 
     Each thread has its share of the simulations from the first step to the last.
     """

@@ -1,0 +1,1 @@
+"""From the command to a confirmed success: ``python -m benchmarks.whole_job --help``."""
