@@ -88,6 +88,17 @@ def test_a_falling_object_does_not_outweigh_all(make_episodes):
     assert storage.motion[0] <= 6 * 0.05
 
 
+def test_motion_is_that_of_the_objects_not_of_the_gripper(make_episodes):
+    data = make_episodes(1)
+    data["achieved_goals"][:] = 0.0
+    data["achieved_goals"][0, 3:, 0] = 0.01  # the first point moves once
+    for reach, expected in ((True, 0.0), (False, 0.01 * 3**0.5)):
+        objects = ("push",) if reach else ("a", "b")
+        storage = EpisodeStorage(1, data[0], Relay(objects, 0.05, reach=reach))
+        storage.extend(data)
+        assert storage.motion[0].item() == pytest.approx(expected)
+
+
 def test_whose_turn_it_is_follows_the_ring_and_a_restored_one(make_episodes):
     relay = Relay(("first", "second"))
     data = make_episodes(6, num_objects=2, lengths=[6, 2, 3])

@@ -19,7 +19,7 @@ KEEP_GOAL = -1
 
 
 class EpisodeStorage(Storage):
-    """A ring of whole episodes, float32, each state stored once.
+    """A ring buffer of whole episodes, floats as float32, with each state stored once.
 
     Rows are as in :mod:`rher_pl.envs.episodes`. :meth:`get` gathers transitions by (episode, time,
     later time).
@@ -27,8 +27,9 @@ class EpisodeStorage(Storage):
     Args:
         max_episodes: capacity in episodes; the oldest are overwritten.
         episode: one episode (no batch dimension) that gives shapes and device.
-        relay: tells whose turn it is; its epsilon is the most that one env step adds to an
-            episode's :attr:`motion`. Without one, it is always the first object's.
+        relay: tells whose turn it is, that is, which object ``Relay.serving`` brings; one env step
+            adds at most its epsilon to an episode's :attr:`motion`. Without a relay it is always
+            the first object's turn, the first point is the gripper, and motion has no limit.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class EpisodeStorage(Storage):
         return int(self.lengths.sum())
 
     def extend(self, episodes: TensorDictBase) -> None:
-        """Append episodes [N], of which only ``EPISODE_KEYS`` are kept; the oldest make room."""
+        """Append episodes [N], of which only ``EPISODE_KEYS`` are kept, in place of the oldest."""
         episodes = episodes[-self.max_size :]
         rows = (torch.arange(len(episodes)) + self._cursor) % self.max_size
         self._cursor = int(rows[-1] + 1) % self.max_size
@@ -79,7 +80,8 @@ class EpisodeStorage(Storage):
         """Write episodes [N] into the rows ``cursor``."""
         for key, stored in self._data.items():
             stored[cursor] = data[key].to(stored)
-        steps = data["achieved_goals"][:, :, 1:].diff(dim=1)  # [N, T, objects, 3]
+        objects = slice(1 if self._relay is None else int(self._relay.reach), None)
+        steps = data["achieved_goals"][:, :, objects].diff(dim=1)  # [N, T, objects, 3]
         moved = torch.linalg.vector_norm(steps, dim=-1).sum(-1)
         if self._relay is not None:
             moved.clamp_(max=self._relay.epsilon)
@@ -100,7 +102,7 @@ class EpisodeStorage(Storage):
         Returns:
             TensorDict [B] of the states at t and, under ``next``, at t + 1; ``hindsight_goals``
             [B, P, 3], the positions at f; ``relabeled`` [B, 1]; and ``("next", "ending")`` [B, 1],
-            how the episode ended with this transition: running, except for its last one.
+            how the episode ended with this transition: ``Ending.RUNNING`` unless it is the last.
         """
         row, time, later = index.unbind(-1)
         now = self._state_numbers(row, time)
@@ -128,11 +130,11 @@ class EpisodeStorage(Storage):
         return row * (self.max_length + 1) + time
 
     def _of(self, key: str, row: Tensor) -> Tensor:
-        """Entries of episodes; plain indexing takes four times as long."""
+        """Entries of the episodes ``row``; plain indexing takes four times as long."""
         return self._data[key].index_select(0, row)
 
     def _pick(self, key: str, numbers: Tensor) -> Tensor:
-        """Entries of all steps, numbered from one episode to the next."""
+        """Entries by number, counted through the steps of all episodes."""
         return self._data[key].flatten(0, 1).index_select(0, numbers)
 
     def achieved_goals(self, row: Tensor, time: Tensor) -> Tensor:
@@ -140,8 +142,8 @@ class EpisodeStorage(Storage):
         return self._pick("achieved_goals", self._state_numbers(row, time))
 
     def states_of_turn(self, index: int) -> Tensor:
-        """(episode, time) of the states that were acted in when it was an object's turn, [K, 2]."""
-        if index not in self._of_turn:  # else since the last episodes were stored
+        """(episode, time) [K, 2] of the states with an action in which it was an object's turn."""
+        if index not in self._of_turn:  # kept until more episodes are stored
             times = torch.arange(self.max_length, device=self.turn.device)
             acted_in = times < self.lengths.unsqueeze(1)
             turn = self.turn[: self._size, :-1] == index
@@ -153,24 +155,24 @@ class EpisodeStorage(Storage):
         return TensorDict({key: value[row] for key, value in self._data.items()}, batch_size=[])
 
     def state_dict(self) -> dict[str, Any]:
-        """Only the filled part; plain tensors and ints."""
+        """The filled part only, as plain tensors and ints."""
         filled = {key: value[: self._size].clone() for key, value in self._data.items()}
         return {"episodes": filled, "cursor": self._cursor}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave; into a smaller ring go the newest episodes.
+        """Restore what :meth:`state_dict` gave; a smaller ring takes the newest episodes only.
 
         Raises:
-            ConfigError: if these are no such episodes.
+            ConfigError: if the episodes are damaged, or not like those stored here.
         """
         episodes: Any = state_dict.get("episodes")
         cursor: Any = state_dict.get("cursor")
         size = require_episodes(episodes, self.episode(0))
         require(
             isinstance(cursor, int) and 0 <= cursor <= size,
-            f"the checkpoint's replay says that row {cursor} of {size} comes next: begin a new run",
+            f"the checkpoint's replay cannot go on at row {cursor} of {size}: begin a new run",
         )
-        if size != self.max_size:  # of a ring of another capacity, or not full: oldest first
+        if size != self.max_size:  # not full, or of another capacity: oldest first
             order = (torch.arange(size) + cursor)[-self.max_size :] % max(size, 1)
             episodes = {key: episodes[key][order] for key in EPISODE_KEYS}
             cursor = len(order) % self.max_size
@@ -191,6 +193,6 @@ def whose_turn(relay: Relay, episodes: Mapping[str, Any] | TensorDictBase) -> Te
 
 
 def _zeros(count: int, example: Tensor) -> Tensor:
-    """Room for ``count`` values like ``example``, those of another float type as float32."""
+    """Zeros for ``count`` values like ``example``; every float type becomes float32."""
     dtype = torch.float32 if example.is_floating_point() else example.dtype
     return torch.zeros(count, *example.shape, dtype=dtype, device=example.device)
