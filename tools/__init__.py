@@ -1,1 +1,1 @@
-"""Programs that make what the documentation shows."""
+"""Programs that write pages and pictures of the documentation."""

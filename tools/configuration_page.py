@@ -25,9 +25,10 @@ INTRODUCTION = """\
 
 This page is made by `make docs` from the code; change the docstrings there.
 
-An option is written on the command line (`--model.gamma 0.98`) or in a YAML file (`--config`);
-later ones win. A config says only what differs from the defaults below. The seed of everything is
-`--seed_everything` (default 0), the number of epochs `--trainer.max_epochs`. The command
+An option is written on the command line (`--model.gamma 0.98`) or in a YAML file (`--config`); if
+it is given twice, the later one counts. A config says only what differs from the defaults below.
+The seed of everything is `--seed_everything` (default 0), the number of epochs
+`--trainer.max_epochs`. The command
 
 ```sh
 python -m rher_pl.fit --config configs/push.yaml --print_config
@@ -35,11 +36,14 @@ python -m rher_pl.fit --config configs/push.yaml --print_config
 
 prints every value as resolved, those of Lightning's `Trainer` (`--trainer.*`) included.
 
-The last column says what another value does when a run is continued (`--ckpt_path`): *same run*
-takes effect, and the same run goes on; *new run* takes effect, and a run of its own begins, which
-names the one that it continues; *refused* cannot take effect any more, and one line says so. Of the
-options that are not listed here, another `--seed_everything` is {seed}, another
-`--trainer.precision` a {precision}, and all other `--trainer.*` are of the {trainer}: the trainer
+The last column says what happens if a run is continued (`--ckpt_path`) with another value:
+
+- *same run*: it takes effect, and the same run goes on;
+- *new run*: it takes effect in a new run, which names the run that it continues;
+- *refused*: it cannot take effect any more, and the command ends with one line that says so.
+
+Options that are not listed here: another `--seed_everything` is {seed}, another
+`--trainer.precision` is {precision}, and any other `--trainer.*` is {trainer}, because the trainer
 is built anew. Callbacks that you add yourself restore what they saved: Lightning's `EarlyStopping`,
 for example, keeps its old `patience`.
 """
@@ -81,7 +85,7 @@ def section(name: str, target: type, text: str) -> str:
 
 
 def plain(value: Any) -> str:
-    """A default as one writes it in YAML."""
+    """A default, as it is written in YAML."""
     if isinstance(value, Enum):
         return str(value.value)
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)

@@ -15,25 +15,43 @@ from benchmarks.learning.records import Record, Records
 from rher_pl.cli.command import Parser, run_command
 from rher_pl.compare import table
 from rher_pl.compare.curves import read_records
-from rher_pl.compare.groups import make_groups
+from rher_pl.compare.groups import Cost, Group, make_groups
 from rher_pl.compare.published import PROTOCOL, published
 from rher_pl.compare.statistics import Centre
 
 RESULTS = Path("benchmarks/results")
 PAGE = Path("docs/results.md")
 LEGEND = table.LEGEND.format(centre=Centre.mean.value)
+ENDS = (0.90, 0.95)
+"""Levels of success of the overview."""
 SHOWN_VERSIONS = ("python", "torch", "torchrl", "mujoco", "gymnasium-robotics")
 
-HEAD = """\
+HEAD = f"""\
 # Results
 
 Written by `python -m tools.results_page` from the files in `benchmarks/results`; do not edit.
-Every evaluation of every seed is a line there. Success is that of the noise-free policy at the last
-step of an episode, on the same evaluation seeds for all; episodes whose object starts at its goal
-count, as in the published figures. One process and one thread for each seed. Seconds are wall-clock
-on a shared machine. A command makes what it stands under; it is for the options of this version,
-the settings that were used are beside the records, for the commit that is named there.
-Records of earlier defaults and engines are in `benchmarks/results/archive`.
+
+## How to read the tables
+
+Every evaluation of every seed is a line of a `records.jsonl` in `benchmarks/results`, with its
+settings beside it. Success is that of the noise-free policy at the last step of an episode, on the
+same evaluation seeds for all; episodes whose object starts at its goal count, as in the published
+figures. Each seed was trained by one process with one thread. Seconds are wall-clock on a shared
+machine. The command below a table makes such results with this version; the recorded ones are of
+the commit that is named there. Records of earlier defaults and engines are in
+`benchmarks/results/archive`.
+
+{LEGEND}
+
+{PROTOCOL}
+
+In tables of variants: {rows.LEGEND}
+"""
+OVERVIEW = """\
+## Overview
+
+Success in the last five evaluations, and the env steps after which the mean over seeds reaches a
+level (in brackets: its trailing mean of five).
 """
 
 
@@ -43,20 +61,54 @@ def page(results: Path = RESULTS) -> str:
     Args:
         results: folder with ``learning`` and ``ablation``.
     """
-    sections = [HEAD]
-    for path in sorted((results / "learning").glob("*/*/records.jsonl")):
-        sections += learning(Records(path.parent))
+    found = sorted((results / "learning").glob("*/*/records.jsonl"))
+    recorded = [Records(path.parent) for path in found]
+    sections = [HEAD, OVERVIEW, markdown(overview(recorded))]
+    for records in recorded:
+        sections += learning(records)
     for name in known_suites():
         sections += ablation(load(name), results / "ablation")
     return "\n".join(sections)
 
 
+def overview(recorded: Sequence[Records]) -> Table:
+    """A row for each learning benchmark."""
+    result = Table("task", "config")
+    for heading in (
+        "seeds",
+        "env steps",
+        "last five",
+        "worst seed",
+        *map("{:.0%} at".format, ENDS),
+    ):
+        result.add_column(heading, justify="right")
+    for records in recorded:
+        group = group_of(records)
+        costs = [short_cost(group.cost(level)) for level in ENDS]
+        figures = (f"{group.env_steps[-1]:,}", f"{group.last_five:.3f}")
+        worst = f"{group.worst.last_five:.3f}"
+        seeds = str(len(group.seeds))
+        result.add_row(group.task, records.folder.name, seeds, *figures, worst, *costs)
+    return result
+
+
+def group_of(records: Records) -> Group:
+    (group,) = make_groups(read_records(records.path, "success"), Centre.mean)
+    return group
+
+
+def short_cost(cost: Cost | None) -> str:
+    """Env steps, the trailing ones in brackets."""
+    if cost is None:
+        return "-"
+    return f"{cost.env_steps:,} ({'-' if cost.trailing is None else f'{cost.trailing:,}'})"
+
+
 def learning(records: Records) -> list[str]:
     """Figure, table and command of one learning benchmark."""
-    (group,) = make_groups(read_records(records.path, "success"), Centre.mean)
+    group = group_of(records)
     peers, data = published(group.task), records.settings["data"]
-    notes = f"{LEGEND} {data['eval_episodes']} episodes every "
-    notes += f"{data['eval_every_env_steps']:,} env steps."
+    notes = f"{data['eval_episodes']} episodes every {data['eval_every_env_steps']:,} env steps."
     config, *options = records.folder.name.split("+")
     command = ["python", "-m", "benchmarks.learning", "--config", f"configs/{config}.yaml"]
     command += ["--seeds", *map(str, group.seeds), "--env_steps", str(group.env_steps[-1])]
@@ -64,7 +116,7 @@ def learning(records: Records) -> list[str]:
         f"## {group.task}: {records.folder.name}\n",
         picture(records.folder, f"Learning curve of {group.task}"),
         markdown(table.table(group.task, [group], peers)),
-        f"{notes} {PROTOCOL if peers else ''}".rstrip() + "\n",
+        f"{notes}\n",
         code(command + [f"--{option}" for option in options]),
         f"{made_with(records.read())}\n",
     ]
@@ -84,9 +136,7 @@ def ablation(suite: Suite, results: Path) -> list[str]:
         f"## {task}: variants, {suite.name}\n",
         picture(results / suite.name, f"Variants on {task}"),
         markdown(table.table(task, groups, ())),
-        f"{LEGEND}\n",
         markdown(rows.explanation(found)),
-        f"{rows.LEGEND}\n",
         markdown(options),
     ]
     if judged := claims.judged(suite.claims, found):

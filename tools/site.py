@@ -1,7 +1,7 @@
 """The documentation as a site: python -m tools.site; run by ``make site``.
 
-The pages of the repository are copied beside each other as they lie in it, so that a link works
-here as it does there; pages of the tasks and of the Python API are written from the code.
+The pages of the repository are copied with their folders, so that a link works here as it does
+there; pages of the tasks and of the Python API are written from the code.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COPIED = ("CHANGELOG.md", "docs/*.md", "docs/*.cpp", "docs/images/*", "docs/imag
 CURVES = "benchmarks/results/**/*.png"
 GUIDE = "docs/README.md"
 KINDS = ("autofunction", "autoclass", "autoexception")
-"""In the order of the page."""
+"""Sphinx directives, in the order in which their names stand on the page."""
 
 
 def write_source(folder: Path) -> None:
@@ -68,7 +68,7 @@ def linked(text: str, names: Sequence[str]) -> str:
 
 
 def toctree(pages: Sequence[str], caption: str = "") -> str:
-    """Lists pages in the side bar, below the page that it ends."""
+    """A hidden list, which puts pages in the side bar below the page that it is appended to."""
     options = [":hidden:", *([f":caption: {caption}"] if caption else [])]
     return "\n".join(["", "```{toctree}", *options, "", *pages, "```", ""])
 

@@ -1,6 +1,6 @@
 """Pictures of every task, and videos of trained policies, for the pages of the tasks.
 
-Without options: a still of every task, and the videos of the policies that come along. With
+Without options: a still of every task, and the videos of the policies in the package. With
 --ckpt, --run or --pretrained: the video of that policy, for the page of its task.
 """
 

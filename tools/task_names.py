@@ -1,4 +1,4 @@
-"""How the pages, pictures and videos of tasks are called."""
+"""Names of the pages, pictures and videos of tasks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import re
 
 
 def page_name(task: str) -> str:
-    """Such as ``pick_and_place`` for FetchPickAndPlace-v4: that of its config, if it has one."""
+    """Such as ``pick_and_place`` for FetchPickAndPlace-v4: the name of its config, if any."""
     words = re.findall(r"[A-Z][a-z]+", task.partition("-")[0].removeprefix("Fetch"))
     return "_".join(words).lower()

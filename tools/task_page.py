@@ -1,4 +1,4 @@
-"""The page of a task on the site, from what the code, the configs and the records say of it."""
+"""The page of a task on the site, written from the code, the configs and the records."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TASKS = ROOT / "docs" / "tasks.md"
 MEDIA = ROOT / "docs" / "images" / "tasks"
 LEARNING = ROOT / "benchmarks" / "results" / "learning"
 UP = "../.."
-"""From a page, in docs/tasks, to the top."""
+"""Path from a page, in docs/tasks, to the top."""
 ROW = re.compile(r"^\| `([\w/-]+)` \|(.*)\|$", re.MULTILINE)
 BULLET = re.compile(r"^- \*\*(\w+)\*\*: (.*(?:\n  .*)*)", re.MULTILINE)
 
@@ -83,7 +83,7 @@ def shown(task: Task) -> str:
         f'<video controls loop muted playsinline preload="metadata" '
         f'src="{UP}/_static/{name}.mp4"></video>\n\n'
         "Episodes that a trained policy solves, on seeds that were not used to train it; how often "
-        "it does stands below.\n"
+        "it does so is said below.\n"
     )
 
 
@@ -172,10 +172,10 @@ def results(task: Task) -> Iterator[str]:
 
 
 def policies(task: Task) -> Iterator[str]:
-    """Cards of the trained policies that come along."""
+    """Cards of the trained policies in the package."""
     for name in known_policies():
         title, _, card = card_file(name).read_text().partition("\n")
         if title == f"# Policy for {task.name}":
             yield f"## The policy `{name}`\n"
-            yield f"It comes along: `python -m rher_pl.evaluate --pretrained {name}`.\n"
+            yield f"It is in the package: `python -m rher_pl.evaluate --pretrained {name}`.\n"
             yield card.strip() + "\n"

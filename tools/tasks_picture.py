@@ -21,7 +21,7 @@ from rher_pl.pictures.rendering import use_backend
 
 WIDTH, HEIGHT, TEXT_SIZE, LINE = 400, 300, 23, 31  # pixels of one task
 FINER = 2
-"""Pixels drawn for one that is kept, along each side: edges are smooth."""
+"""Pixels drawn for each one that is kept, along each side, so that edges are smooth."""
 COLUMNS = 4
 TABLE = 0.425  # z of a cube on the table, metres
 
