@@ -16,20 +16,20 @@ TRAININGS := reach push pick double stack three
 help:
 	@echo "make reach|push|pick   train on FetchReach, FetchPush or FetchPickAndPlace (ARGS=...)"
 	@echo "make double|stack|three  push two cubes, stack two, or stack three (ARGS=...)"
-	@echo "make ui                open MLflow on what was recorded (PORT=$(PORT))"
+	@echo "make ui                open MLflow on the recorded runs (PORT=$(PORT))"
 	@echo "make ui-check          open those pages, and the site's, in Chromium and check them"
 	@echo "make docs              write docs/configuration.md from the code"
 	@echo "make site              build the documentation as a site in site/ (Python 3.11 or later)"
-	@echo "make notebooks         run the notebooks again and keep what they show"
+	@echo "make notebooks         run the notebooks again and save their output"
 	@echo "make test              format, lint, types and tests"
-	@echo "make soak              kills, broken input and a long run (an hour; ARGS=...)"
+	@echo "make soak              test with kills, broken input, faults and a long run (an hour; ARGS=...)"
 	@echo "make lint              format, lint and types only"
 	@echo "make setup             build $(VENV) with PYTHON=$(PYTHON) (3.10 to 3.13)"
 	@echo "make clean             remove $(VENV) and caches; runs in $(RUNS) stay"
 
 setup: $(STAMP)
 
-# torch goes first and alone, so that an index which offers a CPU build of it is used for it.
+# torch is installed first and alone, so that an index which offers a CPU build is used for it.
 $(STAMP): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "error: $(PYTHON) is not Python 3.10 to 3.13: make setup PYTHON=python3.12"; exit 2; }
@@ -38,14 +38,14 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $@
 
-# The others are named as their configs are.
+# Configs of the targets that have another name.
 config.pick := pick_and_place
 config.double := double_push
 config.three := three_stack
 $(TRAININGS): $(STAMP)
 	$(BIN)/python -m rher_pl.fit --config configs/$(or $(config.$@),$@).yaml $(ARGS)
 
-# Of MLflow's jobs, eight processes, nothing is used here.
+# MLflow's jobs would be eight processes, and nothing here uses them.
 ui: $(STAMP)
 	@$(BIN)/python -m rher_pl.tracking.store sqlite:///$(RUNS)/mlflow.db \
 	  --server http://127.0.0.1:$(PORT)

@@ -53,7 +53,7 @@ _LAZY = {
 if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
 
     def __getattr__(name: str) -> object:
-        """What the package offers, imported when it is first asked for: torch takes seconds."""
+        """Import a public name when it is first used: importing torch takes seconds."""
         if name not in _LAZY:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module

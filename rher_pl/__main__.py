@@ -17,18 +17,18 @@ from rher_pl.suggest import did_you_mean
 
 COMMANDS = {
     "fit": ("rher_pl.fit", "train a policy"),
-    "validate": ("rher_pl.fit", "evaluate a checkpoint on the seeds of training's evaluations"),
-    "test": ("rher_pl.fit", "the same, on the same seeds"),
+    "validate": ("rher_pl.fit", "evaluate a checkpoint on the evaluation seeds of training"),
+    "test": ("rher_pl.fit", "the same as validate"),
     "evaluate": ("rher_pl.evaluate", "success of a policy on new seeds, as table, JSON and video"),
-    "export": ("rher_pl.export", "files that act without this package, each checked"),
+    "export": ("rher_pl.export", "write a policy to files that work without this package"),
     "push-to-hub": ("rher_pl.push_to_hub", "share a policy on the Hugging Face Hub, with its card"),
     "inspect": ("rher_pl.inspect", "draw a stored episode, with its hindsight goals"),
-    "compare": ("rher_pl.compare.__main__", "runs beside each other and published figures"),
+    "compare": ("rher_pl.compare.__main__", "learning curves of runs, beside published figures"),
     "sweep": ("rher_pl.sweep.__main__", "seeds, grids and searches of options, on Ray"),
     "check": ("rher_pl.check", "whether a task can be learned, and what to change"),
     "doctor": ("rher_pl.doctor", "what works on this machine, what does not, and the fix"),
 }
-"""Module and purpose of each; the module is imported when it is asked for."""
+"""Module and purpose of each command; a module is imported only when its command runs."""
 HELP = "\n".join(
     [
         "usage: rher-pl COMMAND [options]",
@@ -72,10 +72,10 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 def console() -> NoReturn:
     """The script ``rher-pl``."""
-    if "" not in sys.path:  # modules of the user's lie in the working folder, as for `python -m`
+    if "" not in sys.path:  # find the user's modules in the working folder, as `python -m` does
         sys.path.insert(0, "")
     status = main()
-    gc.freeze()  # spares the seconds of walking, at exit, through everything that goes anyway
+    gc.freeze()  # else Python spends seconds at exit on collecting what is freed anyway
     sys.exit(status)
 
 

@@ -32,11 +32,11 @@ class Run:
     """A finished training.
 
     Args:
-        run_id: of its MLflow run, which is also the name of its folder of checkpoints.
-        module: what was trained, as it was at the end.
-        checkpoint: the best state, or the last one; None if none could be written.
-        history: a row for each evaluation: ``env_steps``, what it found, and the means of what
-            training did before it.
+        run_id: id of its MLflow run, and name of its folder of checkpoints.
+        module: the trained module, as it was at the end.
+        checkpoint: file of the best state, else of the last one; None if neither was written.
+        history: a row for each evaluation: ``env_steps``, the metrics of the evaluation, and the
+            mean metrics of the training since the evaluation before.
     """
 
     run_id: str
@@ -46,7 +46,7 @@ class Run:
 
     @cached_property
     def policy(self) -> TrainedPolicy:
-        """The policy of :attr:`checkpoint`."""
+        """The policy in :attr:`checkpoint`, or, without one, that of :attr:`module`."""
         return policy_of(self.module) if self.checkpoint is None else load_policy(self.checkpoint)
 
     def __repr__(self) -> str:
@@ -63,15 +63,17 @@ def train(
     """Train, as ``rher-pl fit --config CONFIG`` does: same seed, same weights.
 
     Args:
-        config: name of a config that comes along, such as ``"push"``, or path of one.
-        options: by dotted name as on the command line, such as ``{"model.gamma": 0.98}``.
-        more: options by bare name, such as ``gamma=0.98``. Those of the trainer may be objects,
+        config: name of a config that comes with the package, such as ``"push"``, or path of a
+            YAML file.
+        options: values by dotted name, as on the command line, such as ``{"model.gamma": 0.98}``.
+        more: values by bare name, such as ``gamma=0.98``. Options of the trainer may be objects,
             such as ``callbacks=[...]``, and ``learner`` may be a class.
 
     Raises:
-        ConfigError: before anything is spent, for a mistake in the options.
+        ConfigError: for a mistake in the options, before training begins.
         TrainingError: for a fault during training; the last good checkpoint stays.
-        KeyboardInterrupt: after the run was saved and recorded.
+        KeyboardInterrupt: on Ctrl-C, after the run was saved and recorded.
+        SystemExit: on another signal, likewise; its code is 128 plus the signal's number.
     """
     given = [*(options or {}).items(), *more.items()]
     arguments, objects = as_arguments(given)
@@ -98,7 +100,7 @@ def _finished(module: RHERModule, trainer: pl.Trainer) -> Run:
 
 @contextmanager
 def _own_warnings() -> Iterator[None]:
-    """How warnings are shown in a command is no business of the caller's."""
+    """Undo what the command changes about how warnings are filtered and shown."""
     shown = warnings.formatwarning
     with warnings.catch_warnings():
         try:

@@ -25,7 +25,7 @@ def check_command(argv: Sequence[str]) -> int:
     parser = Parser(
         "rher_pl.check",
         "Play random episodes of a task and say whether it can be learned, and what to change. "
-        "Options such as --data.task go before those of the config. "
+        "Options such as --data.task override those of the config. "
         "Exit status 1 if something is broken.",
     )
     parser.add_argument("--config", action="append", default=[], help="as for training")
@@ -41,7 +41,7 @@ def check_command(argv: Sequence[str]) -> int:
 
 
 def _findings(datamodule: RelayDataModule) -> Iterator[Finding]:
-    """Of random episodes, in as many copies as a run has."""
+    """What random episodes show, played in as many environments as a run has."""
     import torch
 
     from rher_pl.cli.checks import playing

@@ -1,4 +1,4 @@
-"""Options that are one of a few names, where a member's name is what a config says."""
+"""Options with a few named values; a config writes the name of a member."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RelayMode(str, Enum):
 
 
 class Algorithm(str, Enum):
-    """The update. Both are one composition of the same losses."""
+    """The update; both algorithms are built from the same losses."""
 
     td3 = "td3"
     """Several critics, target policy smoothing, a delayed actor (arXiv 1802.09477)."""
@@ -31,7 +31,7 @@ class Mixing(str, Enum):
     joint = "joint"
     """Every update sees all subtasks in one mixed batch."""
     sequential = "sequential"
-    """All updates on the first subtask, then all on the next: as many samples, more updates."""
+    """All updates on the first subtask, then all on the next: the same samples in more updates."""
 
 
 class Hindsight(str, Enum):
@@ -59,7 +59,7 @@ class Engine(str, Enum):
 
 
 def plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with names in place of members: a checkpoint holds plain types only."""
+    """Options with the names of enum members: a checkpoint holds plain types only."""
     return {k: v.value if isinstance(v, Enum) else v for k, v in options.items()}
 
 
@@ -69,4 +69,4 @@ LINKED = {
     "model.relay": "data.relay",
     "model.epsilon": "data.epsilon",
 }
-"""Options that follow another one, by dotted name."""
+"""Options, by dotted name, that take the value of another one."""

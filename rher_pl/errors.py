@@ -1,20 +1,20 @@
-"""Exceptions that end a command with one line, and that line for all others."""
+"""Exceptions that end a command with one line, and the line for any other exception."""
 
 import sys
 import traceback
 from pathlib import Path
 
 LONGEST = 300
-"""Characters of a line that a command prints about a problem."""
+"""Most characters of a line that a command prints about a problem."""
 END = 110
-"""Of those, how many are kept of the end, where a line says what to write instead."""
+"""How many of them are kept for the end of a long line, which says what to write instead."""
 
 
 class ConfigError(ValueError):
     """A mistake in a config, a task name, a checkpoint or a tracking URI.
 
     The message is one line that says what to write instead. Commands print it and exit with
-    status 2 before anything is spent.
+    status 2 before the work begins.
     """
 
 
@@ -33,12 +33,12 @@ class TrainingError(RuntimeError):
 
 
 def one_line(text: object) -> str:
-    """Text as one line of at most ``LONGEST`` characters, its middle cut out if need be.
+    """Text as one line of at most ``LONGEST`` characters; a longer one loses its middle.
 
-    It may quote a file, an option or another program: what a terminal would obey is escaped.
+    The text may quote a file, an option or another program, so control characters are escaped.
     """
     line = " ".join(str(text).split())
-    if len(line) > LONGEST:  # cut before escaping: it may be a megabyte
+    if len(line) > LONGEST:  # cut before escaping: the text may be a megabyte
         line = f"{line[: LONGEST - END]}…{line[-END:]}"
     if not line.isprintable():
         line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
@@ -46,12 +46,12 @@ def one_line(text: object) -> str:
 
 
 def say(line: object) -> None:
-    """Tell the user on stderr, at once; see :func:`one_line`."""
+    """Print a line on stderr, at once; see :func:`one_line`."""
     print(one_line(line), file=sys.stderr, flush=True)
 
 
 def warn(problem: object) -> None:
-    """:func:`say` what is not as it should be, and does not end the command."""
+    """Print a warning; see :func:`say`. The command goes on."""
     say(f"warning: {problem}")
 
 
@@ -63,12 +63,12 @@ def fault(error: BaseException) -> str:
 
 
 class Stopped(BaseException):
-    """A signal asked for the end of a run, which was saved and recorded.
+    """A signal ended a run, which was saved and recorded before.
 
-    Like ``KeyboardInterrupt`` it is no ``Exception``: libraries would take it for a fault.
+    Like ``KeyboardInterrupt`` it is not an ``Exception``, which libraries would handle as a fault.
 
     Args:
-        number: the signal; commands exit with 128 plus it, as a shell reports it.
+        number: of the signal; commands exit with 128 plus this number, as a shell reports it.
     """
 
     def __init__(self, number: int) -> None:

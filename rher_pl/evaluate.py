@@ -26,38 +26,42 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser("rher_pl.evaluate", "Success of a trained policy, as a table, JSON and video.")
     add_policy_options(parser)
     parser.add_argument(
-        "--episodes", type=positive, help="how many (100; 1 from a scene that is wholly given)"
+        "--episodes",
+        type=positive,
+        help="episodes to play (100; 1 if --goal and --objects are given)",
     )
     parser.add_argument(
-        "--seed", type=int, default=FIRST_SEED, help=f"of the first episode ({FIRST_SEED})"
+        "--seed", type=int, default=FIRST_SEED, help=f"seed of the first episode ({FIRST_SEED})"
     )
-    parser.add_argument("--threads", type=positive, default=1, help="that step simulations (1)")
+    parser.add_argument(
+        "--threads", type=positive, default=1, help="threads that step simulations (1)"
+    )
     point: dict[str, Any] = {"type": position, "nargs": "+", "metavar": "X,Y,Z"}
     parser.add_argument(
         "--goal", help="goals of every episode, metres, one for each object", **point
     )
-    parser.add_argument("--objects", help="where the objects start, metres", **point)
+    parser.add_argument("--objects", help="start positions of the objects, metres", **point)
     parser.add_argument(
         "--render",
         choices=("human",),
         help="first show episodes in a window of the simulator, as they happen",
     )
     parser.add_argument(
-        "--json", metavar="FILE", help="write all figures there; - for standard output"
+        "--json", metavar="FILE", help="write all figures to FILE; - for standard output"
     )
-    parser.add_argument("--video", metavar="FILE", help="write a video (.mp4) of episodes there")
+    parser.add_argument("--video", metavar="FILE", help="write a video (.mp4) of episodes to FILE")
     parser.add_argument("--grid", action="store_true", help="nine episodes at once in the video")
     parser.add_argument(
         "--video_episodes",
         type=positive,
         default=3,
-        help="in the video or window, one after another (3)",
+        help="episodes in the video or window, one after another (3)",
     )
     add_view_option(parser)
     parser.add_argument(
         "--explore",
         action="store_true",
-        help="act in the video as in training: guide, learner, random actions and noise",
+        help="act in video or window as in training: guide, learner, random actions and noise",
     )
     return parser
 
@@ -87,7 +91,7 @@ def show_window(trained: TrainedPolicy, task: Task, options: argparse.Namespace)
 
 
 def make_acting(trained: TrainedPolicy, options: argparse.Namespace, task: Task) -> Acting:
-    """The policy, or what collected its episodes."""
+    """The policy without noise; with ``--explore``, what collected episodes in training."""
     from rher_pl.deploy.exploring import make_behavior_policy
     from rher_pl.pictures.acting import Exploring, TaskPolicy
     from rher_pl.tasks import make_env
@@ -149,7 +153,7 @@ def evaluate_command(argv: Sequence[str]) -> int:
     trained = chosen_policy(options)
     task = trained.task.starting(options.goal, options.objects)
     if options.video and options.view == "camera" and has_camera(task):
-        use_backend()  # found out now, not after all episodes were played
+        use_backend()  # fails now, not after all episodes were played
     if options.episodes is None:
         options.episodes = 1 if options.goal and options.objects else EPISODES
     console = Console(stderr=options.json == "-")

@@ -27,19 +27,22 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_policy_options(parser)
     parser.add_argument("--to", nargs="+", choices=TARGETS, required=True, help="kinds of files")
-    parser.add_argument("--out", metavar="DIR", default="exported", help="folder (exported)")
-    parser.add_argument("--name", help="of the files, without suffix (the task's name)")
+    parser.add_argument("--out", metavar="DIR", default="exported", help="output folder (exported)")
+    parser.add_argument("--name", help="name of the files, without suffix (the task's name)")
     parser.add_argument(
-        "--episodes", type=int, default=100, help="evaluated for the card; 0 writes none (100)"
+        "--episodes",
+        type=int,
+        default=100,
+        help="episodes evaluated for the card; 0 writes no card (100)",
     )
     parser.add_argument(
-        "--seed", type=int, default=CARD_SEED, help=f"of the first one ({CARD_SEED})"
+        "--seed", type=int, default=CARD_SEED, help=f"seed of the first episode ({CARD_SEED})"
     )
     return parser
 
 
 def how_to_use(trained: TrainedPolicy, targets: Sequence[str], folder: Path, name: str) -> str:
-    """Lines of Python for each kind of file; one that comes along is used by its name."""
+    """Python for each kind of file, in Markdown; for ``pretrained``, an episode in Gymnasium."""
     from rher_pl.deploy.exporting import file_of
     from rher_pl.deploy.usage import episode, usage
 
@@ -74,7 +77,8 @@ def export_command(argv: Sequence[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     taken = folder / f"{name}_mlflow"
     require(
-        "mlflow" not in options.to or not taken.exists(), f"{taken} exists: remove it, or --name"
+        "mlflow" not in options.to or not taken.exists(),
+        f"{taken} exists: remove it, or choose another --name",
     )
     card = ""
     if options.episodes > 0:
@@ -87,7 +91,7 @@ def export_command(argv: Sequence[str]) -> int:
     for target in options.to:
         path = export(trained, target, folder, name, card)
         gap = parity_gap(trained.portable, read_back(target, path))
-        failed |= not gap <= TOLERANCE  # a NaN fails, too
+        failed |= not gap <= TOLERANCE  # true for a NaN, too
         verdict = "ok" if gap <= TOLERANCE else f"WRONG, more than {TOLERANCE:g}: do not use it"
         console.print(f"{path}: {target}, off by {gap:.1e} on {CHECKED_STATES} states: {verdict}")
     return exit_status.FAULT if failed else exit_status.SUCCESS

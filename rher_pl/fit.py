@@ -47,7 +47,7 @@ options (default):
   --model.engine NAME              auto, eager, compile or native: what computes updates (auto)
   --model.gamma FLOAT              discount (0.95)
   --model.learning_rate FLOAT      of both Adam optimizers (0.002)
-  --until.success FLOAT            end once success is this, also on fresh seeds; null never
+  --until.success FLOAT            end once success reaches this, also on fresh seeds; null: never
   --recorder.folder DIR            where runs and checkpoints go (mlruns)
   --recorder.tracking_uri URI      MLflow store (sqlite:///<folder>/mlflow.db)
   --video.every_evaluations INT    evaluations between two videos, 0 for none (8)
@@ -73,18 +73,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
     Returns:
-        One of ``exit_status``; one line on stderr says what was wrong, and what to write instead.
+        One of ``exit_status``; on failure one line on stderr says what was wrong, and what to
+        write instead.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments in (["-h"], ["--help"]):
         print(HELP)
         return exit_status.SUCCESS
-    # Imports make a million objects that stay: walking through them again and again takes longer
-    # than a second. The callback GarbageCollection turns it on when training starts.
+    # Imports make a million objects that stay: collecting garbage among them takes more than a
+    # second. The callback GarbageCollection turns collection on when training starts.
     gc.disable()
     try:
         return run_command(fit_command, arguments)
-    except KeyboardInterrupt:  # before anything was begun
+    except KeyboardInterrupt:  # before a run began
         return exit_status.SIGNAL + signal.SIGINT
     finally:
         gc.unfreeze()
@@ -93,5 +94,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     status = main()
-    gc.freeze()  # spares the seconds of walking, at exit, through everything that goes anyway
+    gc.freeze()  # else Python spends seconds at exit on collecting what is freed anyway
     sys.exit(status)

@@ -1,4 +1,4 @@
-"""A task that is any goal environment of Gymnasium, with a relay written in the config."""
+"""A task on any goal environment of Gymnasium, with a relay described in the config."""
 
 from __future__ import annotations
 
@@ -18,31 +18,34 @@ if TYPE_CHECKING:
     from rher_pl.relay import Relay
 
 MOST_STEPS = 1_000_000
-"""Of an episode."""
+"""Most env steps of an episode."""
 CLASS_PATH = "rher_pl.GymnasiumTask"
 
 
 class GymnasiumTask:
-    """A goal environment of Gymnasium, stepped as it is; slower than a batched one.
+    """A task on a goal environment of Gymnasium, stepped as it is; slower than a batched one.
 
     Args:
-        id: as Gymnasium knows it; ``my_package:MyEnv-v0`` imports ``my_package`` first.
-        objects: one name for each; ``achieved_goal`` and ``desired_goal`` hold their positions one
-            after the other, 1 to 3 numbers each. One name and more than 3 numbers (a hand's pose)
-            is plain HER on the environment's own ``compute_reward``.
-        gripper: columns of ``observation`` that hold its position, 1 to 3; each object is then
-            reached before it is brought. Left out, objects are brought without reaching.
-        object_columns: of ``observation``, for each object its own columns, as many for each and
-            in the same order: what is learned of one object then holds for all.
-        epsilon: distance within which learning counts a goal as met; left out, it is the
+        id: of the environment in Gymnasium; ``my_package:MyEnv-v0`` imports ``my_package`` first.
+        objects: one name for each object; ``achieved_goal`` and ``desired_goal`` hold the objects'
+            positions one after the other, 1 to 3 numbers each. With one name and a goal of more
+            than 3 numbers (a hand's pose), training is plain HER on the environment's own
+            ``compute_reward``.
+        gripper: the 1 to 3 columns of ``observation`` that hold the gripper's position; each object
+            is then reached before it is brought to its goal. If left out, there is no
+            subtask that reaches.
+        object_columns: for each object the columns of ``observation`` that belong to it, equally
+            many and in the same order for all; what is learned of one object then holds for all.
+        epsilon: distance (metres) within which learning counts a goal as met; if left out, the
             environment's own.
-        max_episode_steps: env steps in an episode; left out, what the environment is registered
-            with.
+        max_episode_steps: env steps in an episode; if left out, the number that the environment is
+            registered with.
         make_kwargs: arguments of the environment.
         wrappers: import paths of functions that take an environment and return one.
         reset_options: ``options`` of every reset, such as a fixed scene.
-        vectorization: sync steps the copies one after the other, async each in a process of its
-            own, which pays where a step takes more than a few milliseconds.
+        vectorization: ``sync`` steps the copies of the environment one after the other; ``async``
+            steps each in its own process, which pays off if a step takes more than a few
+            milliseconds.
     """
 
     def __init__(
@@ -77,20 +80,20 @@ class GymnasiumTask:
 
     @property
     def modules(self) -> list[str]:
-        """Those of the user's that it imports."""
+        """Names of the user's modules that it imports."""
         module = self.options["id"].rpartition(":")[0]
         wrappers = [path.replace(":", ".").rpartition(".")[0] for path in self.options["wrappers"]]
         return [*dict.fromkeys(name for name in (module, *wrappers) if name)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, as a config has them."""
+        """The task in plain types, as a config describes it."""
         return {"class_path": CLASS_PATH, "init_args": self.options}
 
     def compared(self, relay: Relay) -> Comparison:
-        """The environment's own reward beside the epsilon of a relay.
+        """Compare the environment's own reward with the epsilon of a relay.
 
         Raises:
-            ConfigError: if the reward cannot be asked.
+            ConfigError: if ``compute_reward`` cannot be used.
         """
         from rher_pl.envs.gymnasium_compare import compare
         from rher_pl.envs.gymnasium_probe import probe
@@ -104,7 +107,7 @@ class GymnasiumTask:
             seen.env.close()
 
     def task(self) -> Task:
-        """The task; asked again, the same one.
+        """The task; a second call returns the same object.
 
         Raises:
             ConfigError: if the environment is not what the options say.
@@ -119,16 +122,21 @@ class GymnasiumTask:
 
 
 def from_checkpoint(written: Mapping[str, Any]) -> GymnasiumTask:
-    """The task that a checkpoint tells of; no module is imported for it, and none is used that the
-    user did not ask for (:func:`rher_pl.own_modules.import_own`).
+    """The task that a checkpoint describes.
+
+    No module is imported for it: it may use only modules that the user asked for, see
+    :func:`rher_pl.own_modules.import_own`.
+
+    Args:
+        written: what :meth:`GymnasiumTask.to_dict` gave.
 
     Raises:
-        ConfigError: if it needs one that was not imported before, or tells of no such task.
+        ConfigError: if it needs a module that the user did not ask for, or is no such description.
     """
     options = written.get("init_args")
     require(
         written.get("class_path") == CLASS_PATH and isinstance(options, dict),
-        f"the checkpoint tells of a task that is no {CLASS_PATH}: give another .ckpt file",
+        f"the checkpoint describes a task that is no {CLASS_PATH}: give another .ckpt file",
     )
     try:
         task = GymnasiumTask(**options)  # type: ignore[arg-type]
@@ -167,7 +175,7 @@ def _task(options: str) -> Task:
         )
     require(
         "reset_mask" not in given["reset_options"],
-        f"task {spec.id}: reset_mask in reset_options belongs to Gymnasium's vectors: leave it out",
+        f"task {spec.id}: reset_mask in reset_options is for vector environments: leave it out",
     )
     return _built(recipe, probe(recipe), int(steps), given)
 
@@ -180,7 +188,7 @@ def _built(recipe: Recipe, seen: Probe, steps: int, given: Mapping[str, Any]) ->
     interface = make_interface(seen, given, name)
     relay = make_relay(seen, interface, given, name)
     reward = getattr(relay, "reward", None)
-    if reward is None:  # else it goes on rewarding
+    if reward is None:  # else the reward still needs this environment
         seen.env.close()
 
     def make(

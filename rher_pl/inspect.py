@@ -22,8 +22,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--episode", type=int, default=-1, help="0 is the oldest stored, -1 the newest (-1)"
     )
-    parser.add_argument("--out", metavar="FILE", default="episode.png", help="(episode.png)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw of hindsight goals (0)")
+    parser.add_argument(
+        "--out", metavar="FILE", default="episode.png", help="picture to write (episode.png)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed for drawing hindsight goals (0)")
     return parser
 
 

@@ -13,7 +13,7 @@ from rher_pl.system import physical_memory
 
 GIB = 2**30
 MANY = 10**15
-"""More than anybody counts to; sizes worked out from larger numbers are no floats any more."""
+"""Largest whole number of an option; sizes computed from larger ones may overflow a float."""
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -44,7 +44,7 @@ class Range:
 
 
 def _plain(end: float) -> str:
-    """Such as 0.5 or 1,000,000."""
+    """An end as text, such as 0.5 or 1,000,000."""
     return f"{end:,.0f}" if end >= 1_000 else f"{end:g}"
 
 
@@ -61,10 +61,10 @@ def number(value: object) -> str:
 
 
 def check_ranges(values: Mapping[str, Any], ranges: Mapping[str, Range]) -> None:
-    """Each value must lie in the range of its name; None, where an option allows it, is passed.
+    """Require each value to lie in the range of its name; None always passes.
 
     Raises:
-        ConfigError: names the first that does not.
+        ConfigError: names the first value that does not.
     """
     for name, allowed in ranges.items():
         value = values[name]
@@ -74,7 +74,7 @@ def check_ranges(values: Mapping[str, Any], ranges: Mapping[str, Range]) -> None
 
 
 def memory() -> float:
-    """Bytes that this process may use: of the machine, or of the container if that has fewer."""
+    """Bytes of memory for this process: the machine's, or the container's limit if lower."""
     have = physical_memory()
     try:
         return min(have, int(CONTAINER_LIMIT.read_text()))
@@ -83,10 +83,10 @@ def memory() -> float:
 
 
 def require_memory(size: float, options: str) -> None:
-    """Raise :class:`ConfigError` if ``size`` bytes, which ``options`` ask for, are not there."""
+    """Raise :class:`ConfigError` if ``options`` need more memory, ``size`` bytes, than there is."""
     have = memory()
     require(
         size <= have,
         f"{options} would need {size / GIB:,.1f} GiB of memory, "
-        f"this machine has {have / GIB:,.1f} GiB: choose less",
+        f"this machine has {have / GIB:,.1f} GiB: choose smaller values",
     )

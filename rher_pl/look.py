@@ -11,10 +11,11 @@ class Footprint:
 
     Args:
         name: what it is called.
-        on: what it goes with: ``object 0`` or ``goal 0``, ``start 0`` where that object was at the
-            start of the episode, ``place 0`` of the layout, or ``table`` for the origin.
-        centre: x and y of its middle, seen from there, metres.
-        half: of its sides, metres.
+        on: what its position is relative to: ``object 0``, ``goal 0``, ``start 0`` (where that
+            object was at the start of the episode), ``place 0`` of the layout, or ``table`` (the
+            origin).
+        centre: x and y of its middle, relative to ``on``, metres.
+        half: half the lengths of its sides along x and y, metres.
     """
 
     name: str
@@ -25,11 +26,11 @@ class Footprint:
 
 @dataclass(frozen=True)
 class Look:
-    """What pictures of a task say and draw.
+    """Names and surroundings that pictures of a task show.
 
     Args:
         objects: names, such as ``cube 0``; without any they are ``object 0`` and so on.
-        footprints: of what stands on the table, the largest first.
+        footprints: what stands on the table, the largest first.
     """
 
     objects: tuple[str, ...] = ()

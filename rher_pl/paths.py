@@ -1,4 +1,4 @@
-"""Files and folders that a user names: refused before anything is written, if they cannot be used.
+"""Files and folders that a user names; unusable ones are refused before anything is written.
 
 Each check raises :class:`ConfigError` with one line that says what to write instead.
 """
@@ -13,17 +13,17 @@ from pathlib import Path
 from rher_pl.errors import ConfigError, require
 
 LONGEST_NAME, LONGEST_PATH = 255, 4_000
-"""Bytes; Linux takes no more."""
+"""Bytes, within the limits of Linux."""
 READ_AS_ADDRESS = "?#%"
-"""Characters that mean something else in a URI, of which MLflow makes one from a path."""
+"""Characters with a special meaning in a URI; MLflow makes a URI from a path."""
 
 
 def require_name(path: str | Path, option: str) -> Path:
-    """A path that a file can have.
+    """Refuse a path that no file can have; returns the path.
 
     Args:
         path: as the user wrote it.
-        option: that it was written for, for the message.
+        option: that the path was given to, for the message.
     """
     text = str(path) if path != "" else ""  # Path("") is the working folder
     require(bool(text.strip()), f"{option} is empty: write a name")
@@ -38,7 +38,7 @@ def require_name(path: str | Path, option: str) -> Path:
 
 
 def require_plain(path: str | Path, option: str) -> None:
-    """A path that means the same inside a URI."""
+    """Refuse a path that would mean something else inside a URI."""
     odd = sorted(set(READ_AS_ADDRESS) & set(str(Path(path).absolute())))
     require(
         not odd,
@@ -48,16 +48,16 @@ def require_plain(path: str | Path, option: str) -> None:
 
 
 def is_special(path: str | Path) -> bool:
-    """Whether a path names a pipe, a device or a socket, which would be waited for or obeyed."""
+    """Whether a path names a pipe, a device or a socket: using one may block or have effects."""
     try:
         mode = os.stat(path).st_mode
-    except (OSError, ValueError):  # there is none, or no file can have that name
+    except (OSError, ValueError):  # no such file, or a name that no file can have
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def exists(path: str | Path) -> bool:
-    """Whether there is anything of that name; not, for a name that no file can have."""
+    """Whether there is anything of that name; False for a name that no file can have."""
     try:
         return os.path.lexists(path)
     except (OSError, ValueError):
@@ -65,7 +65,7 @@ def exists(path: str | Path) -> bool:
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether there is such a file; not, for a name that no file can have."""
+    """Whether there is such a file; False for a name that no file can have."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except (OSError, ValueError):
@@ -73,11 +73,11 @@ def is_file(path: str | Path) -> bool:
 
 
 def check_writable(folder: str | Path, option: str = "--recorder.folder") -> None:
-    """Whether files can be made in an output folder, or the folder itself; nothing is left there.
+    """Check that an output folder can be made or written to; leaves nothing behind.
 
     Args:
-        folder: that need not exist yet.
-        option: that names it, for the message.
+        folder: to check; it need not exist yet.
+        option: that names the folder, for the message.
     """
     path = require_name(folder, option)
     reason = ""
@@ -100,7 +100,7 @@ def check_writable(folder: str | Path, option: str = "--recorder.folder") -> Non
 
 
 def check_output_file(path: str | Path, option: str) -> Path:
-    """Whether a file can be written, before what it will hold is worked out."""
+    """Check that a file can be written, before its content is computed; returns its path."""
     file = require_name(path, option)
     require(not file.is_dir(), f"{option} {str(file)[:80]!r} is a folder: write a file's name")
     require(

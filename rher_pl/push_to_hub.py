@@ -28,12 +28,18 @@ def make_parser() -> argparse.ArgumentParser:
         "fresh seeds, and a video. `hf auth login` or HF_TOKEN says who you are.",
     )
     add_policy_options(parser)
-    parser.add_argument("--repo", metavar="USER/NAME", required=True, help="where to on the Hub")
+    parser.add_argument("--repo", metavar="USER/NAME", required=True, help="repository on the Hub")
     parser.add_argument("--private", action="store_true", help="only you can see a new repository")
-    parser.add_argument("--license", metavar="NAME", help="of the policy, such as mit (not stated)")
-    parser.add_argument("--episodes", type=positive, default=100, help="for the card (100)")
-    parser.add_argument("--threads", type=positive, default=1, help="that step simulations (1)")
-    parser.add_argument("--no_video", action="store_true", help="upload none")
+    parser.add_argument(
+        "--license", metavar="NAME", help="license of the policy, such as mit (not stated)"
+    )
+    parser.add_argument(
+        "--episodes", type=positive, default=100, help="episodes evaluated for the card (100)"
+    )
+    parser.add_argument(
+        "--threads", type=positive, default=1, help="threads that step simulations (1)"
+    )
+    parser.add_argument("--no_video", action="store_true", help="make and upload no video")
     add_view_option(parser)
     parser.add_argument(
         "--out", metavar="DIR", default="hub", help="folder in which the files are made (hub)"
@@ -43,10 +49,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def require_public(trained: TrainedPolicy) -> None:
-    """Whether a policy's file names nothing that is this machine's own.
+    """Refuse a policy whose file names a path on this machine.
 
     Raises:
-        ConfigError: for a path, such as one in the ``make_kwargs`` of its environment.
+        ConfigError: names the path, such as one in the ``make_kwargs`` of its environment.
     """
     from rher_pl.checkpoints.policy import policy_content
 
@@ -55,8 +61,8 @@ def require_public(trained: TrainedPolicy) -> None:
         local = text.startswith(("/", "~", "file:")) or (len(home) > 1 and home in text)
         require(
             not local,
-            f"{text!r:.120} in the description of the policy's task is a place on this machine, "
-            "which nobody else has: train it with what is found elsewhere, too",
+            f"{text!r:.120} in the description of the policy's task is a path on this machine, "
+            "which nobody else has: train with files that others have, too",
         )
 
 
@@ -131,7 +137,7 @@ def push_command(argv: Sequence[str]) -> int:
     trained = chosen_policy(options)
     require_public(trained)
     if not options.no_video and options.view == "camera" and has_camera(trained.task):
-        use_backend()  # found out now, not after all episodes were played
+        use_backend()  # fails now, not after all episodes were played
     figures = measure(trained, options.episodes, CARD_SEED, options.threads)
     console.print(report_table(figures["subtasks"], f"{trained.task_name}, for {address}"))
     files = make_files(trained, figures, address, options)
@@ -147,7 +153,7 @@ def push_command(argv: Sequence[str]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 on success, 2 for a mistake in the arguments or without the Hub."""
+    """Run the command line; 0 on success, 2 for a mistake in the arguments or if the Hub fails."""
     return run_command(push_command, argv)
 
 

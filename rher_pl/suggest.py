@@ -1,4 +1,4 @@
-"""The nearest of the names that exist, for one that does not."""
+"""Suggestions of known names for an unknown one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What Linux has and other systems may lack, and what stands in for it there.
+"""What Linux has and other systems may lack, with a substitute for those.
 
-macOS has no core affinity; Windows neither that nor POSIX locks, memory figures or file owners.
+macOS has no core affinity; Windows has neither that nor POSIX locks, memory figures or file owners.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ except ImportError:  # Windows
 
 
 def locked(file: IO[str], wait: bool = False) -> bool:
-    """Whether this process now holds the lock on a file, until it is closed.
+    """Lock a file until it is closed; returns whether this process now holds the lock.
 
-    Where there are no such locks it always does: two trainings of one run are not told apart.
+    On a system without such locks it returns True: a second training of a run goes unnoticed.
+
+    Args:
+        file: that is open.
+        wait: for a process that holds the lock to release it.
     """
     if fcntl is None:
         return True
@@ -31,19 +35,19 @@ def locked(file: IO[str], wait: bool = False) -> bool:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use; where the system does not say, all there are."""
+    """Cores that this process may use; all of the machine if the system does not say."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def physical_memory() -> float:
-    """Bytes of this machine; infinite where the system does not say."""
+    """Bytes of memory of this machine; infinite if the system does not say."""
     if hasattr(os, "sysconf"):
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return math.inf
 
 
 def has_owners() -> bool:
-    """Whether files have owners, by which code that is loaded can be told to be the user's."""
+    """Whether files have owners, which show that code to be loaded is the user's own."""
     return sys.platform != "win32"

@@ -1,4 +1,4 @@
-"""The registered tasks: an environment, a relay and a layout; nothing else knows task names."""
+"""The registered tasks: each an environment, a relay and a layout, known by its name."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ class Task:
 
     Args:
         name: as written in a config.
-        relay: the chain of subtasks.
-        layout: whose the numbers of an observation are.
+        relay: the chain of subtasks, see :class:`Relay`.
+        layout: what each number of an observation belongs to, see :class:`Layout`.
         make_env: builds a batched environment from ``num_envs``, ``seed`` and ``num_threads``.
         action_size: A, length of an action.
-        gymnasium_id: under which Gymnasium knows the task, if it does: then it can be rendered, and
-            the goals of its observations are those of the objects alone.
+        gymnasium_id: of the task in Gymnasium, if it has one; the task can then be rendered, and
+            the goals in Gymnasium's observations are those of the objects alone.
         look: names of its objects, and what is drawn around them in a plan from above.
-        interface: how Gymnasium's numbers become points, if not as in its Fetch.
-        written: what a config says in place of a name, in plain types.
-        make_drawn: builds one that can be drawn by its ``render``.
-        max_episode_steps: env steps in an episode, if not those that ``make_env`` comes with.
+        interface: how Gymnasium's numbers become points; None if as in Gymnasium's Fetch.
+        written: description of the task in a config, in plain types; None for a registered task.
+        make_drawn: builds one environment that its own ``render`` draws.
+        max_episode_steps: env steps in an episode; None keeps the number that ``make_env`` sets.
         release: action [A] that opens the hand and withdraws it, for a task whose objects must
-            stand by themselves: evaluation looks whether they do.
+            stand by themselves: evaluation checks that they do.
         actions: what the numbers of an action do, with their units, in a sentence.
         given: ``goal`` and ``objects`` that every episode starts with, see :meth:`starting`.
     """
@@ -64,7 +64,7 @@ class Task:
     given: Mapping[str, Points] = field(default_factory=dict)
 
     def varied(self, epsilon: float | None, max_episode_steps: int | None) -> Task:
-        """The same task with another epsilon or length of episodes; None keeps what it is."""
+        """The same task with another epsilon or length of episodes; None keeps the present one."""
         relay = self.relay if epsilon is None else replace(self.relay, epsilon=epsilon)
         steps = self.max_episode_steps if max_episode_steps is None else max_episode_steps
         return replace(self, relay=relay, max_episode_steps=steps)
@@ -98,11 +98,11 @@ class Task:
         return task
 
     def trained_relay(self, mode: RelayMode) -> Relay:
-        """As much of the relay as is trained."""
+        """The part of the relay that is trained."""
         return self.relay if mode == RelayMode.full else self.relay.only_last()
 
     def check(self, env: EnvBase) -> None:
-        """Whether an environment gives what relay and layout say.
+        """Check that an environment has the shapes that relay and layout say.
 
         Raises:
             ConfigError: names the first size that does not fit.
@@ -158,7 +158,7 @@ def load_entry_points() -> None:
     for point in entry_points(group=GROUP):
         try:
             point.load()
-        except Exception as error:  # it is another package's
+        except Exception as error:  # another package's code may raise anything
             warn(f"{GROUP} of {point.value}: {fault(error)}")
 
 
@@ -166,16 +166,18 @@ class WrittenTask(Protocol):
     """A task that a config describes, in place of the name of one that is registered."""
 
     def task(self) -> Task:
-        """The task; a ConfigError if it cannot be what the config says."""
+        """The task; raises :class:`ConfigError` if it cannot be what the config says."""
         ...
 
 
 def get_task(choice: str | WrittenTask) -> Task:
-    """The task of that name, with or without Gymnasium's namespace before it, or that a config
-    describes.
+    """A registered task by its name, or one that a config describes.
+
+    Args:
+        choice: a name, with or without Gymnasium's namespace before it, or a description.
 
     Raises:
-        ConfigError: names the nearest known ones, or all.
+        ConfigError: names the nearest known tasks, or all of them.
     """
     if not isinstance(choice, str):
         return choice.task()
@@ -190,7 +192,7 @@ def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvB
     """The task's environment, checked against its relay and layout.
 
     Raises:
-        ConfigError: if they do not fit.
+        ConfigError: if they do not agree.
     """
     env = fitted(task.make_env(num_envs, seed, num_threads), task)
     task.check(env)
@@ -198,7 +200,7 @@ def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvB
 
 
 def fitted(env: EnvBase, task: Task) -> EnvBase:
-    """An environment with what a config may have changed of its task."""
+    """Set in an environment what a config may have changed in its task; returns it."""
     env.max_episode_steps = task.max_episode_steps or env.max_episode_steps
     env.epsilon, env.release = task.relay.epsilon, task.release
     env.given = task.given
@@ -211,8 +213,8 @@ FETCH_ACTIONS = (
 )
 OPEN_AND_RISE = (0.0, 0.0, 1.0, 1.0)
 TOWER = 0.5
-"""Share of epsilon: in a tower of three a cube is let go, and one that is let go 4 cm beside the
-one below falls. So each must be nearer to its goal than success asks for before the next begins.
+"""Share of epsilon within which a cube of a tower of three counts as home. A cube that is let go
+4 cm beside the one below falls, so each must be nearer to its goal than success asks for.
 """
 
 
@@ -244,10 +246,11 @@ def _point_push(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
 
 _POINT_PUSH = Layout.of(
     ["gripper x", "gripper y", "object 0 x", "object 0 y"],
-    ["object 0", "object 0"],  # seen from the point
+    ["object 0", "object 0"],  # relative to the point
 )
 
-# The gripper's point is its tip, which ends the observation; where it is held is seen from there.
+# The gripper's point is the fingers' tip, which ends the observation; the grip site is labelled a
+# place, which the networks see relative to that point.
 _INSERT = Layout.of(position("place 0"), ["gripper"] * 7, position("gripper"))
 
 for _task in (

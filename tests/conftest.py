@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(autouse=True)
 def no_store_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test records stays in its own folder, whatever the shell says."""
+    """What a test records stays in its own folder, whatever environment variables are set."""
     for name in ("TRACKING_URI", "EXPERIMENT_NAME", "EXPERIMENT_ID", "RUN_ID"):
         monkeypatch.delenv(f"MLFLOW_{name}", raising=False)
 
@@ -109,7 +109,7 @@ def make_episodes() -> Callable[..., TensorDict]:
 
 @pytest.fixture
 def make_pools() -> Callable[..., Pools]:
-    """Of ``count`` made episodes of ``num_objects`` objects; other options are the rule's."""
+    """Pools of ``count`` made episodes; ``options`` go to these or to ``SamplingRule``."""
 
     def make(count: int = 40, num_objects: int = 1, **options: Any) -> Pools:
         of_episodes = {k: options.pop(k) for k in ("lengths", "endings", "scale") if k in options}
@@ -128,7 +128,7 @@ def make_pools() -> Callable[..., Pools]:
 
 
 class RandomBehavior(TensorDictModuleBase):
-    """Uniform actions, each row's from a generator of its own; also tells of the step."""
+    """Uniform actions, each row's from a generator of its own; also writes the key ``step``."""
 
     def __init__(self, action_size: int) -> None:
         super().__init__()

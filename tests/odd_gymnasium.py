@@ -17,9 +17,9 @@ EPSILON, STEP = 0.1, 0.12
 class OddEnv(gymnasium.Env):
     """Two pucks in the plane, which a point can carry along; it ends early, well or badly.
 
-    The observation is [clock, puck 1, point, clock, puck 0]. Actions in [-3, 7] are around 2: a
-    speed, and whether to hold what is near. It ends as
-    soon as both pucks are home, or once the point leaves the table.
+    The observation is [clock, puck 1, point, clock, puck 0]. Actions in [-3, 7], with
+    their middle at 2, are a velocity [2], and whether to carry what is near. It ends as soon as
+    both pucks are home, or once the point leaves the table.
 
     Args:
         table: half the width of the table.
@@ -88,7 +88,7 @@ class OddEnv(gymnasium.Env):
 
 
 class PoseEnv(OddEnv):
-    """Its goal is a pose of seven numbers that follow the actions; nothing says who is home."""
+    """Its goal is a pose of seven numbers that follow the actions; its info is empty."""
 
     def __init__(self, informed: bool = False, dense: bool = False, **options: Any) -> None:
         super().__init__(**options)

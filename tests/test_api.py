@@ -51,7 +51,7 @@ OPTIONS |= {f"{k}.{name}": value for k, section in TINY.items() for name, value 
 
 
 class HalfTD3(rher_pl.TD3):
-    """Learns from half of each error, as a test can tell."""
+    """Learns from half of each error, so that a test can tell that it was used."""
 
     def update_critic(self, batch: Any) -> dict[str, torch.Tensor]:
         q = self.critic(batch["inputs"], batch["action"])
@@ -222,8 +222,8 @@ def test_a_signal_ends_it_as_it_ends_a_program(
         ("max_epochs", "trainer.max_epochs"),
         ("folder", "recorder.folder"),
         ("every_evaluations", "video.every_evaluations"),
-        ("seed", "seed_everything"),  # data.seed follows it
-        ("task", "data.task"),  # and model.task that
+        ("seed", "seed_everything"),  # data.seed is linked to it
+        ("task", "data.task"),  # model.task is linked to it
         ("data.task.epsilon", "data.task.epsilon"),
     ],
 )

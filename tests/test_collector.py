@@ -62,7 +62,7 @@ def test_episode_seeds_are_above_all_others_and_differ():
 def test_episodes_do_not_depend_on_how_many_are_played_at_a_time(
     make_collector, edge_ends_env, env_name, kind
 ):
-    """Not either on the seed that the environment was made with, nor on what was played in it."""
+    """Nor on the seed that the environment was made with, nor on what was played in it before."""
     make_env = PointPushEnv if env_name == "point push" else edge_ends_env
 
     def twelve(num_envs: int) -> TensorDict:

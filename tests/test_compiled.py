@@ -58,7 +58,7 @@ NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no G
 
 
 def replaying(place: str) -> tuple[CompiledTD3, TD3, list[Work]]:
-    """A learner that replays, its equal that does not, and on a CPU what was recorded."""
+    """A learner that replays, an equal one that does not, and on a CPU the list of recordings."""
     found, expected = trial(CompiledTD3, SIZES, torch.device(place))
     assert isinstance(found, CompiledTD3)
     recordings: list[Work] = []

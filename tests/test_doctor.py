@@ -39,7 +39,7 @@ def test_broken_things_are_red_with_a_fix(
     assert main(["--tracking_uri", "http://127.0.0.1:9"]) == 1
     out = capsys.readouterr().out
     assert "3 broken" in out  # start pose, weld, tracking
-    assert out.count("fix: a MuJoCo that simulates the arm wrongly") == 2
+    assert out.count("fix: this MuJoCo simulates the arm wrongly") == 2
     assert "egl: no library" in out and "libosmesa6" in out
     assert "mlflow server" in out
 

@@ -127,7 +127,7 @@ def test_a_policy_from_memory_acts_in_those_bounds_too() -> None:
 
 
 def made_states(policy: Any, observation: dict[str, Any]) -> list[torch.Tensor]:
-    """What the live policy takes, of a Gymnasium observation."""
+    """A Gymnasium observation, as the live policy takes it."""
     seen, achieved, desired = policy.portable.take(observation)
     interface = odd().task().interface
     assert interface is not None
@@ -135,7 +135,7 @@ def made_states(policy: Any, observation: dict[str, Any]) -> list[torch.Tensor]:
 
 
 def test_a_checkpoint_imports_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it names is code of anybody's; only the user can ask for it."""
+    """A checkpoint may name anybody's code; only the user can ask to import it."""
     (folder / "evil_module.py").write_text("raise SystemExit('it ran')\n")
     monkeypatch.syspath_prepend(str(folder))
     content = read_checkpoint_file(checkpoint(folder))
@@ -191,7 +191,7 @@ def test_episodes_and_epsilon_can_be_others(folder: Path) -> None:
 def test_the_check_says_what_is_doubtful(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Control: nothing, of the environment as it is."""
+    """Control: the environment as it is gives no warning."""
     assert check([*arguments(tmp_path), "--data.num_envs", "10"]) == 0
     assert "0 broken, 0 doubtful" in capsys.readouterr().out
     assert check([*arguments(tmp_path), "--data.task.epsilon", "0.15"]) == 0
@@ -213,7 +213,7 @@ def test_processes_change_nothing_in_a_run() -> None:
 
 
 def test_a_waiting_worker_that_dies_is_missed_before_its_next_turn() -> None:
-    """That of the evaluation, while episodes are collected and learned from."""
+    """The evaluation's worker waits while episodes are collected and learned from."""
 
     class Kill(pl.Callback):
         killed_at = 0.0

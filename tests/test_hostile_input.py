@@ -209,7 +209,7 @@ def test_what_a_store_does_not_take_is_told_once_and_written_later(
     is_open = True
     late.write("picture 0", write("last"))
     assert sorted(taken) == ["37", "38", "39", "last"] and not late.waiting
-    assert capsys.readouterr().err == "MLflow has taken what waited\n"
+    assert capsys.readouterr().err == "MLflow has taken everything that waited\n"
 
 
 # --- options -----------------------------------------------------------------------------------

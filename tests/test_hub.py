@@ -190,7 +190,7 @@ def test_a_dry_run_makes_the_files_and_asks_nobody(hub: Hub, checkpoint: Path) -
 def test_three_files_go_with_nothing_of_the_user_or_the_machine(
     hub: Hub, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """The folder of the files holds another one; the checkpoint lies in a folder of the user's."""
+    """``hub``, where the files are made, holds one more, and the checkpoint's path is private."""
     Path("hub").mkdir()
     Path("hub/notes.txt").write_text("mine")
     assert pushed(checkpoint) == 0
@@ -283,7 +283,7 @@ def test_a_mistake_is_one_line_before_anything_is_spent(
 def test_a_token_for_other_repositories(
     hub: Hub, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Which the Hub tells only when one writes; the files stay."""
+    """The Hub refuses it only when something is written; the local files stay."""
     monkeypatch.setenv("HF_TOKEN", "hf_fine")
     assert pushed(checkpoint, "--no_video") == 2
     assert "hf://me/point: the token may not do that" in capsys.readouterr().err

@@ -413,7 +413,7 @@ def test_the_folder_is_for_the_user_alone(
 
 @pytest.fixture
 def copied(built: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
-    """In place of a compiler that takes seconds: it copies what was built; lists its commands."""
+    """Commands of a stand-in for the slow compiler, which copies the library that was built."""
     content, run_ = built.read_bytes()[: -library_file.SEAL], library_file._run
     commands: list[list[str]] = []
 
@@ -444,7 +444,7 @@ def test_what_is_missing_or_damaged_is_built_once(
         contents = {"empty": b"", "cut": good[:-7], "foreign": make_foreign(tmp_path)}
         kept.write_bytes(contents[damage])
         kept.chmod(0o600)
-    # What a path gave first, a loader gives again in the same process.
+    # A process that has loaded a foreign library from a path gets it from there again.
     for _ in range(1 if damage == "foreign" else 2):
         assert not isinstance(library_file._find_or_build.__wrapped__(), str)
     assert len(copied) == 1
@@ -461,7 +461,7 @@ def test_without_a_folder_of_ones_own_it_is_built_in_private(
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nothing")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    before = os.umask(0o002)  # with which files are writable by one's group
+    before = os.umask(0o002)  # new files are writable by the group
     try:
         assert not isinstance(library_file._find_or_build.__wrapped__(), str)
     finally:

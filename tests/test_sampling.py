@@ -15,7 +15,7 @@ LENGTHS = pytest.mark.parametrize("lengths", [[6], MIXED], ids=["equal", "mixed"
 
 
 def differs(counts: torch.Tensor, expected: torch.Tensor | float) -> bool:
-    """Whether counts are further from those expected than chance takes them, by five deviations."""
+    """Whether chi-squared of the counts is more than five standard deviations above its mean."""
     chi2 = ((counts - expected) ** 2 / expected).sum()
     return bool(chi2 > len(counts) + 5 * (2 * len(counts)) ** 0.5)
 

@@ -32,7 +32,7 @@ NUM_ENVS = 4
 
 
 class Dies(ShardWorker):
-    """The worker that gets the second shard is killed there, once for each file that is there."""
+    """A worker that kills itself when it is to play, once for each file in ``folder``."""
 
     def __init__(self, folder: str, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -163,7 +163,7 @@ def test_workers_that_cannot_be_built_are_refused(acting: Any) -> None:
     ("options", "says"),
     [
         ({"shards": 3, "num_envs": 10}, r"must divide data.num_envs 10: write --data.num_envs 9"),
-        ({"workers": 2}, r"there are none: add --data.shards 2"),
+        ({"workers": 2}, r"without shards: add --data.shards 2"),
         ({"shards": -1}, "shards"),
         ({"shards": 2, "num_envs": 2, "workers": 0}, "workers"),
     ],

@@ -104,7 +104,7 @@ def test_a_request_lists_every_combination_with_every_seed(
         (["--grid", "model.gamma=0.9,0.8", "--model.gamma=0.9"], "both varied and fixed"),
         (["--prune"], "add --search"),
         (["--search", "model.gamma=0.9,0.95", "--seeds", "0..2"], "--confirm 1..5"),
-        (["--seeds", "0..2", "--confirm", "2..3"], "chose the winner"),
+        (["--seeds", "0..2", "--confirm", "2..3"], "choose the winner"),
     ],
 )
 def test_mistakes_are_one_line(

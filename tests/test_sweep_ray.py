@@ -131,7 +131,7 @@ def test_a_stopped_sweep_goes_on(tmp_path: Path, config: str) -> None:
         pass
     process.send_signal(signal.SIGINT)
     out = finish(process)
-    assert process.returncode == 128 + signal.SIGINT and "the same command goes on" in out
+    assert process.returncode == 128 + signal.SIGINT and "the same command continues" in out
     process = begin(tmp_path, *arguments)
     out = finish(process)
     assert process.returncode == 0 and "1 of 3 trials are done already" in out
@@ -179,7 +179,7 @@ def test_a_stopped_search_goes_on(tmp_path: Path, config: str) -> None:
         pass
     process.send_signal(signal.SIGINT)
     out = finish(process)
-    assert process.returncode == 128 + signal.SIGINT and "the same command goes on" in out
+    assert process.returncode == 128 + signal.SIGINT and "the same command continues" in out
     process = begin(tmp_path, *arguments)
     finish(process)
     assert process.returncode == 0

@@ -1,4 +1,4 @@
-"""A run ends when its task is solved, and says how it does on seeds that chose nothing."""
+"""A run ends when its task is solved, and is judged on seeds that decided nothing before."""
 
 from __future__ import annotations
 

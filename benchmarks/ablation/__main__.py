@@ -2,7 +2,7 @@
 
 A suite (benchmarks/ablation/suites/NAME.yaml) names rows, each a config with a few options
 changed. Each evaluation becomes a line of RESULTS/SUITE/ROW/records.jsonl; settings.yaml is beside
-it, RESULTS/SUITE/curve.png shows all rows. The same command continues.
+it, RESULTS/SUITE/curve.png shows all rows. The same command continues what was interrupted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is said of RHER, held against the rows of a suite.
+"""Claims about RHER, tested against the rows of a suite.
 
 A claim says that one row has more of something than another. It is *supported* if every seed of the
 one has more than every seed of the other (by chance 1 in 20 for three seeds against three, 1 in 252
@@ -22,7 +22,7 @@ LEVEL = 0.90
 
 
 def early_innr(data: RowCurves) -> Array:
-    """Mean INNR share at the beginning of a run, [S]."""
+    """Mean share of INNR (identical non-negative rewards) at the beginning of a run, [S]."""
     values = data.innr[:, data.group.env_steps <= EARLY]
     return values.mean(axis=1) if values.size else np.full(len(values), np.nan)
 
@@ -55,11 +55,11 @@ MEASURES: dict[str, tuple[str, Callable[[RowCurves], Array]]] = {
     "reach": ("success of reach, last five evaluations", lambda data: last_five(data.reach)),
     "q_gap": ("Q minus return, last five evaluations", lambda data: last_five(data.q_gap)),
 }
-"""What a claim may be about: as shown, and one number for each seed [S] of a row."""
+"""What a claim may be about: its label, and a function from a row to a number per seed, [S]."""
 
 
 def judge(claim: Claim, rows: Mapping[str, RowCurves]) -> tuple[str, str, str, str]:
-    """(claim, source, measured, verdict), the third such as ``INNR: plain HER 0.91; RHER 0.31``."""
+    """(claim, source, measured, verdict); measured as ``INNR: plain HER 0.91; RHER 0.31``."""
     unit, measure = MEASURES[claim.measure]
     more, less = (measure(rows[name]) for name in (claim.more, claim.less))
     if np.isnan(more).any() or np.isnan(less).any():
@@ -76,7 +76,7 @@ def judge(claim: Claim, rows: Mapping[str, RowCurves]) -> tuple[str, str, str, s
 
 
 def judged(claims: Sequence[Claim], rows: Sequence[RowCurves]) -> list[tuple[str, str, str, str]]:
-    """:func:`judge` of the claims whose rows are both there."""
+    """The claims whose rows both have records, each with its verdict; see :func:`judge`."""
     by_name = {data.row.name: data for data in rows}
     return [judge(each, by_name) for each in claims if {each.more, each.less} <= by_name.keys()]
 

@@ -1,4 +1,4 @@
-"""What the records of a suite say beyond success: figures that explain it, of each row."""
+"""Figures of each row of a suite that explain its success."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from rher_pl.compare.statistics import Array, Centre, last_five
 
 LEGEND = (
     "Means over seeds of the last five evaluations. Q - MC: Q of the first action of an evaluation "
-    "episode minus the return that followed (lower where goals are met within a part of epsilon "
-    "only, as Q counts by that part and the return by the whole). INNR: relabelled samples of the "
-    "last subtask whose reward is 0 whatever the action. Contact: collected episodes in which the "
-    "object was touched. First subtask: its success, in records of 0.1 under its own policy. Last "
-    "policy: success of the last subtask's policy alone, without serving."
+    "episode minus the return that followed (lower if reward_radius is below 1: Q is learned from "
+    "rewards within that part of epsilon, the return counts all of epsilon). INNR: share of "
+    "relabelled samples of the last subtask whose reward is 0 whatever the action. Contact: share "
+    "of collected episodes in which the object was touched. First subtask: its success; in records "
+    "of rher_pl 0.1, under its own policy. Last policy: success of the last subtask's policy "
+    "alone, without serving."
 )
 """How to read :func:`explanation`."""
 
@@ -45,7 +46,7 @@ class RowCurves:
         return list(self.records[0]["success_per_subtask"])
 
     def metric(self, name: str) -> Array:
-        """Of all evaluations [S, E]; NaN where it was not recorded."""
+        """A metric at all evaluations, [S, E]; NaN where it was not recorded."""
         return self._values(lambda record: record["metrics"].get(name))
 
     @property
@@ -56,7 +57,7 @@ class RowCurves:
 
     @property
     def innr(self) -> Array:
-        """Share of inert samples among the relabelled ones of the last subtask, [S, E]."""
+        """INNR share of the last subtask's relabelled samples, see ``LEGEND``, [S, E]."""
         return self.metric(f"relay/innr_share/{self.subtasks[-1]}")
 
     @property
@@ -97,7 +98,7 @@ def make(row: Row, records: Records) -> RowCurves:
 
 
 def explanation(rows: Sequence[RowCurves]) -> Table:
-    """A line of figures for each row; that of the last policy only where it was judged alone."""
+    """A line of figures for each row; the last policy has a column only if it was recorded."""
     columns: dict[str, Callable[[RowCurves], Array]] = {
         "Q - MC": lambda data: data.q_gap,
         "INNR": lambda data: data.innr,

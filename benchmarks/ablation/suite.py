@@ -35,7 +35,7 @@ class Row:
 
     @property
     def overrides(self) -> dict[str, str]:
-        """The options as on the command line; what is no name is written as JSON."""
+        """The options as on the command line; what is not text is written as JSON."""
         return {
             key: value if isinstance(value, str) else json.dumps(value)
             for key, value in self.options.items()
@@ -60,7 +60,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Suite:
-    """Rows that belong into one picture; the first is the one that the others are set against.
+    """Rows that share a picture; the first is the one that the others are compared with.
 
     Args:
         name: of the suite.
@@ -99,7 +99,7 @@ def load(name: str) -> Suite:
     """The suite of that name, or in that file.
 
     Raises:
-        ConfigError: there is none, or it is not written as a suite is.
+        ConfigError: if there is none, or it is no valid suite.
     """
     path = Path(name) if name.endswith(".yaml") else FOLDER / f"{name}.yaml"
     known = ", ".join(known_suites())
@@ -117,5 +117,5 @@ def load(name: str) -> Suite:
         return Suite(path.stem, Path(content["config"]), tuple(rows), claims)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"suite {path} is not written as {FOLDER / 'push.yaml'} is: {error}"
+            f"suite {path} is not valid, see {FOLDER / 'push.yaml'}: {error}"
         ) from error

@@ -2,8 +2,8 @@
 
 Runs python -m rher_pl.fit once for each seed. Each evaluation becomes a line of
 RESULTS/TASK/CONFIG/records.jsonl; settings.yaml and curve.png are beside it. The same command
-continues: seeds that are complete are skipped. Options of the trainer are passed on and become
-part of the folder's name, for example --data.num_envs 8.
+continues what was interrupted, and skips seeds that are complete. Options of the trainer are passed
+on and become part of the folder's name, for example --data.num_envs 8.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rher_pl.errors import ConfigError, require
 
 def make_parser() -> Parser:
     parser = Parser("benchmarks.learning", __doc__ or "")
-    parser.add_argument("--config", type=Path, required=True, help="as configs/push.yaml")
+    parser.add_argument("--config", type=Path, required=True, help="such as configs/push.yaml")
     add_options(parser, "learning", "mlruns/benchmarks/learning")
     return parser
 
@@ -36,8 +36,14 @@ def body(arguments: Sequence[str]) -> int:
     records, status = Records(options.results / place), 0
     if not options.plot_only:
         seeds = options.seeds or []
-        require(bool(seeds) and len({*seeds}) == len(seeds), "--seeds: as --seeds 0 1 2")
-        require(options.env_steps is not None, "--env_steps: the budget of a seed, as 40000")
+        require(
+            bool(seeds) and len({*seeds}) == len(seeds),
+            "write different seeds, such as --seeds 0 1 2",
+        )
+        require(
+            options.env_steps is not None,
+            "write the budget of each seed, such as --env_steps 40000",
+        )
         trainings = prepare(options, name, place, settings, options.env_steps)
         status = train([(trainings, seed) for seed in seeds], options.jobs)
     return status or show(records)

@@ -26,7 +26,7 @@ def add_options(parser: Parser, name: str, scratch: str) -> None:
     parser.add_argument(
         "--scratch", type=Path, default=Path(scratch), help=f"folder of the runs ({scratch})"
     )
-    parser.add_argument("--fresh", action="store_true", help="forget what is there and start over")
+    parser.add_argument("--fresh", action="store_true", help="delete earlier records and runs")
     parser.add_argument("--plot_only", action="store_true", help="draw and tabulate, train nothing")
 
 
@@ -40,7 +40,7 @@ def seed(text: str) -> int:
 def prepare(
     options: argparse.Namespace, label: str, place: Path, settings: Settings, env_steps: int
 ) -> Trainings:
-    """What is to be trained with some settings; ``place`` is where, in results and in scratch."""
+    """The trainings with some settings, in folder ``place`` of the results and of scratch."""
     records, scratch = Records(options.results / place), options.scratch / place
     if options.fresh:
         for folder in (records.folder, scratch):

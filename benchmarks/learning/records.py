@@ -29,7 +29,7 @@ LIFTED = (
     "eval/success",
     "eval/success_not_solved_at_reset",
 )
-"""Metrics that have a key of their own, as those of each ``SUBTASK`` have."""
+"""Metrics that have a key of their own in a record, as the success of each subtask has."""
 
 
 class Records:
@@ -41,7 +41,7 @@ class Records:
 
     @property
     def settings(self) -> Settings:
-        """What they were made with; empty if that is not told."""
+        """Settings that the records were made with; empty without ``settings.yaml``."""
         path = self.folder / "settings.yaml"
         return yaml.safe_load(path.read_text()) if path.is_file() else {}
 
@@ -54,9 +54,9 @@ class Records:
         return sorted(mine, key=lambda record: (record["seed"], record["env_steps"]))
 
     def update(self, seed: int, made: Sequence[Record], settings: Settings) -> None:
-        """Make the records of a seed those that its run has now; what was written before stays.
+        """Make the records of a seed those of its run; one that was written before stays as it is.
 
-        Records that the run does not have any more are made again by it, so they go.
+        Records that the run does not have any more are removed, as it makes them again.
         """
         with self._locked():
             before = {record["env_steps"]: record for record in self.read(seed)}
@@ -87,7 +87,7 @@ def read_run(checkpoint: Path, labels: Mapping[str, Any]) -> list[Record]:
     """The evaluations of a run up to its checkpoint, as records.
 
     Args:
-        checkpoint: of the run; its recorder's history is in it.
+        checkpoint: of the run; it holds the history of evaluations.
         labels: ``seed``, ``commit`` and ``versions`` of all of them.
 
     Raises:
@@ -103,7 +103,7 @@ def read_run(checkpoint: Path, labels: Mapping[str, Any]) -> list[Record]:
 
 
 def make_record(row: Mapping[str, float], task: str, labels: Mapping[str, Any]) -> Record:
-    """One evaluation, of the metrics that its run had then."""
+    """The record of one evaluation, from the metrics ``row`` that its run had then."""
     return {
         "task": task,
         "seed": labels["seed"],

@@ -14,11 +14,11 @@ Settings = dict[str, dict[str, Any]]
 """Options by section: model, data and trainer."""
 
 DECIDED = {"seed_everything": "--seeds", "trainer.max_epochs": "--env_steps"}
-"""Options that follow one of the benchmark, by name."""
+"""Options that a benchmark sets, with the option of its own that decides them."""
 
 
 PROTOCOL = {"data.eval_episodes": "100"}
-"""What records are judged by; a run by itself judges less, which is faster."""
+"""Options of all recorded runs; a run by itself plays fewer episodes, which is faster."""
 
 
 def read_overrides(arguments: Sequence[str]) -> dict[str, str]:
@@ -33,7 +33,7 @@ def read_overrides(arguments: Sequence[str]) -> dict[str, str]:
         name = option.removeprefix("--")
         require(name not in DECIDED, f"a benchmark sets {option} itself: use {DECIDED.get(name)}")
         known = re.fullmatch(r"--(model|data|trainer)\.[\w.]+", option)
-        require(bool(known), f"unknown option {option}: it takes those of model, data and trainer")
+        require(bool(known), f"unknown option {option}: write those of model, data and trainer")
     require(len(words) % 2 == 0, f"{words[-1:]} has no value: write --data.num_envs 8")
     return {option.removeprefix("--"): value for option, value in overrides.items()}
 
@@ -43,13 +43,13 @@ def _split(word: str) -> list[str]:
 
 
 def folder_name(config: Path, overrides: dict[str, str]) -> str:
-    """Such as ``push+data.num_envs=8``: the config, and in what it was changed."""
+    """Such as ``push+data.num_envs=8``: the config, and the options that were changed."""
     parts = [config.stem, *(f"{name}={value}" for name, value in sorted(overrides.items()))]
     return re.sub(r"[^\w.,=+\[\]-]", "", "+".join(parts))
 
 
 def task_name(settings: Settings) -> str:
-    """Of a registered task its name, of one that a config describes the environment's."""
+    """The name of a registered task, or the environment's id where a config describes the task."""
     task = settings["data"]["task"]
     return task if isinstance(task, str) else str(task["init_args"]["id"]).rpartition(":")[2]
 
@@ -77,7 +77,7 @@ def resolve(config: Path, overrides: dict[str, str]) -> Settings:
 def differing(now: Settings, recorded: Settings) -> list[str]:
     """Names of the settings that differ, as ``model.gamma``.
 
-    An option that is newer than a record has its default there: that is what was done before.
+    For an option that is newer than a record, the record counts as made with its default.
     """
     ours, theirs = flat(now), flat(recorded)
     before = defaults() | theirs if theirs else {}
@@ -90,7 +90,7 @@ def flat(settings: Settings) -> dict[str, Any]:
 
 
 def defaults() -> dict[str, Any]:
-    """Of all options of model and data, by dotted name."""
+    """Defaults of all options of model and data, by dotted name."""
     from rher_pl.choices import plain
     from rher_pl.training.datamodule import RelayDataModule
     from rher_pl.training.module import RHERModule

@@ -26,13 +26,13 @@ class Trainings:
 
     Args:
         label: shown before each line.
-        records: of the results.
+        records: what is recorded of its seeds.
         settings: resolved.
         scratch: folder for the runs; a seed is continued from there.
         env_steps: budget of each seed, rounded up to whole epochs.
 
     Raises:
-        ConfigError: what is recorded already was made with other settings.
+        ConfigError: if earlier records were made with other settings.
     """
 
     def __init__(
@@ -57,17 +57,17 @@ class Trainings:
         return len(self.records.read(seed)) >= self.epochs
 
     def command(self, seed: int) -> list[str]:
-        """What trains a seed, or continues it."""
+        """The command that trains a seed, or continues it."""
         command = [sys.executable, "-m", "rher_pl.fit", "--config", str(self.config)]
         command += ["--seed_everything", str(seed), "--trainer.max_epochs", str(self.epochs)]
         command += ["--recorder.folder", str(self._folder(seed)), "--video.every_evaluations", "0"]
-        command += ["--until.success", "null", "--until.episodes", "0"]  # whole budgets
+        command += ["--until.success", "null", "--until.episodes", "0"]  # spend the whole budget
         return command + (["--ckpt_path", "last"] if self._checkpoint(seed) else [])
 
     def keep(self, seed: int, labels: dict[str, Any]) -> None:
-        """Bring the records of a seed to where its run is: without a checkpoint, to nothing."""
+        """Make the records of a seed those of its checkpoint; without one, there are none."""
         checkpoint = self._checkpoint(seed)
-        with suppress(ConfigError):  # a damaged one: fit goes back to the one before, and says so
+        with suppress(ConfigError):  # a damaged one: fit falls back to the one before
             made = read_run(checkpoint, labels | {"seed": seed}) if checkpoint else []
             if made or self.records.read(seed):
                 self.records.update(seed, made, self.settings)
@@ -76,7 +76,7 @@ class Trainings:
         return self.scratch / f"seed{seed}"
 
     def _checkpoint(self, seed: int) -> Path | None:
-        """The one that fit continues from, if there is any."""
+        """The checkpoint that fit continues from, if there is any."""
         found = self._folder(seed).glob("checkpoints/*/last.ckpt")
         return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
@@ -127,7 +127,7 @@ class Pool:
             stderr=subprocess.STDOUT,
             text=True,
             env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-            start_new_session=True,  # Ctrl-C is for this process, which stops the others
+            start_new_session=True,  # Ctrl-C reaches this process only, which stops the others
         )
         self.processes.add(process)
         assert process.stdout is not None

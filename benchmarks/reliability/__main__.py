@@ -1,8 +1,8 @@
-"""Kills, broken input, real faults and a long run: what becomes of a training.
+"""What becomes of a training under kills, broken input, real faults and in a long run.
 
 Without an argument all parts are run, in about an hour on two cores. The figures go to
-benchmarks/results/reliability.json, where those of parts that were not run stay. Options that are
-not listed go to the trainings, for example: kills --data.num_envs 4
+benchmarks/results/reliability.json, which keeps those of parts that were not run. Options that are
+not listed are passed on to the trainings, for example: kills --data.num_envs 4
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rher_pl.errors import require
 
 RESULTS = Path("benchmarks/results/reliability.json")
 MOST_SLOPE = 5.0
-"""MiB of memory in an hour: what a long run may grow by, within what can be measured."""
+"""MiB per hour by which a long run may grow: a smaller slope cannot be measured."""
 PARTS = ("kills", "fuzz", "faults", "soak")
 
 
@@ -52,7 +52,7 @@ def run_part(part: str, folder: Path, options: argparse.Namespace, extra: list[s
 
 
 def is_sound(figures: dict[str, Any]) -> bool:
-    """Whether everything is as it must be."""
+    """Whether no part found anything wrong."""
     return (
         all(
             figures.get(f"kills{how}", 0) == figures.get(f"identical_after_kill{how}", 0)
@@ -67,23 +67,27 @@ def is_sound(figures: dict[str, Any]) -> bool:
 
 
 def body(arguments: Sequence[str]) -> int:
-    """Run the parts; exit status 1 if anything was not as it must be."""
+    """Run the parts; exit status 1 if anything was wrong."""
     parser = Parser("benchmarks.reliability", __doc__ or "")
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
     parser.add_argument(
         "--kills",
         type=positive,
         default=20,
-        help="a quarter more pipelined (20)",
+        help="number of kills, and a quarter more with pipelined collection (20)",
     )
-    parser.add_argument("--cases", type=positive, default=1500, help="of each kind of fuzz (1500)")
-    parser.add_argument("--minutes", type=float, default=30.0, help="of the soak (30)")
-    parser.add_argument("--config", type=Path, default=Path("configs/push.yaml"), help="of it")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random here (0)")
+    parser.add_argument(
+        "--cases", type=positive, default=1500, help="cases of each kind of fuzz (1500)"
+    )
+    parser.add_argument("--minutes", type=float, default=30.0, help="length of the soak (30)")
+    parser.add_argument(
+        "--config", type=Path, default=Path("configs/push.yaml"), help="config of the soak"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of all that is random here (0)")
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"file ({RESULTS})")
     options, extra = parser.parse_known_args(arguments)
     for part in options.parts:
-        require(part in PARTS, f"unknown part {part!r}: choose of {', '.join(PARTS)}")
+        require(part in PARTS, f"unknown part {part!r}: choose from {', '.join(PARTS)}")
     figures = json.loads(options.results.read_text()) if options.results.exists() else {}
     for part in options.parts or PARTS:
         with tempfile.TemporaryDirectory() as folder:

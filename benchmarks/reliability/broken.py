@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 CANARY = "executed"
-"""File that a pickle's code would make."""
+"""File that exists if code in a pickle was run."""
 
 NUMBERS = (0, 1, -1, 2, 3.5, -0.0, 1e308, -1e308, 10**12, -(10**12), 2**63, 10**400, 1e-300)
 STRINGS = ("", " ", "nan", ".inf", "-.inf", "null", "true", "💥", "ε" * 200, "a\nb", "\x00", "../x")
@@ -26,7 +26,7 @@ class Trap:
 
 
 def value(random: Random) -> Any:
-    """For an option, mostly a number."""
+    """A broken value for an option, mostly a number."""
     kind = random.random()
     if kind < 0.6:
         return random.choice(NUMBERS)
@@ -65,4 +65,4 @@ SPOILS: tuple[Callable[[Tensor], Tensor], ...] = (
     lambda x: x.long(),
     _raises,
 )
-"""Of what stands under one key of a state."""
+"""Ways to spoil what stands under one key of a state."""

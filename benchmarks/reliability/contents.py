@@ -1,4 +1,4 @@
-"""Contents of a checkpoint as an enemy would change them, each in place."""
+"""Changes that an attacker could make to a checkpoint's content, each in place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks.reliability import broken
 
 DEEP = 500
-"""Levels of a list in a list: deeper than any checkpoint is."""
+"""Levels of nested lists: deeper than any checkpoint is."""
 
 TENSORS: tuple[Callable[[Tensor], Any], ...] = (
     lambda x: x * torch.nan,
@@ -34,7 +34,7 @@ TENSORS: tuple[Callable[[Tensor], Any], ...] = (
     lambda x: x.tolist(),
     lambda x: torch.tensor(float("nan")),
 )
-"""What may become of a tensor."""
+"""Ways to change a tensor."""
 
 
 def dag(levels: int = 40) -> list[Any]:
@@ -70,7 +70,7 @@ VALUES: tuple[Callable[[], Any], ...] = (
     lambda: {1: 2, None: 3},
     lambda: b"bytes",
 )
-"""What may stand in a value's place, beside what :mod:`broken` has."""
+"""What may replace a value, besides what :mod:`broken` has."""
 
 
 def _places(content: Any, kind: type) -> list[tuple[Any, Any]]:
@@ -78,7 +78,7 @@ def _places(content: Any, kind: type) -> list[tuple[Any, Any]]:
     found, left, seen = [], [content], set()
     while left:
         holder = left.pop()
-        if id(holder) in seen:  # lists that contain each other stand for more than can be walked
+        if id(holder) in seen:  # shared lists: there are more paths than can be walked
             continue
         seen.add(id(holder))
         items = holder.items() if isinstance(holder, dict) else enumerate(holder)
@@ -123,7 +123,7 @@ def swapped(random: Random, content: dict[str, Any]) -> None:
 
 
 def optimizer(random: Random, content: dict[str, Any]) -> None:
-    """A moment, a step or an option of an optimizer: what native code walks through."""
+    """Change a moment, a step or an option of an optimizer, which native code reads."""
     holder, key = random.choice(_places(content["optimizer_states"], object))
     value = holder[key]
     tensor = isinstance(value, Tensor)

@@ -1,6 +1,6 @@
-"""Real faults under a real run: its MLflow server goes, its database is locked, its disk fills.
+"""Real faults under a real run: its MLflow server dies, its database is locked, its disk fills.
 
-Each run is a process that trains PointPush; what is broken is the thing itself, not a stand-in.
+Each run is a process that trains PointPush; the faults are real, nothing is mocked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rher_pl.checkpoints.file import read_checkpoint_file
 from rher_pl.checkpoints.layout import read_entry
 
 EPOCHS, EVERY = 160, 16
-"""Of a run, and evaluations between two videos."""
+"""Epochs of a run, and evaluations between two videos."""
 CONFIG: dict[str, Any] = TINY | {
     "trainer": TINY["trainer"] | {"max_epochs": EPOCHS},
     "video": {"every_evaluations": EVERY},
@@ -34,11 +34,11 @@ CONFIG: dict[str, Any] = TINY | {
 EPOCH = CONFIG["data"]["eval_every_env_steps"]
 AWAY_SECONDS = 8.0
 DISK = "6m"
-"""Of the file system that fills up: room for the first checkpoints and not for the last."""
+"""Size of the file system that fills up: room for the first checkpoints, not for the last."""
 
 
 def run_faults(folder: Path) -> dict[str, Any]:
-    """Whether training went on and nothing was lost, for each fault."""
+    """For each fault ``whole`` if training went on and nothing was lost, else what was wrong."""
     (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
     figures = {}
     for fault in (server_away, database_locked, disk_full):
@@ -60,7 +60,7 @@ def wait_for(run: Training, evaluations: int) -> None:
 
 
 def goes_on(run: Training) -> bool:
-    """Whether there are evaluations in the seconds that something is away."""
+    """Whether there are evaluations during the seconds of an outage."""
     before = len(run.reports)
     time.sleep(AWAY_SECONDS)
     return len(run.reports) > before
@@ -133,7 +133,7 @@ def _disk_full(folder: Path) -> str:
 
 
 def serve(folder: Path, port: int) -> subprocess.Popen:
-    """``mlflow server`` with its files in ``folder``, when it answers."""
+    """Start ``mlflow server`` with its files in ``folder``, and wait until it answers."""
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     store = ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
     artifacts = ["--artifacts-destination", str(folder / "artifacts")]
@@ -160,7 +160,7 @@ def stop(server: subprocess.Popen) -> None:
 
 
 def verdict(folder: Path, uri: str, run: Training, went_on: bool, told: str = "") -> str:
-    """Wait for the end: ``whole``, or what is not as it must be."""
+    """Wait for the end of a run; ``whole``, or what is wrong with its record."""
     status = run.wait()
     client = MlflowClient(uri)
     (record,) = client.search_runs([e.experiment_id for e in client.search_experiments()])

@@ -1,4 +1,4 @@
-"""Broken and hostile input: configs, checkpoints, environments. One line and the right status."""
+"""Broken configs, checkpoints and environments: each must end in one line and the right status."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OPTIONS = {
 """Options that cases break, by section."""
 BROKEN = "broken.yaml"
 TURNS = 80
-"""States that a training asks for at least; it asks for 86."""
+"""States that a training asks for at least; in fact it asks for 86."""
 TEXTS = (
     "a: &a [x, x]\nb: &b [*a, *a]\n",
     "data: &r\n  task: *r\n",
@@ -55,7 +55,7 @@ TEXTS = (
     "trainer: {plugins: " + "x" * 10_000 + "}\n",
     "\ufeffdata: {num_envs: 2}\n",
 )
-"""Written behind a config, or alone."""
+"""Texts that are appended to a config, or stand alone."""
 
 
 class Fuzz:
@@ -63,7 +63,7 @@ class Fuzz:
 
     Args:
         seed: of all cases.
-        folder: that holds the config which is broken.
+        folder: for the whole config, of which broken ones are made.
     """
 
     def __init__(self, seed: int, folder: Path) -> None:
@@ -77,7 +77,7 @@ class Fuzz:
         return Random(f"{self.seed} {kind} {index}")
 
     def config(self, index: int) -> str | None:
-        """A config in which up to three values, names or lines are broken, or options are."""
+        """A config with up to three broken values, names or lines, or, each fourth, an option."""
         random = self.random("config", index)
         if index % 4 == 3:
             return self.argument(random)
@@ -138,7 +138,7 @@ def _enough(*_: Any, **__: Any) -> None:
 
 @contextlib.contextmanager
 def _inside(folder: Path) -> Iterator[None]:
-    """Work there, temporary files included."""
+    """Work in ``folder``, also with temporary files."""
     before, temporary = Path.cwd(), tempfile.tempdir
     os.chdir(folder)
     Path("tmp").mkdir()
@@ -151,7 +151,7 @@ def _inside(folder: Path) -> Iterator[None]:
 
 
 def run_fuzz(folder: Path, cases: int, seed: int) -> dict[str, int]:
-    """``cases`` configs and hostile checkpoints; environments a tenth (each is a training run)."""
+    """Try ``cases`` configs, as many hostile checkpoints, and a tenth as many environments."""
     torch.set_num_threads(1)
     with _inside(folder):
         fuzz = Fuzz(seed, Path())
@@ -160,7 +160,7 @@ def run_fuzz(folder: Path, cases: int, seed: int) -> dict[str, int]:
         (good,) = Path("runs/checkpoints").absolute().glob("*/last.ckpt")
         more = [*fuzz.small, "--trainer.max_epochs", "2"]
         hostile = hostile_case(seed, good, more)
-        if problem := limited(hostile, -1):  # and all is imported before children are made
+        if problem := limited(hostile, -1):  # this also imports everything before the fork
             raise ValueError(problem)
         environments = max(1, cases // 10)
         failed = tried_all("config", fuzz.config, cases)
@@ -175,7 +175,7 @@ def run_fuzz(folder: Path, cases: int, seed: int) -> dict[str, int]:
 
 
 def tried_all(kind: str, case: Case, count: int) -> int:
-    """Try cases and tell of each that did not end as it must; returns how many."""
+    """Try cases, print each that did not end as it must, and return how many those were."""
     wrong = 0
     for index, problem in try_all(case, count):
         wrong += 1

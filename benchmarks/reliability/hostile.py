@@ -1,4 +1,4 @@
-"""Hostile checkpoints through what reads one; the seal fits in half of them."""
+"""Gives hostile checkpoints to all that reads one; half of them have a seal that fits."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from rher_pl.inspect import main as inspect_main
 
 PATH = Path("hostile.ckpt")
 COMMANDS = 2
-"""That each checkpoint is given to, beside ``load_policy``: all five would take an hour."""
+"""Commands that get each checkpoint, besides ``load_policy``: all five would take an hour."""
 
 
 def _record(recorder: Any, metrics: Any, env_steps: int) -> dict[str, float]:
-    """In place of a recorder's own, which has no run here."""
+    """Replaces a recorder's own method, as there is no run here."""
     return {name: float(value) for name, value in metrics.items()}
 
 
 def act(arguments: list[str]) -> int:
-    """``load_policy``, and an action."""
+    """Load a policy, and act once."""
     policy = load_policy(arguments[0])
     state = {name: np.zeros(size) for name, size in policy.portable.sizes.items()}
     action = policy(state)
@@ -44,10 +44,10 @@ def act(arguments: list[str]) -> int:
 
 
 def hostile_case(seed: int, good: Path, small: list[str]) -> Callable[[int], str | None]:
-    """The case of a number: makes a checkpoint, and gives it to ``load_policy`` and, in turn, to
-    two of the commands that read one.
+    """A function of a case's number, which makes a checkpoint and gives it to some commands.
 
-    Number -1 is the real one, which all of them must take.
+    These are ``load_policy`` and, in rotation, two of the commands that read one. Number -1 is the
+    real checkpoint, which all commands must accept.
     """
     ckpt = ["--ckpt", str(PATH)]
     commands: tuple[tuple[str, Callable[[list[str]], int], list[str], tuple[int, ...]], ...] = (
@@ -70,7 +70,7 @@ def hostile_case(seed: int, good: Path, small: list[str]) -> Callable[[int], str
         if index < 0:
             shutil.copy(good, PATH)
         else:
-            make_hostile(random, good, PATH, sealed=index % 4 in (1, 2))  # as many for each child
+            make_hostile(random, good, PATH, sealed=index % 4 in (1, 2))  # each child gets as many
         with mock.patch.multiple(RunRecorder, setup=lambda *_, **__: None, record=_record):
             loading, *others = commands
             turn = [loading, *(others[(index + n) % len(others)] for n in range(COMMANDS))]

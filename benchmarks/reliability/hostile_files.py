@@ -1,4 +1,4 @@
-"""Checkpoint files as an enemy would write them.
+"""Checkpoint files as an attacker would write them.
 
 Each is a real small one in which something was changed: bytes, the pickle, or the content.
 """
@@ -55,7 +55,7 @@ def other_bytes(random: Random, good: bytes) -> bytes:
 
 
 def packed(random: Random, good: bytes) -> bytes:
-    """An archive that unpacks to far more than it is, or with overlapping records."""
+    """An archive that unpacks to far more than its own size."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", pickle.dumps({"rher_pl": {}}, protocol=2))
@@ -67,7 +67,7 @@ BYTES = (other_pickle, other_pickle, other_pickle, other_bytes, other_bytes, pac
 
 
 def make_hostile(random: Random, good: Path, path: Path, sealed: bool) -> None:
-    """Write a hostile checkpoint, with a seal of its own or that of the real one."""
+    """Write a hostile checkpoint, with a seal that fits it or with that of the real one."""
     if random.random() < 0.3:
         path.write_bytes(random.choice(BYTES)(random, good.read_bytes()))
         if sealed:
@@ -75,7 +75,7 @@ def make_hostile(random: Random, good: Path, path: Path, sealed: bool) -> None:
                 seal(file)
         return
     content = read_checkpoint_file(good)
-    with suppress(AttributeError, IndexError, RuntimeError, TypeError):  # not of that tensor
+    with suppress(AttributeError, IndexError, RuntimeError, TypeError):  # not possible there
         for _ in range(random.choice([1, 1, 1, 2, 4])):
             random.choice(CONTENTS)(random, content)
     with suppress(pickle.PicklingError, OSError, RecursionError, AttributeError):

@@ -1,4 +1,4 @@
-"""Kills a training process at random moments and compares what its resumed run becomes."""
+"""Kills a training at random moments, resumes it, and compares it with one that never stopped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rher_pl.tracking.store import absolute_uri
 CONFIG: dict[str, Any] = TINY | {
     "data": TINY["data"]
     | {
-        "fading_guide": True,  # what evaluations decide must be continued too
+        "fading_guide": True,  # what depends on evaluations must be restored too
         "replay_capacity": 1_500,  # smaller than the run, so that old episodes are overwritten
         "eval_episodes": 20,
     }
@@ -55,7 +55,7 @@ def digest(value: Any) -> str:
 
 
 def part_digests(folder: Path) -> dict[str, str]:
-    """Digest of each part of what the only run of seed 0 in a folder became; speed is left out.
+    """Digest of each part of a folder's only run of seed 0: checkpoint and metrics, without speed.
 
     Raises:
         ValueError: if there is not exactly one such run, or it is not FINISHED.
@@ -78,7 +78,7 @@ class Kills:
 
     Args:
         folder: empty; every trial gets a folder in it.
-        seed: of the moments.
+        seed: of the random moments.
         options: more command line options for every process, such as ``["--data.num_envs", "4"]``.
     """
 
@@ -100,8 +100,8 @@ class Kills:
 
         Args:
             name: of the trial.
-            number: the signal; after any but SIGKILL the process must end in order.
-            moment: of the signal, by default a random one of a random epoch.
+            number: of the signal; after any but SIGKILL the process must end in an orderly way.
+            moment: says when to send it; by default at a random moment of a random epoch.
         """
         folder = self._new(name)
         with training(folder, self.arguments) as run:
@@ -118,12 +118,14 @@ class Kills:
         return [f"continued, ended with status {status}"] if status else self.differing(folder)
 
     def within_an_epoch(self, folder: Path) -> Callable[[], bool]:
-        """After a random share of the time that the epoch before took; not of the last epoch,
-        which may be over sooner than a signal arrives.
+        """A condition that is true after a random share of a random epoch.
+
+        The epoch before tells how long it takes. It is never the last epoch, which may be over
+        before a signal arrives.
         """
         epoch = self.random.randrange(2, CONFIG["trainer"]["max_epochs"] - 1)
         share = self.random.random()
-        saved: dict[int, float] = {}  # when each checkpoint was seen first, by its time of change
+        saved: dict[int, float] = {}  # when each was seen first, by modification time
 
         def reached() -> bool:
             for last in folder.glob("mlruns/checkpoints/*/last.ckpt"):
@@ -136,7 +138,7 @@ class Kills:
         return reached
 
     def while_writing(self, folder: Path) -> Callable[[], bool]:
-        """While a random checkpoint is being written."""
+        """A condition that is true while a random checkpoint is being written."""
         left = self.random.randrange(2, CONFIG["trainer"]["max_epochs"])
         was_there = False
 
@@ -149,7 +151,7 @@ class Kills:
         return reached
 
     def together(self) -> list[str]:
-        """Two runs begun at once where nothing is yet; what seed 0 became other than alone."""
+        """Begin two runs at once in an empty folder; parts of seed 0 that differ from it alone."""
         folder = self._new("together")
         with (
             training(folder, [*self.arguments, "--seed_everything", "0"]) as first,
@@ -178,9 +180,9 @@ def run_kills(folder: Path, kills: int, seed: int, options: Sequence[str] = ()) 
         print(f"kill {index}: {', '.join(different) or 'identical'}", flush=True)
     for number in (signal.SIGTERM, signal.SIGINT):
         if different := trials.trial(number.name, number):
-            raise ValueError(f"stopped by {number.name}, then other than never: {different}")
+            raise ValueError(f"stopped by {number.name} and continued, these differ: {different}")
         print(f"{number.name}: identical", flush=True)
     if different := trials.together():
-        raise ValueError(f"beside another run, other than alone: {different}")
+        raise ValueError(f"beside another run, these differ: {different}")
     print("two at once: identical", flush=True)
     return {"kills": kills, "identical_after_kill": identical}

@@ -64,7 +64,7 @@ class Training:
         return [int(steps.replace(",", "")) for steps in REPORT.findall(self.log)]
 
     def wait_until(self, reached: Callable[[], bool], seconds: float, every: float) -> None:
-        """Wait for something that is looked at again and again.
+        """Call ``reached`` every ``every`` seconds until it is true.
 
         Raises:
             ValueError: if the process ends before.
@@ -89,7 +89,7 @@ class Training:
 
 @contextmanager
 def training(folder: Path, arguments: Sequence[str]) -> Iterator[Training]:
-    """A training that is over when the block is left, by SIGKILL if need be."""
+    """A training; if it still runs when the block is left, it is killed."""
     run = Training(folder, arguments)
     try:
         yield run

@@ -14,17 +14,17 @@ from scipy.stats import linregress
 from benchmarks.reliability.process import PATIENCE, Training, training
 
 REPLAY_CAPACITY = 25_000
-"""Transitions; the buffer is full early, but not before figures and a video were made once, which
-load their libraries. From then on memory can be expected to be flat."""
+"""Transitions. The buffer is full early, but only after figures and a video were made once, which
+loads their libraries. From then on memory should stay flat."""
 SAMPLE_SECONDS = 2.0
 WARM_UP_SECONDS = 600.0
-"""In which libraries are loaded, and the allocator finds its size."""
+"""Time in which libraries are loaded, and the allocator's memory grows to its usual size."""
 STOP_SECONDS = 10.0
-"""Within which a process must end after SIGTERM."""
+"""Time within which a process must end after SIGTERM."""
 
 
 class Sample(NamedTuple):
-    """Of a process at one moment; ``env_steps`` at its latest evaluation."""
+    """A process at one moment; ``env_steps`` are those of its latest evaluation."""
 
     seconds: float
     env_steps: int
@@ -42,7 +42,7 @@ def take_sample(pid: int, env_steps: int) -> Sample:
 
 
 def watch(run: Training, seconds: float) -> list[Sample]:
-    """Samples over so long, from when the replay buffer is full."""
+    """Samples over ``seconds``, which begin when the replay buffer is full."""
     samples: list[Sample] = []
 
     def enough() -> bool:
@@ -83,9 +83,9 @@ def run_soak(
 def memory_slope(samples: Sequence[Sample]) -> float:
     """MiB an hour by which the highest memory of a minute grows, after ``WARM_UP_SECONDS``.
 
-    Memory goes up and down by 30 MiB with each iteration: the samples of an iteration are there or
-    they are not. So a line through all samples would show how busy the machine was. Of a run that
-    is not twice as long, the second half is taken.
+    Memory goes up and down by 30 MiB within each iteration, as its batches are made and freed. So a
+    line through all measurements would depend on how busy the machine was. Of a run shorter than
+    twice ``WARM_UP_SECONDS``, the second half is taken.
     """
     begin, end = samples[0].seconds, samples[-1].seconds
     since = begin + min(WARM_UP_SECONDS, (end - begin) / 2)

@@ -1,6 +1,6 @@
-"""Cases tried in forked children: a crash in native code costs one case, and is told from a fault.
+"""Cases tried in forked children, so that a crash in native code costs and reports one case only.
 
-Everything is imported once, before the fork, so that a case costs what it does and no start-up.
+Everything is imported once, before the fork, so that a case has no start-up to pay for.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import IO, Any
 
 SECONDS = 10.0
-"""Of a processor: a step of a case that takes more hangs."""
+"""Processor time; a step of a case that takes more counts as hanging."""
 WAITING_SECONDS = 60
-"""By the clock, on a machine that does other things too: a case that takes more hangs."""
+"""Time by the clock, on a busy machine; a case that takes more counts as hanging."""
 GRACE = 10.0
-"""More that a child has to say so itself, before it is killed."""
+"""Further seconds in which a child can report that itself, before it is killed."""
 Case = Callable[[int], str | None]
-"""Number of a case to what was wrong with how it ended, or None."""
+"""Maps the number of a case to what was wrong with how it ended, or None."""
 
 
 class Hang(BaseException):
@@ -37,7 +37,7 @@ class Worker:
         first: number of its first case.
         stride: to the next.
         count: of all cases.
-        prepare: called with the folder in each child that is started.
+        prepare: called in each child that is started.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class Worker:
         if time.monotonic() - self.began < WAITING_SECONDS + GRACE:
             return []
         os.kill(self.pid, signal.SIGKILL)
-        return self._lost("hung, out of reach of Python")
+        return self._lost("hung, and its own time limit did not stop it")
 
     def _lost(self, how: str) -> list[tuple[int, str]]:
-        """Begin anew after the case that was lost with the child."""
+        """Start another child after the case at which this one was lost."""
         self.output.close()
         _, status = os.waitpid(self.pid, 0)
         if self.is_done:
@@ -127,7 +127,7 @@ def limited(case: Case, index: int) -> str | None:
 
 
 def step() -> None:
-    """From here on another ``SECONDS`` of work may be done."""
+    """Allow another ``SECONDS`` of processor time from here on."""
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
 
 

@@ -1,12 +1,12 @@
 """How fast everything is, measured in one run on one machine, and recorded.
 
-Env steps per second of Gymnasium, TorchRL's wrapper and ours beside the floor, also for each of our
-tasks; updates per second of each engine beside TorchRL's loss; what an iteration of a run costs
-beside its parts; seconds of
-a whole training beside stable-baselines3's; seconds to start. Takes about twenty minutes on
-two cores, a few with --quick. Close other programs first: rates are medians of short rounds taken
-in turns, which evens out noise but does not remove it. With --against only whole commands are
-timed, here and in another checkout in turn.
+Env steps per second of Gymnasium, TorchRL's wrapper and ours, compared with the floor, which is
+MuJoCo alone, also for each of our tasks; updates per second of each engine, compared with TorchRL's
+loss; seconds of an iteration, compared with its parts; seconds of a whole training, compared with
+stable-baselines3's; seconds to start. Takes about twenty minutes on two cores, a few with --quick.
+Close other programs first: rates are medians of short rounds taken in turns, which evens out noise
+but does not remove it. With --against only whole commands are timed, here and in another checkout
+in turn.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ PARTS = ("environments", "tasks", "updates", "iteration", "training", "startup")
 def make_parser() -> Parser:
     parser = Parser("benchmarks.throughput", __doc__ or "")
     config = Path("configs/push.yaml")
-    parser.add_argument("--config", type=Path, default=config, help=f"of the trainer ({config})")
+    parser.add_argument("--config", type=Path, default=config, help=f"of the runs ({config})")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts; not recorded")
-    parser.add_argument("--against", type=Path, metavar="PATH", help="another checkout")
+    parser.add_argument("--against", type=Path, metavar="PATH", help="checkout to compare with")
     parser.add_argument(
         "--quick", action="store_true", help="a few rounds, to see that it works; not recorded"
     )

@@ -1,4 +1,4 @@
-"""What others do for the same work: TorchRL's TD3 update, stable-baselines3's training. In fp32."""
+"""The same work by others, in float32: TorchRL's TD3 update and stable-baselines3's training."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def train_sb3(
         model: options of ``RHERModule`` that both have.
         batch_size: samples in a batch.
         episodes: to collect.
-        updates_per_episode: after each of them.
+        updates_per_episode: updates after each episode.
     """
     import gymnasium
     import numpy as np

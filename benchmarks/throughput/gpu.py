@@ -1,7 +1,7 @@
 """How fast a GPU learns, measured in one run and recorded under the GPU's name.
 
 Updates per second on batches of 256, 512 and of the config: by PyTorch operation by operation, and
-by compiled updates that are replayed as CUDA graphs. What compiling takes is told beside it.
+by compiled updates that are replayed as CUDA graphs. The seconds to compile are shown, too.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ ROWS = {
     "compile, float32": (Engine.compile, "32-true"),
     "compile": (Engine.compile, None),
 }
-"""Engine and precision; None is that of a run."""
+"""Engine and precision; None is the precision that a run takes by default."""
 FOLDER = Path("benchmarks/results/throughput")
 
 
 def make_parser() -> Parser:
     parser = Parser("benchmarks.throughput.gpu", __doc__ or "")
     config = Path("configs/push.yaml")
-    parser.add_argument("--config", type=Path, default=config, help=f"of the trainer ({config})")
-    parser.add_argument("--updates", type=int, default=200, help="in a round (200)")
-    parser.add_argument("--rounds", type=int, default=7, help="of all rows in turn (7)")
+    parser.add_argument("--config", type=Path, default=config, help=f"of the learner ({config})")
+    parser.add_argument("--updates", type=int, default=200, help="updates in a round (200)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of all rows in turn (7)")
     parser.add_argument("--results", type=Path, help=f"JSON file ({FOLDER}/<GPU>.json)")
     return parser
 
@@ -48,7 +48,7 @@ def make_parser() -> Parser:
 def contestant(
     settings: Settings, row: str, batch_size: int, updates: int
 ) -> tuple[Contestant, float]:
-    """What does ``updates`` of a row on the GPU, and the seconds that it took to build."""
+    """A contestant that does ``updates`` of a row on the GPU, and the seconds it took to build."""
     engine, precision = ROWS[row]
     device = torch.device("cuda", torch.cuda.current_device())
     torch.manual_seed(0)

@@ -1,7 +1,7 @@
 """How long a trained policy takes to act, as on a robot: one state at a time, at a fixed rate.
 
-Every kind of file acts in a loop of 25 Hz on one thread, on the states of an episode. Told are the
-milliseconds from a state to its action, and how late the loop's ticks are.
+Every kind of file acts in a loop of 25 Hz on one thread, on the states of an episode. Measured are
+the milliseconds from a state to its action, and how late the loop's ticks are.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Observation = dict[str, Any]
 
 
 def actor(trained: TrainedPolicy, kind: str, folder: Path) -> Callable[[Observation], Any]:
-    """The lines of a card, as a function: what is done once, and what is done for each state."""
+    """A function that acts by the lines of a policy's card: all but the last are run once, here."""
     if kind == "load_policy":
         return trained
     path = export(trained, kind, folder, "policy", "")
@@ -49,7 +49,7 @@ def actor(trained: TrainedPolicy, kind: str, folder: Path) -> Callable[[Observat
 
 
 def observations(trained: TrainedPolicy) -> list[Observation]:
-    """Of an episode that the policy plays."""
+    """Observations of an episode that the policy plays."""
     import gymnasium
 
     from rher_pl.envs import fetch_sim  # noqa: F401 registers the environments
@@ -65,7 +65,7 @@ def observations(trained: TrainedPolicy) -> list[Observation]:
 
 
 def loop(act: Callable[[Observation], Any], states: Sequence[Observation], steps: int) -> Any:
-    """Milliseconds of each action, and by which each tick is late, [steps] both."""
+    """Milliseconds that each action takes, and that each tick is late, both [steps]."""
     took, late = np.zeros(steps), np.zeros(steps)
     due = time.monotonic()
     for step in range(steps):
@@ -84,8 +84,8 @@ def figures(values: Any) -> dict[str, float]:
 
 def make_parser() -> Parser:
     parser = Parser("benchmarks.throughput.latency", __doc__ or "")
-    parser.add_argument("--pretrained", default="push", help="policy that comes along (push)")
-    parser.add_argument("--steps", type=positive, default=1_000, help="of each loop (1000)")
+    parser.add_argument("--pretrained", default="push", help="policy of the package (push)")
+    parser.add_argument("--steps", type=positive, default=1_000, help="steps of each loop (1000)")
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"JSON file ({RESULTS})")
     return parser
 
@@ -102,7 +102,7 @@ def body(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("load_policy", "torchscript", "torch_export", "onnx"):
             act = actor(trained, kind, Path(folder))
-            loop(act, states, 50)  # the first calls build what the others use
+            loop(act, states, 50)  # the first calls are slower: not timed
             took, late = map(figures, loop(act, states, options.steps))
             rows[kind] = {"action_ms": took, "tick_late_ms": late}
             told = (took["p50"], took["p99"], took["p100"], late["p99"])

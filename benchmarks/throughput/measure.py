@@ -33,9 +33,9 @@ class Budget:
         env_rounds, task_rounds, update_rounds: timed rounds of each contestant.
         updates: in a round.
         epochs: of each run whose iterations, or whose whole command, are timed.
-        episodes: of a whole training.
-        trainings: of each contestant, taken in turns; pairs of whole commands.
-        starts: of a process, the first of which warms caches.
+        episodes: in a whole training.
+        trainings: whole trainings of each contestant, in turns; or pairs of whole commands.
+        starts: starts of a process, the first of which warms caches.
         num_envs: batch sizes of environments.
         threads: numbers of threads, of environments and of torch.
     """
@@ -66,7 +66,7 @@ QUICK = Budget(
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: a config, which has one of Gymnasium's Fetch tasks; the same, resolved."""
+    """What is measured: a config of one of Gymnasium's Fetch tasks, and the same resolved."""
 
     config: Path
     settings: Settings
@@ -138,7 +138,7 @@ def iteration(subject: Subject) -> Results:
 
 
 def training(subject: Subject) -> Results:
-    """Ours, compiled, and stable-baselines3's, in turn."""
+    """Trainings in turn: ours, ours compiled, and stable-baselines3's."""
     from benchmarks.throughput.baselines import train_sb3
     from benchmarks.throughput.runs import train_ours
 
@@ -180,7 +180,7 @@ PARTS: dict[str, Callable[[Subject], Results]] = {
     "training": training,
     "startup": startup,
 }
-"""By the names of ``--only``."""
+"""Parts by their names in ``--only``."""
 
 
 def medians(rates: Mapping[str, Rate]) -> dict[str, float]:

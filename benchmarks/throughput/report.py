@@ -19,7 +19,7 @@ from benchmarks.throughput.measure import Results
 from rher_pl.learner.precision import default_precision
 from rher_pl.tracking.provenance import commit_label, hardware, versions
 
-LEGEND = "Spread: between the quartiles of rounds taken in turns; of whole runs, least to most."
+LEGEND = "Spread: the quartiles of rounds taken in turns; for whole runs, least to most."
 """How to read the table."""
 
 
@@ -58,7 +58,7 @@ def make_table(results: Results) -> Table:
         for row in part(results):
             table.add_row(*row)
         table.add_section()
-    table.caption = f"{LEGEND} Where not said, {results['torch_threads']} torch threads."
+    table.caption = f"{LEGEND} Unless stated, {results['torch_threads']} torch threads."
     return table
 
 
@@ -66,7 +66,7 @@ Rows = Iterator[tuple[str, ...]]
 
 
 def _rates(results: Results) -> Rows:
-    """Of environments beside the floor, and of updates beside eager ones in float32."""
+    """Rates of environments over the floor's, and of updates over those of eager float32."""
     rates = results.get("env_steps_per_second", {})
     for name, rate in rates.items():
         spread, ratio = results["env_steps_quartiles"][name], rate / rates["floor"]
@@ -80,7 +80,7 @@ def _rates(results: Results) -> Rows:
 
 
 def _tasks(results: Results) -> Rows:
-    """Ours on each task, on one thread, beside its floor."""
+    """Rates of ours on each task, on one thread, over the floor's."""
     for task, rates in results.get("task_env_steps_per_second", {}).items():
         name = next(name for name in rates if name.startswith("ours_"))
         spread, ratio = (

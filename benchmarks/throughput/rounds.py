@@ -1,4 +1,4 @@
-"""Contestants measured in turns, so that what else the machine does meets all of them alike."""
+"""Contestants measured in turns, so that other load affects all of them alike."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ MODULE = "benchmarks.throughput.stopwatch"
 
 
 def _timed_by(callback: str, config: Path, options: Sequence[str]) -> dict[str, Any]:
-    """What a callback of :mod:`benchmarks.throughput.stopwatch` found in a run."""
+    """What a callback of :mod:`benchmarks.throughput.stopwatch` measured in a run."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "found.json"
         watch = [f"--trainer.callbacks+={MODULE}.{callback}", f"--trainer.callbacks.path={path}"]
@@ -30,16 +30,15 @@ def _timed_by(callback: str, config: Path, options: Sequence[str]) -> dict[str, 
 
 
 def measure_iteration(config: Path, epochs: int, options: Sequence[str] = ()) -> dict[str, Any]:
-    """Train for some epochs with everything that a run has, and look at where time goes.
+    """Train for some epochs with everything that a run has, and see where time goes.
 
     Returns:
-        Seconds in an iteration. ``loop``: from one to the next where no evaluation lies between,
+        Seconds of an iteration. ``loop``: from one to the next with no evaluation in between,
         median. ``environment``, ``updates``: its env steps and its updates, done alone in the same
-        run, medians. ``over_parts``: the iteration over both of these, the median over pairs that
-        are next to each other in time, as the machine is not equally fast all the time. ``whole``:
-        everything in the run, evaluations included, over its iterations. ``parts``: what the run
-        itself spends, by name; what goes on in a thread beside the updates counts only as far as
-        it is waited for.
+        run, medians. ``over_parts``: the iteration divided by the sum of these two, median over
+        measurements made one after the other, as the machine's speed varies. ``whole``: the whole
+        run, evaluations included, divided by its iterations. ``parts``: what the run itself
+        spends, by name; work in a thread beside the updates counts only while it is waited for.
     """
     return _timed_by("Stopwatch", config, ["--trainer.max_epochs", str(epochs), *options])
 
@@ -47,7 +46,7 @@ def measure_iteration(config: Path, epochs: int, options: Sequence[str] = ()) ->
 def train_ours(
     config: Path, length: int, episodes: int, updates_per_episode: int, options: Sequence[str] = ()
 ) -> tuple[float, int]:
-    """Seconds of a training of so many episodes [of ``length``], and the updates that were done.
+    """Seconds of a training of ``episodes`` of ``length`` env steps, and the number of updates.
 
     Recording is part of it; start-up, building an engine and the evaluation that follows are not.
     """
@@ -62,10 +61,10 @@ def compare_checkouts(config: Path, other: Path, epochs: int, rounds: int) -> di
     """The whole command in this checkout and in another one, in turn.
 
     Args:
-        config: as both have it, relative to the checkout.
+        config: path in both checkouts, relative to each.
         other: folder of the other checkout.
         epochs: of each run.
-        rounds: pairs of runs, after one of each that warms caches.
+        rounds: pairs of runs, after one pair that warms caches.
 
     Returns:
         ``command_seconds`` and ``epoch_seconds`` of ``here`` and ``there`` by round, and the median

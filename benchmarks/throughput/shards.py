@@ -1,8 +1,8 @@
-"""How much faster two Ray actors collect than one, where a simulator takes its time.
+"""How much faster two Ray actors collect than one, where a simulator is slow.
 
-Two environments that take the same time for a step of a row: one waits, as for a simulator
-elsewhere, and one computes. Collection alone; rows in turn, in one run, on cores that do nothing
-else.
+Two environments take the same time for a step of a row: one waits, as for a simulator on another
+machine, the other computes. Only collection is timed, one and two actors in turn; the cores should
+do nothing else.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Slow(PointPushEnv):
     Args:
         num_envs, seed: as of :class:`PointPushEnv`.
         seconds: of a row's step.
-        computes: whether it keeps its core meanwhile.
+        computes: whether it keeps its core busy meanwhile.
     """
 
     def __init__(self, num_envs: int, seed: int, seconds: float, computes: bool) -> None:
@@ -56,7 +56,7 @@ class Slow(PointPushEnv):
         if not self.computes:
             time.sleep(wanted)
             return super()._advance(action)
-        # Of the core, not of the clock: two that share one core take twice as long.
+        # Processor time, not wall-clock: two that share one core take twice as long.
         until = time.thread_time() + wanted
         while time.thread_time() < until:
             pass
@@ -83,7 +83,7 @@ def collector(task: Task, workers: int) -> EpisodeCollector:
 
 
 def contestant(made: EpisodeCollector) -> Contestant:
-    """Collects an iteration; env steps."""
+    """Collects an iteration, in units of env steps."""
 
     def work() -> int:
         return int(made.collect()["length"].sum())
@@ -93,8 +93,8 @@ def contestant(made: EpisodeCollector) -> Contestant:
 
 def make_parser() -> Parser:
     parser = Parser("benchmarks.throughput.shards", __doc__ or "")
-    parser.add_argument("--ms", type=float, default=10.0, help="of a row's step (10)")
-    parser.add_argument("--rounds", type=positive, default=7, help="of all rows in turn (7)")
+    parser.add_argument("--ms", type=float, default=10.0, help="duration of a row's step (10)")
+    parser.add_argument("--rounds", type=positive, default=7, help="rounds of all rows in turn (7)")
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"JSON file ({RESULTS})")
     return parser
 

@@ -35,7 +35,7 @@ def first_step_seconds(config: Path) -> float:
 
 
 def help_seconds() -> float:
-    """Of ``python -m rher_pl.fit --help``."""
+    """Seconds of ``python -m rher_pl.fit --help``."""
     begin = time.time()
     _run("-m", "rher_pl.fit", "--help")
     return time.time() - begin

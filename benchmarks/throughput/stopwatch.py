@@ -47,7 +47,7 @@ class Clock(pl.Callback):
 
 
 class Stopwatch(pl.Callback):
-    """Times the iterations of a run, what they consist of, and two of these parts alone.
+    """Times the iterations of a run, their parts, and two of these parts alone.
 
     Args:
         path: JSON file to write, see ``measure_iteration``.
@@ -61,10 +61,10 @@ class Stopwatch(pl.Callback):
         self.updates: list[float] = []
         self.ratios: list[float] = []
         self.aside = 0.0
-        """Seconds of measuring alone, which are no part of the run."""
+        """Seconds spent on measuring parts alone, which are no part of the run."""
         self.threads = torch.get_num_threads()
         self.batches: Any = None
-        """What the run learned from last."""
+        """Batches of the latest updates."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
@@ -99,7 +99,7 @@ class Stopwatch(pl.Callback):
         batch_idx: int,
     ) -> None:
         now = time.perf_counter()
-        if self.environment:  # not before it has been warmed up
+        if self.environment:  # after the first measurement, which warms up
             self.iterations.append(now - self.mark)
         if self.batches is not None and len(self.iterations) % EVERY == 0:
             self._measure_alone(trainer, int(pl_module.episodes), batch["episodes"]["action"])
@@ -113,13 +113,13 @@ class Stopwatch(pl.Callback):
         self.aside += self.mark - now
 
     def _measure_alone(self, trainer: pl.Trainer, episodes: int, actions: torch.Tensor) -> None:
-        """The env steps of the latest episodes once more [N, T, A], then the latest updates."""
+        """Repeat the latest episodes, with actions [N, T, A], and then the latest updates."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         seed, latest = data.hparams["seed"], range(episodes - len(actions), episodes)
         begin = time.perf_counter()
         play(self.env, episode_seeds(seed, latest, Stream.ENVIRONMENT), actions)
         middle, in_run = time.perf_counter(), torch.get_num_threads()
-        torch.set_num_threads(self.threads)  # all of them, whatever the run leaves to others
+        torch.set_num_threads(self.threads)  # also those that the run leaves to collection
         self.twin.learn(self.batches)
         torch.set_num_threads(in_run)
         self.environment.append(middle - begin)
@@ -155,7 +155,7 @@ class Stopwatch(pl.Callback):
 
 
 def play(env: EnvBase, seeds: Sequence[int], actions: torch.Tensor) -> TensorDictBase:
-    """The last states [N] of the episodes of these seeds with these actions [N, T, A]."""
+    """Play episodes of these seeds with actions [N, T, A]; returns their last states [N]."""
     env.set_seeds(seeds)  # type: ignore[attr-defined]
     state = env.reset()
     for action in actions.unbind(1):
@@ -164,8 +164,8 @@ def play(env: EnvBase, seeds: Sequence[int], actions: torch.Tensor) -> TensorDic
 
 
 def make_twin(module: RHERModule) -> TD3:
-    """A learner of the same kind, so that the run's own does not learn more."""
-    with torch.random.fork_rng(devices=[]):  # the run draws what it would without this
+    """A second learner of the same kind: timing updates must not train the run's own."""
+    with torch.random.fork_rng(devices=[]):  # the run's random numbers stay the same
         twin = RHERModule(**module.hparams).td3
     twin.compute_type = module.td3.compute_type
     return with_engine(twin, module.td3.engine)

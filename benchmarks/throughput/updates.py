@@ -42,7 +42,7 @@ def make_learner(settings: Settings, engine: Engine, precision: str) -> TD3:
 
 
 def model_options(settings: Settings) -> dict[str, Any]:
-    """Options of ``RHERModule``, those that follow others among them."""
+    """Options of ``RHERModule``, including those that follow options of other sections."""
     linked = {}
     for target, source in LINKED.items():
         (section, name), (other, key) = target.split("."), (*source.split("."), "")[:2]
@@ -58,7 +58,7 @@ def make_batches(learner: TD3, updates: int, batch_size: int) -> dict[str, Tenso
 
 
 def chosen_engine(settings: Settings) -> str:
-    """Row of the engine that a run takes by itself."""
+    """Row of the engine that ``auto`` takes on this machine."""
     return str(make_learner(settings, Engine.auto, default_precision()).engine.value)
 
 
@@ -106,7 +106,7 @@ def measure_updates(
 def make_contestant(
     settings: Settings, row: str, batch_size: int, updates: int
 ) -> Callable[[], Any]:
-    """What does ``updates`` of a row on the same random batches."""
+    """A function that does ``updates`` of a row; all rows get the same random batches."""
     precision = default_precision() if row in ("eager", "compile", "native") else "32-true"
     learner = make_learner(settings, ENGINES.get(row, Engine.eager), precision)
     batches = make_batches(learner, updates, batch_size)

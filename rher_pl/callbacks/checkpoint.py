@@ -22,17 +22,17 @@ MONITOR = "eval/success_not_solved_at_reset"
 
 
 def checkpoint_folder(trainer: pl.Trainer) -> str:
-    """Where the run's checkpoints go: the recorder's folder for them, else ``mlruns``."""
+    """Where the run's checkpoints go: the recorder's folder for them, else one in ``mlruns``."""
     recorder = find_recorder(trainer)
     return recorder.checkpoint_folder if recorder else "mlruns/checkpoints/unrecorded"
 
 
 class Checkpoints(Checkpoint):
-    """``last.ckpt`` after every epoch, the one to continue from, and ``best.ckpt``.
+    """Saves ``last.ckpt`` after every epoch, to continue from, and ``best.ckpt``.
 
-    The best has the highest success over episodes that did not start solved; of evaluations that
-    tie, the latest is kept, as it has learned for longer. It is a second name of the file that was
-    ``last.ckpt`` then, so that it costs nothing; ``previous.ckpt`` is the one before the last.
+    The best one has the highest success over evaluation episodes that did not start solved; among
+    equal ones the latest, as it has learned for longer. It is a hard link to the ``last.ckpt`` of
+    its epoch and takes no space of its own. ``previous.ckpt`` is the checkpoint before the last.
 
     A checkpoint that cannot be written is reported, the one before stays, and the run goes on.
     """
@@ -58,7 +58,7 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if before := self._numerics_before:  # the engine is chosen only now
             warn_of_numerics(before, numerics(trainer))
-        if not self.best.exists():  # the best of the run that this one continues is its own
+        if not self.best.exists():  # the best score was of the run that this one continues
             self.best_score = -math.inf
         if not self.last.exists():  # from here on there is always one to continue from
             self.save(trainer)
@@ -76,7 +76,15 @@ class Checkpoints(Checkpoint):
             self.best_score = before
 
     def save(self, trainer: pl.Trainer, best: bool = False) -> bool:
-        """Write ``last.ckpt``, also as the best, and keep the one before; whether it succeeded."""
+        """Write ``last.ckpt``, and keep the one before as ``previous.ckpt``.
+
+        Args:
+            trainer: that saves.
+            best: also make it ``best.ckpt``.
+
+        Returns:
+            Whether everything was written.
+        """
         try:
             if self.last.exists():
                 link_checkpoint(self.last, "previous.ckpt")
@@ -84,9 +92,7 @@ class Checkpoints(Checkpoint):
             if best:
                 link_checkpoint(self.last, self.best.name)
         except OSError as error:
-            kept = (
-                f"{self.last} of an earlier time stays" if self.last.exists() else "there is none"
-            )
+            kept = f"the earlier {self.last} stays" if self.last.exists() else "there is none yet"
             reason = error.strerror or str(error)
             warn(f"checkpoint not saved ({reason}): {kept}")
             return False
@@ -110,7 +116,7 @@ class Checkpoints(Checkpoint):
 
 
 def numerics(trainer: pl.Trainer) -> dict[str, str]:
-    """What rounding depends on, besides the versions."""
+    """What the rounding of results depends on, besides the package versions."""
     module = trainer.lightning_module
     assert isinstance(module, RHERModule)
     return {
@@ -122,7 +128,7 @@ def numerics(trainer: pl.Trainer) -> dict[str, str]:
 
 
 def warn_of_numerics(before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """One line on stderr, if a run goes on under other rounding than it was stopped with."""
+    """Warn if a run continues with other numerics than before, which changes rounding."""
     other = [f"{k} {before.get(k)} (now {v})" for k, v in now.items() if before.get(k) != v]
     if other:
-        warn(f"not bit for bit the run that was stopped: {', '.join(other)}")
+        warn(f"continuing, but not bit for bit as before: {', '.join(other)}")

@@ -1,4 +1,4 @@
-"""What MLflow's pages say at the top: a run's result, what runs a task has, where things are."""
+"""Descriptions on MLflow's pages: a run's result, a task's latest run, where things are."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ COLUMNS = (
     "attributes.`Duration`",
 )
 CHARTS = ("eval", "eval/success", "relay", "train", "perf")
-"""Sections of the curves that are drawn two in a row: titles of three do not fit."""
+"""Sections of MLflow's charts, with two charts in a row: titles do not fit with three."""
 
 PLACES = """\
 Where things are:
 
 - pictures of the curves: tab Artifacts, `figures/`
 - the policy at work: tab Artifacts, `video/`, where the task can be rendered
-- curves to zoom: tab Model metrics, `eval/`, `relay/`, `train/`, `perf/`, against env steps
+- interactive curves: tab Model metrics, `eval/`, `relay/`, `train/`, `perf/`, against env steps
 - every option and version: tab Artifacts, `config.yaml` and `versions.json`
-- the trained state, put there at the end: tab Artifacts, `checkpoints/`
+- checkpoints, copied there at the end: tab Artifacts, `checkpoints/`
 """
 
 
@@ -79,7 +79,8 @@ def experiment_tags(experiment_id: str, latest: str) -> dict[str, str]:
     """How MLflow shows an experiment: its kind, its description, and our columns and curves.
 
     Args:
-        latest: what its latest run has come to.
+        experiment_id: of the experiment.
+        latest: the result of its latest run, in one line.
     """
     charts = [
         {"uuid": name, "name": name, "display": True, "isReordered": False, "columns": 2}
@@ -89,7 +90,7 @@ def experiment_tags(experiment_id: str, latest: str) -> dict[str, str]:
         "selectedColumns": COLUMNS,
         "compareRunCharts": [],  # MLflow adds one for each metric
         "compareRunSections": charts,
-        "isAccordionReordered": True,  # else it sorts the sections
+        "isAccordionReordered": True,  # else MLflow sorts the sections
     }
     return {
         NOTE: experiment_note(experiment_id, latest),
@@ -138,14 +139,14 @@ def describe(
     ]
     for name, result in results.items():
         touched = result["contact"].float().mean().item()
-        line = f"- {name}: object touched in {touched:.0%}"
+        line = f"- {name}: object touched in {touched:.0%} of episodes"
         if f"eval/q/{name}" in (figures := value_statistics(name, result)):
             q, value = (figures[f"eval/{key}/{name}"] for key in ("q", "monte_carlo_return"))
-            line += f", Q {q:.2f} against return {value:.2f} from its first turn on"
+            line += f"; from its first turn on, Q {q:.2f} against a return of {value:.2f}"
         lines.append(line)
     return "\n".join(lines) + "\n"
 
 
 def picture(run_id: str) -> str:
-    """The overview, from the server that shows the page."""
+    """Markdown of the overview picture, which the server of the page provides."""
     return f"![overview](get-artifact?path=figures%2Foverview.png&run_uuid={run_id})"

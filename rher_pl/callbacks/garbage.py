@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 class GarbageCollection(pl.Callback):
     """Turns the collector on when training starts; ``fit.py`` turned it off.
 
-    What was made before is frozen until the command ends: it is not walked through again.
+    Objects made before are frozen until the command ends: the collector skips them.
     """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""Stops a run at the first number that is not one."""
+"""Stops a run at the first NaN or infinite value."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from rher_pl.training.module import RHERModule
 class FiniteGuard(pl.Callback):
     """Raises :class:`TrainingError` on NaN or Inf in observations, losses or other metrics.
 
-    New episodes are looked at before the module sees them, so that the checkpoint saved then still
-    has a sound normaliser.
+    New episodes are checked before the module takes them in, so that the checkpoint saved then has
+    a normaliser without NaN and Inf.
     """
 
     def on_train_batch_start(

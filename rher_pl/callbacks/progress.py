@@ -14,7 +14,7 @@ from rher_pl.training.module import RHERModule
 
 
 class ProgressLine(pl.Callback):
-    """A line that is rewritten in place; where output is no terminal, a line per evaluation.
+    """A line that is rewritten in place; if the output is no terminal, one line per evaluation.
 
     Args:
         console: where to write; standard output by default.
@@ -87,7 +87,7 @@ def total_env_steps(trainer: pl.Trainer, module: RHERModule) -> int | None:
         return None
     done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
     left = (trainer.max_epochs - trainer.current_epoch) * trainer.num_training_batches - done
-    # Of a run that goes on with another number of environments, iterations were others before.
+    # By episodes, as a continued run may have had another number of environments before.
     envs = trainer.datamodule.hparams["num_envs"]  # type: ignore[attr-defined]
     return round(module.env_steps + left * envs * module.env_steps / module.episodes)
 

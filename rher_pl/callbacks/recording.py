@@ -39,9 +39,10 @@ class RunRecorder(pl.Callback):
             ``sqlite:///<folder>/mlflow.db``.
         experiment: MLflow experiment, by default ``MLFLOW_EXPERIMENT_NAME``, or the one of
             ``MLFLOW_EXPERIMENT_ID``, else the task.
-        run_name: by default task, algorithm, seed and time: ``push-td3-seed0-0131-0930``.
-        run_id: an existing run to record to, by default ``MLFLOW_RUN_ID``; a checkpoint gives its
-            own. It must be empty, or the checkpoint's, and of the same options.
+        run_name: by default last subtask, algorithm, seed and time: ``push-td3-seed0-0131-0930``.
+        run_id: id of an existing run to record to, by default ``MLFLOW_RUN_ID``, or the
+            checkpoint's when continuing. The run must have the same options, and no metrics unless
+            it is the checkpoint's.
         figures_every_evaluations: evaluations between two drawings of the pictures; they are
             always drawn at the end.
     """
@@ -65,13 +66,13 @@ class RunRecorder(pl.Callback):
         self.run: MLflowRun | None = None
         self.lock: RunLock | None = None
         self.continued_from: str | None = None
-        """Run whose checkpoint this one begins with, under other options."""
+        """Id of the run whose checkpoint this one continues with other options."""
         self.fresh = False
-        """Whether ``run_id`` is of a run that this training is to begin."""
+        """Whether training begins anew, so that the run ``run_id`` must have no metrics yet."""
 
     @property
     def checkpoint_folder(self) -> str:
-        """One for each run."""
+        """Folder of this run's checkpoints."""
         return str(Path(self.folder) / "checkpoints" / (self.run_id or "unrecorded"))
 
     # --- the run begins ------------------------------------------------------------------------
@@ -91,7 +92,7 @@ class RunRecorder(pl.Callback):
                 self.lock = None
             raise
         if self.lock is None or self.run_id != self.run.run_id:
-            if self.run_id is not None:  # a run of another store
+            if self.run_id is not None:  # it is a run of another store
                 self.run.set_tags({"continued_from": self.run_id})
             self.run_id = self.run.run_id
             self.lock = lock_run(checkpoints, self.run_id)
@@ -107,7 +108,7 @@ class RunRecorder(pl.Callback):
             tags["continued_from"] = self.continued_from
         options = {"max_epochs": trainer.max_epochs, "precision": trainer.precision}
         params = parameters(model=module.hparams, data=data, trainer=options)
-        # MLflow's parameters stay for ever; what may change in the run is a tag.
+        # MLflow's parameters cannot be changed: options that may change in a run are tags.
         lasting = {k: v for k, v in params.items() if on_continuing(k) != Change.same_run}
         tags |= {k: v for k, v in params.items() if k not in lasting}
         return begin_run(
@@ -127,7 +128,7 @@ class RunRecorder(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history.load_state_dict(state_dict)
-        # What another run had yet to send is its own, not that of the one which continues it.
+        # Metrics that were not sent yet belong to the run that wrote the checkpoint.
         if self.run is not None and self.run.run_id == state_dict["run_id"]:
             for point in state_dict["pending"]:
                 self.run.log_point(point)
@@ -198,13 +199,16 @@ class RunRecorder(pl.Callback):
             self.lock = None
 
     def mark_killed(self, ended_by: str) -> None:
-        """Set the run's status within a second, as this process ends now; safe in any thread."""
+        """Set the run's status to KILLED within a second, before this process ends.
+
+        Safe in any thread.
+        """
         if self.run is not None and self.lock is not None:
             end_run_within(1.0, self.run.client, self.run.run_id, ended_by)
 
 
 def cause(exception: BaseException) -> str:
-    """What ended a run, in a word."""
+    """What ended a run: the name of the signal or of the exception's type."""
     if isinstance(exception, Stopped):
         return signal.Signals(exception.number).name
     return type(exception).__name__

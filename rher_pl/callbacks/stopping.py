@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first one ends the run in order, the second one at once."""
+"""SIGINT and SIGTERM: the first one saves and ends the run, the second one ends it at once."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class StopOnSignal(Checkpoint):
     """Finishes the iteration, saves, and raises :class:`Stopped`.
 
     After the last iteration of an epoch its evaluation is finished too, because the state between
-    them cannot be continued exactly. If all that takes more than ``patience`` seconds, or when a
-    second signal arrives, the process exits at once: the checkpoint before is whole, and continuing
-    from it makes again what is lost. Being a ``Checkpoint``, it runs after all other callbacks.
+    them cannot be continued exactly. If this takes more than ``patience`` seconds, or if a second
+    signal arrives, the process exits at once. The checkpoint before is whole, and continuing from
+    it repeats what was lost. As a subclass of ``Checkpoint``, it runs after all other callbacks.
     """
 
     patience = 8.0
@@ -63,7 +63,7 @@ class StopOnSignal(Checkpoint):
         self._before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for number in self._before:  # not earlier: the trainer puts one of its own between
+        for number in self._before:  # not in setup: the trainer installs its own handlers after it
             signal.signal(number, self._handle)
 
     def on_train_batch_end(
@@ -103,7 +103,7 @@ class StopOnSignal(Checkpoint):
         if self.received:
             self._exit_now()
         self.received = signal.Signals(number)
-        line = f"{self.received.name}: finishing the iteration and saving; again stops at once\n"
+        line = f"{self.received.name}: saving after this iteration; a second signal stops at once\n"
         os.write(2, line.encode())
         self._watchdog = threading.Timer(self.patience, self._exit_now)
         self._watchdog.daemon = True
@@ -114,5 +114,5 @@ class StopOnSignal(Checkpoint):
         if self._recorder is not None:
             self._recorder.mark_killed(self.received.name)
         with suppress(Exception):
-            util._run_finalizers(0)  # type: ignore[attr-defined]  # lets go of semaphores, or Python warns that they leaked
+            util._run_finalizers(0)  # type: ignore[attr-defined]  # releases semaphores, or Python warns that they leaked
         os._exit(128 + self.received)

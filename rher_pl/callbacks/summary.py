@@ -47,7 +47,7 @@ class Summary(pl.Callback):
     def _print_success(
         self, module: pl.LightningModule, fresh: Mapping[str, TensorDict] | None = None
     ) -> None:
-        """Of fresh episodes where there are any, else of the latest evaluation."""
+        """Print the table of the fresh episodes if there are any, else of the latest evaluation."""
         assert isinstance(module, RHERModule)
         if shown := fresh or module.evaluations:  # else stopped before the first one
             *_, task = shown.values()
@@ -57,7 +57,7 @@ class Summary(pl.Callback):
 
 
 def fresh_episodes(trainer: pl.Trainer) -> Mapping[str, TensorDict]:
-    """Those that were played at the end of a run, by subtask; none if none were."""
+    """Fresh episodes played at the end of a run, by subtask; empty if there are none."""
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     until = [callback for callback in callbacks if isinstance(callback, UntilSolved)]
     return until[0].fresh if until else {}
@@ -84,12 +84,12 @@ def run_facts(trainer: pl.Trainer, module: RHERModule) -> list[tuple[str, str]]:
 
 
 def page(tracking_uri: str, run: MLflowRun) -> str:
-    """Address of a run, once the server that :func:`open_command` starts is up."""
+    """Address of a run's page on the server that :func:`open_command` starts."""
     server = tracking_uri.rstrip("/") if tracking_uri.startswith("http") else DEFAULT_SERVER
     return f"{server}/#/experiments/{run.experiment_id}/runs/{run.run_id}?{TRAINING_PAGES}"
 
 
 def _short(path: Path) -> str:
-    """Relative to where the user is, if it lies below."""
+    """The path relative to the working folder, if it lies below it."""
     full = path.resolve()
     return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else path)

@@ -34,7 +34,7 @@ class ModelRecorder(pl.Callback):
                 folder = Path(scratch) / NAME
                 save_checked(pl_module, folder)
                 run.log_model(folder, NAME, pl_module.env_steps)
-        except Exception as error:  # a store, a full disk or a policy that acts otherwise
+        except Exception as error:  # a store, a full disk or a model that acts otherwise
             reason = str(error).partition("\n")[0]
             warn(f"the policy was not logged as a model: {reason}")
 

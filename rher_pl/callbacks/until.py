@@ -1,4 +1,4 @@
-"""Ends a run whose task is solved, and says at the end how it does on fresh seeds."""
+"""Ends a run once its task is solved, and evaluates it at its end on fresh seeds."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ from rher_pl.errors import require
 from rher_pl.training.module import RHERModule
 
 FRESH_SEED = 4_000_000
-"""Of the first fresh episode; training, evaluation and cards have their own."""
+"""Seed of the first fresh episode; training, evaluation and model cards use others."""
 FRESH = "eval/success_fresh"
 
 
 class UntilSolved(pl.Callback):
-    """Stops a run once its success is high enough, and that is confirmed on fresh seeds.
+    """Stops a run once its success is high enough, and fresh episodes confirm it.
 
-    The fresh episodes are played by the evaluated policy, without noise; none of their seeds trains
-    or selects anything. Each time takes new ones, but for a run that is continued after its end.
-    They are played at the end of every run as well.
+    The evaluated policy plays the fresh episodes, without noise. Their seeds are used neither for
+    training nor to choose a checkpoint. Each time takes new seeds, except that a run which is
+    continued after its end takes those of the end again. Fresh episodes are also played at the end
+    of every run.
 
     Args:
-        success: level, in (0, 1], that the mean of the last evaluations and then the fresh episodes
-            must reach; null trains until ``trainer.max_epochs``.
-        evaluations: how many the mean is over.
-        episodes: fresh ones; 0 plays none, and the evaluations alone decide.
+        success: success rate, in (0, 1], that the mean of the last evaluations, and then the fresh
+            episodes, must reach; null trains until ``trainer.max_epochs``.
+        evaluations: number of evaluations in that mean.
+        episodes: number of fresh episodes; 0 plays none, and the evaluations alone decide.
+
+    Raises:
+        ConfigError: for an argument out of its range.
     """
 
     def __init__(
@@ -45,9 +49,9 @@ class UntilSolved(pl.Callback):
         self.success, self.evaluations, self.episodes = success, evaluations, episodes
         self.recent: deque[float] = deque(maxlen=evaluations)
         self.played = 0
-        """Fresh episodes so far."""
+        """Number of fresh episodes so far."""
         self.fresh: dict[str, TensorDict] = {}
-        """The latest fresh episodes, by subtask; the task itself last."""
+        """Results of the latest fresh episodes, by subtask; the task itself last."""
         self.solved = False
         self._played_at = -1
 
@@ -76,7 +80,7 @@ class UntilSolved(pl.Callback):
             self._play(trainer, pl_module)
 
     def _play(self, trainer: pl.Trainer, module: RHERModule) -> float:
-        """Success of fresh episodes, which is recorded."""
+        """Play fresh episodes, record their success, and return it."""
         first = FRESH_SEED + self.played
         self.played += self.episodes
         env = trainer.datamodule.eval_env  # type: ignore[attr-defined]

@@ -30,13 +30,16 @@ STILL_FRAMES = 5
 class VideoRecorder(pl.Callback):
     """Records the policy after some evaluations, and at the end of a run.
 
-    The episodes are those of the first evaluation seeds, played in an environment of their own:
-    nothing that training draws from is touched. Where no graphics work, or a task has no
-    simulator, the pictures are plans from above. Its cost is recorded as ``perf/video_seconds``.
+    The episodes have the first evaluation seeds and are played in an environment of their own, so
+    that training is not affected. Where rendering does not work, or the task has no simulator, the
+    pictures are plans from above. The time this takes is recorded as ``perf/video_seconds``.
 
     Args:
         every_evaluations: evaluations between two videos; 0 records none at all.
-        episodes: in a video.
+        episodes: number of episodes in a video.
+
+    Raises:
+        ConfigError: for an argument out of its range.
     """
 
     def __init__(self, every_evaluations: int = 8, episodes: int = 1) -> None:
@@ -68,7 +71,7 @@ class VideoRecorder(pl.Callback):
             self._scene = None
 
     def _record(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Record a video unless there is one of this state; a fault ends recording, not the run."""
+        """Record a video, unless there is one already; a fault ends recording, not the run."""
         assert isinstance(module, RHERModule)
         recorder = find_recorder(trainer)
         if recorder is None or recorder.run is None or self._recorded_at == module.env_steps:
@@ -76,12 +79,12 @@ class VideoRecorder(pl.Callback):
         begin = time.perf_counter()
         try:
             with tempfile.TemporaryDirectory() as folder:
-                # Outside inference mode, as the scene outlives the evaluation that it began in.
+                # Not in inference mode, whose tensors cannot be changed later: the scene is kept.
                 with torch.inference_mode(False):
                     files = self._render(module, Path(folder))
                 for file in files:
                     recorder.run.log_file(file, "video")
-        except Exception as error:  # whatever graphics or a codec may raise
+        except Exception as error:  # rendering or a codec may raise anything
             self.every_evaluations = 0
             reason = str(error).partition("\n")[0]
             warn(f"no more videos in this run: {reason}")

@@ -1,4 +1,4 @@
-"""Builds the update before the first iteration, in view of the user."""
+"""Compiles the update before the first iteration, and says so."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rich.console import Console
 from rher_pl.training.module import RHERModule
 
 WORTH_A_LINE = 1.0
-"""Seconds from which on a line says how long it took."""
+"""Seconds; a line reports a compilation that took at least this long."""
 
 
 class WarmUp(pl.Callback):
     """Compiles the update when fit begins, if its engine is compiled, and says how long it took.
 
-    Without this callback the first update does it, silently.
+    Without this callback the first update compiles it, silently.
 
     Args:
         console: where to write; standard output by default.

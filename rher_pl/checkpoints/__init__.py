@@ -1,1 +1,1 @@
-"""Checkpoint files: sealed, whole, and tensors and plain types only."""
+"""Checkpoint files: sealed with a checksum, with tensors and plain types only."""

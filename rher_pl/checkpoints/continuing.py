@@ -1,8 +1,9 @@
-"""What another value of an option does when a checkpoint is continued: one table.
+"""What a changed option does when a checkpoint is continued, in one table.
 
-What may change takes effect from there on, and a run of its own begins, whose record says what is
-run now and which run it continues. All else would be recorded without being run, as it is in the
-weights, the episodes or the random state already: it is refused.
+Options on which no result depends may change within the run. Others take effect from there on, in a
+new run, whose record has the new values and names the run that it continues. All others are
+refused: their old values are in the weights, the stored episodes or the random state already, so
+that new values would be recorded without being used.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rher_pl.errors import ConfigError
 
 
 class Change(str, Enum):
-    """What another value of an option does on continuing."""
+    """What a changed option does on continuing."""
 
     same_run = "same run"
     """It takes effect; no result depends on it, so the same run goes on."""
@@ -33,7 +34,7 @@ SAME_RUN = (
     "until.*",
     "video.*",
 )
-"""Options, or all of a section. Trainer and recorders are built anew: nothing of theirs is kept but
+"""Options, or with ``.*`` all of a section. Trainer and recorders are built anew; they keep only
 their counts."""
 
 NEW_RUN = (
@@ -77,7 +78,7 @@ NEW_RUN = (
 
 
 def on_continuing(option: str) -> Change:
-    """What another value of an option, by its dotted name, does."""
+    """What a changed option does; ``option`` is its dotted name, such as ``model.gamma``."""
     if option in NEW_RUN:
         return Change.new_run
     if option in SAME_RUN or f"{option.partition('.')[0]}.*" in SAME_RUN:
@@ -88,11 +89,11 @@ def on_continuing(option: str) -> Change:
 def changed(
     before: Mapping[str, Any], now: Mapping[str, Any], change: Change = Change.new_run
 ) -> list[str]:
-    """Names of options whose value is another one, with that consequence.
+    """Names of the changed options that have the consequence ``change``.
 
     Args:
         before: options of the checkpoint, by dotted name.
-        now: options that are asked for; those of only one side are not compared.
+        now: options asked for; an option that is missing on one side is not compared.
         change: consequence.
     """
     both = [name for name in before if name in now and on_continuing(name) == change]
@@ -107,7 +108,7 @@ def require_unchanged(
     Args:
         before, now: as in :func:`changed`.
         source: such as ``checkpoint last.ckpt``, for the message.
-        only: beginning of the names that matter.
+        only: beginning of the names that are compared; all by default.
 
     Raises:
         ConfigError: names every such option, with the value to write.

@@ -20,14 +20,15 @@ ROWS = {
     "length": ("1",),
     "ending": ("1",),
 }
-"""Shape of an episode in the storage, by name."""
+"""Shapes of an episode's tensors in the storage, by name: T env steps, O numbers of an observation,
+P points, D desired goals, A numbers of an action."""
 
 
 def read_episodes(content: Mapping[str, Any], source: str) -> dict[str, Tensor]:
     """All stored episodes [N], oldest first; see ``ROWS`` for what they hold.
 
     Raises:
-        ConfigError: if the content holds none, or if they are not of their shape.
+        ConfigError: if the content holds none, or if their shapes are not those of ``ROWS``.
     """
     whole = Section(content, "", source)
     loader = whole.section(REPLAY, optional=True)
@@ -38,7 +39,7 @@ def read_episodes(content: Mapping[str, Any], source: str) -> dict[str, Tensor]:
     found = {name: episodes.tensor(name) for name in ROWS}
     _check_shapes(found, source)
     count = len(found["action"])
-    # The cursor of a ring that is full points at the oldest one; else it is the count.
+    # The cursor of a full ring buffer is the oldest row; else it is the count.
     order = (torch.arange(count) + cursor % count) % count
     return {name: value[order] for name, value in found.items()}
 
@@ -48,7 +49,7 @@ def read_episode(content: Mapping[str, Any], number: int, source: str) -> dict[s
 
     Args:
         content: of a checkpoint.
-        number: 0 is the oldest one that is stored, -1 the newest.
+        number: 0 is the oldest stored one, -1 the newest.
         source: of the content, for messages.
 
     Raises:
@@ -64,7 +65,7 @@ def read_episode(content: Mapping[str, Any], number: int, source: str) -> dict[s
 
 
 def _check_shapes(found: Mapping[str, Tensor], source: str) -> None:
-    """Each [N, ...] as in ``ROWS``, with the same N and T, and lengths within T."""
+    """Require tensors [N, ...] as in ``ROWS``, of the same N and T, and lengths in [1, T]."""
     action = found["action"]
     require(
         action.dim() == 3 and len(action) > 0,

@@ -1,7 +1,7 @@
-"""Checkpoint files: written whole or not at all, and proved whole before they are read.
+"""Checkpoint files: written whole or not at all, and checked before they are read.
 
 A checkpoint is one file of ``torch.save`` (a zip archive whose records are not compressed) with a
-seal, see ``seal.py``. What may be in it, ``safety.py`` says; what its keys mean, ``layout.py``.
+seal, see ``seal.py``. ``safety.py`` says what it may hold, ``layout.py`` what its keys mean.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ VERSIONED = ("torch", "lightning", "torchrl", "tensordict", "mujoco")
 
 
 def versions() -> dict[str, str]:
-    """Versions that decide whether a checkpoint means the same here, by package."""
+    """Versions of the packages on which the meaning of a checkpoint depends, by name."""
     found = {name: importlib.metadata.version(name) for name in VERSIONED}
     return {"rher_pl": rher_pl.__version__} | found
 
 
 def write_checkpoint(content: dict[str, Any], path: Path) -> None:
-    """Replace ``path`` in one step; until then the file that was there stays.
+    """Write a checkpoint; ``path`` is replaced in one step, and until then its old file stays.
 
     Raises:
-        OSError: if it cannot be written, for example because the disk is full. Nothing changed.
+        OSError: if it cannot be written, for example because the disk is full. The old file stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".draft")
@@ -49,21 +49,22 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
         os.replace(draft, path)
     except BaseException as error:
         draft.unlink(missing_ok=True)
-        if isinstance(error, RuntimeError):  # torch's writer hides the reason behind one of these
+        if isinstance(error, RuntimeError):  # torch's writer hides the OSError behind it
             raise _reason(error) from error
         raise
     sync_folder(path.parent)
 
 
 def without_marks(content: Any, done: dict[int, Any] | None = None) -> Any:
-    """The same dicts, lists and tuples, tensors free of what was hung on them.
+    """A copy of dicts, lists and tuples in which tensors have no Python attributes.
 
-    ``torch.compile`` marks tensors whose memory stays where it is. A tensor with a mark is written
-    as a type of its own, which no file may hold. What is in several places stays one thing.
+    ``torch.compile`` sets attributes on tensors whose memory stays where it is. ``torch.save``
+    writes a tensor with attributes as another type, which no checkpoint may hold. An object that
+    occurs in several places stays one object.
 
     Args:
         content: of a checkpoint.
-        done: what came of each container by its id, while they are gone through.
+        done: copies made so far, by the id of the original container.
     """
     done = {} if done is None else done
     if isinstance(content, Tensor):
@@ -84,7 +85,7 @@ def without_marks(content: Any, done: dict[int, Any] | None = None) -> Any:
 
 
 def _reason(error: BaseException) -> OSError:
-    """What the system said while torch's writer failed."""
+    """The OSError that made torch's writer fail."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__cause__ or cause.__context__
@@ -92,13 +93,13 @@ def _reason(error: BaseException) -> OSError:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Of a process that was killed while it wrote a checkpoint."""
+    """Remove what a process left that was killed while it wrote a checkpoint."""
     for draft in folder.glob("*.ckpt.draft"):
         draft.unlink(missing_ok=True)
 
 
 def link_checkpoint(path: Path, name: str) -> None:
-    """Give a whole checkpoint a second name beside it in one step; copied only if it must be."""
+    """Give a checkpoint a second name in its folder, in one step; copied if links fail."""
     draft = path.with_name(name + ".draft")
     draft.unlink(missing_ok=True)
     try:
@@ -106,7 +107,7 @@ def link_checkpoint(path: Path, name: str) -> None:
     except OSError:  # a file system without hard links
         shutil.copyfile(path, draft)
     os.replace(draft, path.with_name(name))
-    draft.unlink(missing_ok=True)  # of a name that was one of this file already
+    draft.unlink(missing_ok=True)  # os.replace leaves it if both names are of one file
     sync_folder(path.parent)
 
 
@@ -125,7 +126,9 @@ def require_file(path: Path) -> None:
 
 
 def read_checkpoint_file(path: Path) -> dict[str, Any]:
-    """The content on the CPU, in this version's layout, after every check that needs no trust.
+    """Read and check a file without running code from it; tensors are on the CPU.
+
+    Contents of earlier formats are converted to the present one.
 
     Raises:
         ConfigError: in one line, why the file cannot be used.

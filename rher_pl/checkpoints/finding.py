@@ -16,7 +16,7 @@ KEYWORDS = {
 }
 """Values of ``--ckpt_path`` that stand for the newest whole checkpoint of one of these names.
 
-``last`` takes any that can be continued, so that the one before stands in for one that is damaged.
+``last`` takes any of the three, so that an older one is continued if the newest is damaged.
 """
 OF_A_RUN = ("best.ckpt", "last.ckpt")
 """A run's checkpoints, in order of preference for using its policy."""
@@ -28,7 +28,7 @@ def newest_checkpoint(keyword: str, folder: str, wanted: Mapping[str, Any]) -> C
     Args:
         keyword: one of ``KEYWORDS``.
         folder: output folder of the runs.
-        wanted: options, such as ``data.task``, that it must have been made with.
+        wanted: values of options, such as ``data.task``, that it must have been made with.
 
     Raises:
         ConfigError: if there is none.
@@ -42,7 +42,7 @@ def newest_checkpoint(keyword: str, folder: str, wanted: Mapping[str, Any]) -> C
             info = read_info(str(path))
         except ConfigError as error:
             reason = str(error).rpartition(": ")[0]
-            warn(f"{reason}: looking further")
+            warn(f"{reason}: trying an older one")
             continue
         if all(info.options.get(name) == value for name, value in wanted.items()):
             return info
@@ -50,7 +50,11 @@ def newest_checkpoint(keyword: str, folder: str, wanted: Mapping[str, Any]) -> C
     asked = " and ".join(f"{name} {value}" for name, value in wanted.items())
     raise ConfigError(
         f"no {keyword} checkpoint{' with ' + asked if asked else ''} in {folder}/checkpoints: "
-        + (f"there is {others[0]}, made otherwise" if others else "give --ckpt_path a .ckpt file")
+        + (
+            f"{others[0]} was made with other options, name it to take it"
+            if others
+            else "give --ckpt_path a .ckpt file"
+        )
     )
 
 
@@ -58,7 +62,7 @@ def checkpoint_of_run(run_id: str, folder: str) -> Path | None:
     """The best checkpoint of a run in an output folder, None if it has none there.
 
     Args:
-        run_id: of the MLflow run, or the first characters of it.
+        run_id: of the MLflow run, or its first characters.
         folder: output folder of the run.
 
     Raises:
@@ -67,7 +71,7 @@ def checkpoint_of_run(run_id: str, folder: str) -> Path | None:
     folders = sorted(Path(folder).glob(f"checkpoints/{escape(run_id)}*"))
     require(
         len(folders) <= 1,
-        f"{run_id} begins {len(folders)} run ids in {folder}: write more of it",
+        f"{len(folders)} run ids in {folder} begin with {run_id}: write more characters",
     )
     files = [path / name for path in folders for name in OF_A_RUN]
     return next((file for file in files if file.is_file()), None)

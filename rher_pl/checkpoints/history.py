@@ -1,4 +1,4 @@
-"""The evaluations of a run, as its checkpoint has them."""
+"""The evaluations of a run, read from its checkpoint."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Row = dict[str, float]
 
 
 def history_of(content: Mapping[str, Any]) -> list[Row]:
-    """Evaluations in a checkpoint, first to last; none of a run that was not recorded."""
+    """Evaluations in a checkpoint, first to last; empty if the run was not recorded."""
     recorder = content.get(CALLBACKS, {}).get(RECORDER, {})
     return [dict(row) for row in recorder.get("history", [])]
 
 
 def read_history(path: Path) -> list[Row]:
-    """The same of a file.
+    """Evaluations in a checkpoint file, first to last; see :func:`history_of`.
 
     Raises:
         ConfigError: if it cannot be read.

@@ -1,4 +1,4 @@
-"""What a checkpoint says of the run that wrote it."""
+"""What a checkpoint says about the run that wrote it."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from rher_pl.choices import LINKED
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a checkpoint says of the run that wrote it.
+    """What a checkpoint says about the run that wrote it.
 
     Args:
         path: of the checkpoint.
-        entry: what is trained, and how far it is.
+        entry: what is trained, and how far training has come.
         options: command line options by dotted name, with the values it was made with.
         shapes: of the module's tensors, by name.
         run_id: MLflow run that it belongs to, or None.
         versions: of the packages that wrote it, by name.
-        numerics: what rounding depended on, by name.
-        format: that the file has; one of an earlier version can be evaluated only.
+        numerics: what rounding depended on (precision, device, threads, engine), by name.
+        format: number of the file's format; a run in an earlier one cannot be continued.
         has_training_state: whether replay and optimizers are in it; evaluating needs neither.
     """
 
@@ -65,7 +65,7 @@ def read_info(path: str) -> CheckpointInfo:
 
 
 def make_info(content: Mapping[str, Any], path: str) -> CheckpointInfo:
-    """What a content that was read from ``path`` says."""
+    """The information in a content that was read from ``path``."""
     source = f"checkpoint {path}"
     whole = Section(content, "", source)
     entry, numerics = read_entry(content, source), read_numerics(content, source)
@@ -100,7 +100,7 @@ def _options(whole: Section) -> dict[str, Any]:
 def dotted(
     model: Mapping[str, Any], data: Mapping[str, Any], precision: object = None
 ) -> dict[str, Any]:
-    """Options of module and data module by dotted name, without those that follow another one."""
+    """Options of module and data module by dotted name, without those in ``LINKED``."""
     options = {f"model.{key}": value for key, value in model.items()}
     options |= {f"data.{key}": value for key, value in data.items()}
     options = {key: value for key, value in options.items() if key not in LINKED}

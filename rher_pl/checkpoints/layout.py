@@ -1,7 +1,7 @@
-"""What the keys of a checkpoint mean: no other room knows any of them.
+"""The keys of a checkpoint, and what they mean.
 
-A checkpoint is Lightning's dict, plus :data:`ENTRY`, which says what is trained and how far it is,
-and :data:`HEADER`, which says what wrote it.
+A checkpoint is Lightning's dict, plus :data:`ENTRY`, which says what is trained and how far
+training has come, and :data:`HEADER`, which says what wrote it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rher_pl.checkpoints.section import Section
 from rher_pl.relay import Interface, Layout, Relay
 
 FORMAT = 2
-"""Raised when a checkpoint means something else than before; ``upgrade.py`` reads earlier ones."""
+"""Increased when the meaning of a checkpoint changes; ``upgrade.py`` reads earlier formats."""
 HEADER = "header"
 ENTRY = "rher_pl"
 MODEL = "hyper_parameters"
@@ -29,24 +29,24 @@ RECORDER = "RunRecorder"
 NUMERICS = "numerics"
 """What rounding depends on: precision, device, threads, engine."""
 MOST_OBJECTS = 100
-"""In a relay; its tables grow with the square."""
+"""In a relay; its tables grow with the square of their number."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is trained, and how far it is.
+    """What is trained, and how far training has come.
 
     Args:
         task: its name.
         relay: its relay as ``Relay.to_dict`` gives it.
-        layout: label of each column of an observation, as ``Layout.to_list`` gives it.
+        layout: label of each number of an observation, as ``Layout.to_list`` gives them.
         action_size: numbers in an action.
-        env_steps, episodes, updates: what it was trained for.
-        success: success of each subtask in its latest evaluations, oldest first.
-        engine: name of what computed its updates.
+        env_steps, episodes, updates: how long it was trained.
+        success: of each subtask, the success in the latest evaluations, oldest first.
+        engine: name of the engine that computed the updates.
         rng_state: of torch's generator on the CPU; None in a file cut down to its policy.
-        interface: as ``Interface.to_dict`` gives it; None for the usual one.
-        written: how a config wrote the task, if it has no name that is registered.
+        interface: as ``Interface.to_dict`` gives it; None for ``Interface.usual``.
+        written: the task as a config wrote it (class_path, init_args); None for a registered name.
     """
 
     task: str
@@ -74,7 +74,7 @@ class Entry:
 
 
 def make_header(versions: Mapping[str, str]) -> dict[str, Any]:
-    """The header's part of a content; ``versions`` of the packages that write it, by name."""
+    """The header of a content; ``versions`` are of the packages that write it, by name."""
     return {HEADER: {"format": FORMAT, "versions": dict(versions)}}
 
 
@@ -89,7 +89,7 @@ def read_entry(content: Mapping[str, Any], source: str) -> Entry:
     """The entry of a content.
 
     Raises:
-        ConfigError: if it is missing, or if anything in it is not of its type.
+        ConfigError: if it is missing, or if anything in it has a wrong type.
     """
     entry = Section(content, "", source).section(ENTRY)
     relay, layout = _read_relay(entry), _read_layout(entry)
@@ -110,7 +110,7 @@ def read_entry(content: Mapping[str, Any], source: str) -> Entry:
 
 
 def _read_relay(entry: Section) -> dict[str, Any]:
-    """Of a relay that can be built, so that nobody else need catch what fails."""
+    """Values from which a relay can be built, so that callers need not handle errors."""
     values = entry.section("relay").all_plain()
     try:
         relay = Relay.from_dict(values)
@@ -118,7 +118,7 @@ def _read_relay(entry: Section) -> dict[str, Any]:
             return values
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
         pass
-    entry.refuse("relay", "that of a relay")
+    entry.refuse("relay", "a valid relay")
 
 
 def _read_layout(entry: Section) -> list[str]:
@@ -126,12 +126,12 @@ def _read_layout(entry: Section) -> list[str]:
     try:
         Layout(tuple(labels))
     except ValueError:
-        entry.refuse("layout", "that of a layout")
+        entry.refuse("layout", "a valid layout")
     return labels
 
 
 def _read_interface(entry: Section, relay: dict[str, Any], columns: int) -> dict[str, Any]:
-    """Of an interface that fits relay, layout and actions."""
+    """Values of an interface that fits relay, layout (its number of columns) and actions."""
     values = entry.section("interface").all_plain()
     try:
         found, chain = Interface.from_dict(values), Relay.from_dict(relay)
@@ -148,7 +148,7 @@ def _read_interface(entry: Section, relay: dict[str, Any], columns: int) -> dict
             return values
     except (AttributeError, TypeError, ValueError):
         pass
-    entry.refuse("interface", "that of its relay, layout and actions")
+    entry.refuse("interface", "one that fits its relay, layout and actions")
 
 
 def read_numerics(content: Mapping[str, Any], source: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The policy in a checkpoint: what it takes to act as it does, and nothing else."""
+"""The policy in a checkpoint: all that acting needs, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rher_pl.checkpoints.section import Section
 from rher_pl.errors import require
 
 PARTS = {"encoder.": "encoder.", "td3.averaged_actor.": "actor."}
-"""Which tensors of a checkpoint make up the evaluated policy, by prefix there and here."""
+"""Tensors of the evaluated policy: prefix of their names in a checkpoint, and in the policy."""
 EXPLORATION = (
     "guide_share",
     "random_share",
@@ -23,9 +23,9 @@ EXPLORATION = (
     "fading_noise",
     "hold_steps",
 )
-"""Options of the data module that a policy remembers: how its run explored."""
+"""Options of the data module that are kept with a policy: how its run explored."""
 STEPS = "max_episode_steps"
-"""Another one."""
+"""Another option of the data module that is kept."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def read_policy(content: Mapping[str, Any], source: str) -> StoredPolicy:
     """The policy of a checkpoint.
 
     Raises:
-        ConfigError: if it is not whole, if anything is not of its type, or for weights that are
-            not numbers.
+        ConfigError: if a part is missing, if anything has a wrong type, or if a weight is NaN or
+            infinite.
     """
     whole = Section(content, "", source)
     data = whole.section(DATA, optional=True).all_plain()
@@ -81,7 +81,7 @@ def read_policy(content: Mapping[str, Any], source: str) -> StoredPolicy:
 
 
 def require_finite(tensors: Mapping[str, Tensor], source: str) -> None:
-    """Raise :class:`ConfigError` for weights that are no numbers, which would act all the same."""
+    """Raise :class:`ConfigError` for NaN or infinite weights, with which a policy still acts."""
     for name, value in tensors.items():
         require(
             bool(value.isfinite().all()),
@@ -91,7 +91,7 @@ def require_finite(tensors: Mapping[str, Tensor], source: str) -> None:
 
 
 def model_options(whole: Section) -> dict[str, Any]:
-    """The model's options, without what Lightning adds: what a file names is never called."""
+    """The model's options, without the classes that Lightning adds: nothing in a file is called."""
     options = whole.section(MODEL).all_plain()
     return {name: value for name, value in options.items() if not name.startswith("_")}
 

@@ -17,13 +17,20 @@ CALLED = {
     "torch._utils _rebuild_tensor_v2",
     *(f"torch {name}Storage" for name in STORAGES),
 }
-"""All that a checkpoint of tensors and plain types needs to name in its pickle."""
+"""The names that the pickle of tensors and plain types needs; no others are allowed."""
 MOST_LEVELS = 50
-"""Of dicts and lists in each other."""
+"""Most levels of dicts and lists inside each other."""
 
 
 def check_records(file: IO[bytes]) -> int:
-    """Nothing may be larger inside than outside, or be called; returns the file's size in bytes."""
+    """Refuse compressed or overlapping records, and pickles that name code.
+
+    Returns:
+        Size of the file in bytes.
+
+    Raises:
+        ConfigError: says what it holds.
+    """
     size = file.seek(0, os.SEEK_END)
     with zipfile.ZipFile(file) as archive:
         records = archive.infolist()
@@ -47,13 +54,21 @@ def _check_pickle(data: bytes) -> None:
 
 
 def check_sizes(content: Any, size: int) -> None:
-    """Nothing may stand for more than the file has bytes: no tensor, and no list in many lists."""
+    """Refuse a tensor larger than the file, and lists that stand for more items than it has bytes.
+
+    Args:
+        content: of a checkpoint.
+        size: of the file, in bytes.
+
+    Raises:
+        ConfigError: says what it holds.
+    """
     if _items(content, size, {}, MOST_LEVELS) > size:
         raise ConfigError("holds lists that contain each other, as no checkpoint does")
 
 
 def _items(value: Any, size: int, known: dict[int, int], levels: int) -> int:
-    """Values in nested containers, each as often as it is reached; a container is entered once."""
+    """Number of values in nested containers, counted once for each way to reach them."""
     if isinstance(value, Tensor):
         if value.untyped_storage().nbytes() > size or value.nbytes > size:
             raise ConfigError("holds a tensor larger than the file itself")
@@ -63,7 +78,7 @@ def _items(value: Any, size: int, known: dict[int, int], levels: int) -> int:
     if levels == 0:
         raise ConfigError(f"is nested in more than {MOST_LEVELS} levels, as no checkpoint is")
     if id(value) not in known:
-        known[id(value)] = size + 1  # if it is met again inside itself
+        known[id(value)] = size + 1  # counts as too many if it contains itself
         inner = value.values() if isinstance(value, dict) else value
         known[id(value)] = 1 + sum(_items(item, size, known, levels - 1) for item in inner)
     return known[id(value)]

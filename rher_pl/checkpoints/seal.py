@@ -1,7 +1,7 @@
 """The seal of a checkpoint file: SHA-256 of all bytes before it, as the zip archive's comment.
 
-Any tool can still open the archive, and a file that was cut short or changed is told from a whole
-one before a byte of it is interpreted.
+Any zip tool can still open the archive. A file that was cut short or changed is recognized before
+any of its content is interpreted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COMMENT_LENGTH = 2  # bytes, the last field of a zip archive without a comment
 
 
 def seal(file: IO[bytes]) -> None:
-    """Make the digest of a zip archive without a comment its comment."""
+    """Write the digest of a zip archive as its comment; it must not have one yet."""
     end = file.seek(-COMMENT_LENGTH, os.SEEK_END)
     digest = _digest(file, end)
     file.seek(end)
@@ -32,8 +32,8 @@ def seal(file: IO[bytes]) -> None:
 def check_seal(file: IO[bytes]) -> None:
     """Raise :class:`ConfigError` unless the file carries the seal of its own content.
 
-    A whole archive that never had one, as a plain ``trainer.save_checkpoint`` writes it, passes by
-    the checksums of its records.
+    An archive without a seal, as a plain ``trainer.save_checkpoint`` writes it, passes if the
+    checksums of its records match.
     """
     size = file.seek(0, os.SEEK_END)
     if _ends_without_comment(file, size):
@@ -52,7 +52,7 @@ def check_seal(file: IO[bytes]) -> None:
 
 
 def _ends_without_comment(file: IO[bytes], size: int) -> bool:
-    """Whether the last bytes close an archive that has no room for a seal."""
+    """Whether the file ends as a zip archive without a comment does."""
     file.seek(max(size - len(ARCHIVE_END) - 18, 0))
     end = file.read()
     return end.startswith(ARCHIVE_END) and end.endswith(bytes(COMMENT_LENGTH))

@@ -1,4 +1,4 @@
-"""Values of a checkpoint, each checked as it is read: a file may say anything."""
+"""Values of a checkpoint, each checked when it is read: a file may hold anything."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from rher_pl.errors import ConfigError
 
 MOST_CHARACTERS = 200
-"""In a name or a version; more is nothing that rher_pl wrote, and nobody would read it."""
+"""In a name or a version; those that rher_pl writes are shorter."""
 MOST_ITEMS = 10_000
 """In a list of names or numbers."""
 MOST_LEVELS, MOST_BRANCHES = 6, 1_000
-"""Of a tree of plain values."""
+"""Of a tree of plain values: its depth, and the entries of each list or dict in it."""
 REQUIRED: Any = object()
 Choice = TypeVar("Choice", bound=Enum)
 
@@ -41,11 +41,11 @@ class Section:
         return key in self.values
 
     def refuse(self, key: str, expected: str) -> NoReturn:
-        """Raise for a value that is not what is ``expected``."""
+        """Raise :class:`ConfigError` for a value that is not what is ``expected``."""
         self._raise(f"its {self._name(key)} is {_kind(self.values[key])}, not {expected}")
 
     def section(self, key: str, optional: bool = False) -> Section:
-        """The dict below ``key``; an empty one if it is missing and may be."""
+        """The dict below ``key``; an empty one if it is ``optional`` and missing."""
         return Section(self._get(key, {} if optional else REQUIRED), self._name(key), self.source)
 
     def text(self, key: str) -> str:
@@ -119,7 +119,7 @@ class Section:
     def _keys(self) -> list[str]:
         unusual = [key for key in self.values if not _is_text(key)]
         if unusual:
-            self._refuse_place(f"has {_kind(unusual[0])} as a name")
+            self._refuse_place(f"has {_kind(unusual[0])} as a key")
         return list(self.values)
 
     def _get(self, key: str, default: Any = REQUIRED) -> Any:

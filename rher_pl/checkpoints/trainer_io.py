@@ -12,7 +12,7 @@ from rher_pl.checkpoints.file import read_checkpoint_file, write_checkpoint
 
 
 class SealedCheckpointIO(CheckpointIO):
-    """A plugin of the trainer; apart from ``file.py``, as importing Lightning takes seconds."""
+    """A plugin of the trainer; not in ``file.py``, because importing Lightning takes seconds."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -23,7 +23,7 @@ class SealedCheckpointIO(CheckpointIO):
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
         content = read_checkpoint_file(Path(path))
-        # Lightning brings what an earlier version of it wrote up to date, and asks for its number.
+        # Lightning migrates checkpoints of its earlier versions, and needs the version for that.
         return {"pytorch-lightning_version": lightning.__version__} | content
 
     def remove_checkpoint(self, path: Any) -> None:

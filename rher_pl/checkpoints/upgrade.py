@@ -1,8 +1,8 @@
-"""Contents of earlier formats, as the present one says the same.
+"""Converts contents of earlier formats to the present one.
 
-Format 1 (rher_pl 0.1) told neither relay nor layout: both are taken from the task of that name. It
-can be evaluated and exported, not continued: since 0.2 every episode has a seed of its own, so what
-came next would not be what that run would have done.
+Format 1 (rher_pl 0.1) had neither relay nor layout: both are taken from the task of that name. It
+can be evaluated and exported, but not continued: since 0.2 every episode has a seed of its own, so
+the run would not go on as it would have then.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ TENSORS_OF_FORMAT_1 = {
     "target_critic.": "td3.target_critic.",
     "averaged_actor.": "td3.averaged_actor.",
 }
-"""Names of the module's tensors there and here, by prefix; all others stay."""
+"""Prefixes of the module's tensors in format 1 and in the present one; other names stay."""
 REMOVED = ("learned_threshold",)
 
 
 def upgraded(content: Any, source: str) -> dict[str, Any]:
-    """A content of any format that can be read, in the present one.
+    """Convert a content of any format that can be read to the present one.
 
     Raises:
         ConfigError: for a format that cannot be read.
@@ -97,11 +97,11 @@ def _tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _replay(whole: Section) -> dict[str, Any]:
-    """The stored episodes: all were of the same length then, and ended with their time."""
+    """The stored episodes: in format 1 all had the same length and ended by time."""
     loader = whole.section(REPLAY, optional=True)
     if loader.values.get("storage") is None:
         return {}
-    from rher_pl.envs.contract import Ending  # a policy can do without torchrl
+    from rher_pl.envs.contract import Ending  # here, as reading a policy needs no torchrl
 
     storage = loader.section("storage")
     episodes = storage.section("episodes")

@@ -1,4 +1,4 @@
-"""What all small commands share: a parser whose mistakes are one line, and how they end."""
+"""What all small commands share: a parser that reports mistakes in one line, and exit statuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
     """Refuses abbreviated options, and raises :class:`ConfigError` instead of printing usage."""
 
     def __init__(self, module: str, description: str, epilog: str | None = None) -> None:
-        """``module`` to run with ``python -m``; line breaks in the other two stay."""
+        """``module`` is run by ``python -m``; description and epilog keep their line breaks."""
         super().__init__(
             prog=f"python -m {module}",
             description=description,
@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def run_command(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None) -> int:
-    """Run a command's body on its arguments; what it raises on purpose becomes one line."""
+    """Run a command's body on its arguments; an error of this package becomes one line."""
     try:
         return body(without_imports(sys.argv[1:] if argv is None else argv))
     except (ConfigError, TrainingError) as error:

@@ -1,4 +1,4 @@
-"""A task that a config describes: as jsonargparse has it, and in plain types."""
+"""A task that a config describes, in the form of jsonargparse and in plain types."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rher_pl.tasks import Task, get_task
 
 
 def chosen_task(data: Namespace) -> Task:
-    """The task that the options of the data module say."""
+    """The task that the options of the data module name or describe."""
     choice: Any = data.task
     if not isinstance(choice, str):
         choice = GymnasiumTask(**choice.init_args.as_dict())
@@ -21,7 +21,7 @@ def chosen_task(data: Namespace) -> Task:
 
 
 def refuse_code(checkpoint: CheckpointInfo, given: Namespace) -> None:
-    """Code that a checkpoint names is started only if the user names it, too.
+    """Refuse a checkpoint that needs code of the user, unless the user names that code, too.
 
     Args:
         checkpoint: to continue or to evaluate.
@@ -34,7 +34,7 @@ def refuse_code(checkpoint: CheckpointInfo, given: Namespace) -> None:
 
 
 def as_plain(value: Any) -> Any:
-    """An option in plain types, as a checkpoint has it."""
+    """An option in plain types, as a checkpoint keeps it."""
     if isinstance(value, type):
         return import_path(value)
     if not isinstance(value, Namespace) or "class_path" not in value:

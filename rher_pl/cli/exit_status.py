@@ -4,6 +4,6 @@ SUCCESS = 0
 FAULT = 1
 """Something went wrong in the work itself."""
 MISTAKE = 2
-"""In the arguments, a config, a checkpoint or a tracking URI; one line says what to write."""
+"""A mistake in the arguments, a config, a checkpoint or a tracking URI, told in one line."""
 SIGNAL = 128
-"""Plus the number of the signal that ended the command, as a shell reports it."""
+"""Added to the number of the signal that ended the command, as a shell reports it."""

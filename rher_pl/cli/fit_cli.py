@@ -39,16 +39,16 @@ from rher_pl.training.checks import check_loggers, check_trainer
 CALLBACKS = {"until": UntilSolved, "recorder": RunRecorder, "video": VideoRecorder}
 """Callbacks whose options have a section of their own, by its name."""
 TOLD_APART = ("data.task", "seed_everything")
-"""Options that a checkpoint must have been made with if they are given, to be the newest one."""
+"""Options that, if given, must equal those of the checkpoint that ``last`` or ``best`` finds."""
 NAMES_CODE = ("model.learner",)
-"""Options that no checkpoint gives, only the user."""
+"""Options that name code: only the user gives them, never a checkpoint."""
 
 
 class FitCLI(LightningCLI):
     """``fit``, ``validate`` and ``test`` of a module on a data module.
 
     Args:
-        objects: options of the trainer, by name, that no text stands for: Python gives them.
+        objects: options of the trainer, by name, whose values are Python objects.
         args, options: see :class:`LightningCLI`.
     """
 
@@ -78,7 +78,7 @@ class FitCLI(LightningCLI):
             parser.link_arguments(source, target)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse twice: for what is given, and with the defaults that follow from that."""
+        """Parse twice: first for what the user gave, then with the defaults that follow from it."""
         assert isinstance(parser, FitParser) and isinstance(args, list)
         command = args[0]
         given = parser.given(args)
@@ -88,8 +88,8 @@ class FitCLI(LightningCLI):
         accelerator = given.get("trainer.accelerator", subparser.get_default("trainer.accelerator"))
         defaults: dict[str, Any] = {"trainer.precision": default_precision(accelerator)}
         if command != "fit":
-            defaults["verbose"] = False  # our own table says it
-        if self.checkpoint is not None:  # what it was made with
+            defaults["verbose"] = False  # our own table shows the results
+        if self.checkpoint is not None:  # its options become the defaults
             known = known_options(subparser)
             made_with = self.checkpoint.options
             names = (name for name in made_with if name in known and name not in NAMES_CODE)
@@ -107,7 +107,7 @@ class FitCLI(LightningCLI):
             checkpoint_checks.check_options(self.checkpoint, self._asked_for(config), command)
 
     def _parse_ckpt_path(self) -> None:
-        """Lightning's would let a checkpoint override the command line; ours are defaults."""
+        """Do nothing: here a checkpoint gives defaults, and does not override the command line."""
 
     # --- checks, as soon as each can be made ---------------------------------------------------
 
@@ -121,7 +121,7 @@ class FitCLI(LightningCLI):
             raise ConfigError(f"nothing to {self.subcommand}: add --ckpt_path <file>.ckpt")
 
     def _choose_run(self, config: Namespace) -> None:
-        """The same run goes on; under other options its record would not be true any more."""
+        """Go on with the same run, or begin a new one if its record would no longer be true."""
         if self.checkpoint is None or config.recorder.run_id:
             return
         others = changed(self.checkpoint.options, self._asked_for(config))
@@ -131,7 +131,7 @@ class FitCLI(LightningCLI):
             config.recorder.run_id = self.checkpoint.run_id
 
     def _asked_for(self, config: Namespace) -> dict[str, Any]:
-        """Of the options that the checkpoint was made with, what is asked for now."""
+        """Present values of the options that the checkpoint was made with."""
         assert self.checkpoint is not None
         names = [name for name in self.checkpoint.options if name in config]
         return {name: as_plain(config[name]) for name in names}
@@ -147,7 +147,7 @@ class FitCLI(LightningCLI):
             recorder.continued_from, recorder.fresh = before, recorder.run_id is not None
 
     def before_fit(self) -> None:
-        """Where the run will be written must be reachable before the first env step."""
+        """Check before the first env step that the run can be recorded."""
         recorder: RunRecorder = self._get(self.config_init, "recorder")
         check_writable(recorder.folder)
         require_plain(recorder.folder, "--recorder.folder")
@@ -166,7 +166,7 @@ class FitCLI(LightningCLI):
             super().instantiate_classes()
         except ConfigError:
             raise
-        except ValueError as error:  # of a class that a config names
+        except ValueError as error:  # raised by a class that a config names
             raise ConfigError(explain(str(error), [])) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -201,7 +201,7 @@ class FitCLI(LightningCLI):
             super()._run_subcommand(subcommand)
 
     def _kind_of_fault(self, message: str) -> Exception:
-        """Faults before the first iteration are of the config or the checkpoint."""
+        """Before the first iteration, a fault is one of the config or the checkpoint."""
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
         if any(isinstance(each, Throughput) and each.began for each in callbacks):
             folder = self._get(self.config_init, "recorder").checkpoint_folder
@@ -226,7 +226,7 @@ def chosen_checkpoint(given: Namespace, default_folder: str) -> CheckpointInfo |
 
 
 def warn_of_device(trainer: Trainer) -> None:
-    """Say what a run on this device will not be: reproducible, or fast."""
+    """Warn if a run on this device is not reproducible, or slow."""
     device = trainer.strategy.root_device.type
     if device != "cpu":
         line = f"on {device} the same seed need not give the same bits"
@@ -244,7 +244,7 @@ def cannot_begin(message: str) -> ConfigError:
 
 @contextmanager
 def one_line(kind: Callable[[str], Exception]) -> Iterator[None]:
-    """Turn what no check foresaw into one line."""
+    """Turn an exception that no check foresaw into one line."""
     try:
         yield
     except (ConfigError, TrainingError):

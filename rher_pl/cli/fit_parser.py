@@ -18,7 +18,7 @@ NOT_GIVEN: dict[str, Any] = {
     "data.relay": RelayMode.full,
     "data.epsilon": None,
 }
-"""Options that others follow always have a value: one that no user may give, or the default."""
+"""Options that others follow need a value even if not given: an invalid one, or the default."""
 
 
 class FitParser(LightningArgumentParser):
@@ -36,13 +36,13 @@ class FitParser(LightningArgumentParser):
         """Only what the command line and its configs say, without defaults.
 
         Args:
-            args: of a parser with subcommands, the subcommand first.
+            args: of the command line, the subcommand first.
         """
         command = args[0]
         base = Namespace()
         for name, value in NOT_GIVEN.items():
             base[f"{command}.{name}"] = value
-        # Printing, and ending, is for when the defaults are known.
+        # --print_config prints and exits, for which the defaults must be known.
         rest = [arg for arg in args if not arg.startswith("--print_config")]
         return self.parse_args(rest, namespace=base, defaults=False)[command]
 

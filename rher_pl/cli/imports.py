@@ -11,10 +11,12 @@ OPTION = "--import"
 
 
 def without_imports(arguments: Sequence[str]) -> list[str]:
-    """Import what the arguments name, from the working folder too, and return the others.
+    """Import the modules that ``--import`` names, and return the other arguments.
+
+    Modules may lie in the working folder.
 
     Raises:
-        ConfigError: if a module is not there, or fails.
+        ConfigError: if a module is not found, or its import fails.
     """
     rest: list[str] = []
     todo = iter(arguments)
@@ -37,5 +39,5 @@ def _import(name: str) -> None:
             f"{OPTION} {name:.100}: no module {error.name!r:.60}: write its name with dots, "
             "and run where it can be imported"
         ) from error
-    except Exception as error:  # it may do anything
+    except Exception as error:  # the user's code may raise anything
         raise ConfigError(f"{OPTION} {name:.100} fails: {fault(error)[:200]}") from error

@@ -16,7 +16,7 @@ TYPES = {
     "dict": "options by name",
     "collections.abc.Iterable": "a list",
 }
-"""What to write for a type of Python."""
+"""What to write for a Python type."""
 PRECISION = "write 32-true, or bf16-mixed where the device computes in bfloat16"
 CLASS = re.compile(r"class_path='(?P<name>[^']*)'")
 PROBLEM = re.compile(r"Problem with given class_path '(?P<name>[^']*)': (?P<reason>.*?)(?: - |$)")
@@ -45,10 +45,10 @@ NO_CONFIG = re.compile(r"Unexpected config|Path is not a file|--config: expected
 REMOVED = {
     "data.distance_threshold": "is epsilon here: write --data.epsilon 0.03, in metres",
     "model.compiled": "is now model.engine: write --model.engine eager, compile or native",
-    "model.learned_threshold": "was removed: leave it out, the guide goes by each state",
+    "model.learned_threshold": "was removed: leave it out, the guide decides in each state",
 }
-"""Options of earlier versions, or of elsewhere, and what to write instead."""
-CONFIG_HINT = "write the path of a YAML file, or a name that comes along, such as push"
+"""Options of earlier versions or of other packages, and what to write instead."""
+CONFIG_HINT = "write the path of a YAML file, or the name of a shipped config, such as push"
 
 
 def known_options(parser: Any) -> list[str]:
@@ -105,7 +105,7 @@ def _of_learner(reason: str) -> str:
 def _unknown(key: str, options: list[str]) -> str:
     if key in REMOVED:
         return f"{key} {REMOVED[key]}"
-    # The right name in the wrong section, or without one, if none is near.
+    # If no known name is near: the same name in another section.
     last = key.rpartition(".")[2]
     elsewhere = next((name for name in options if name.rpartition(".")[2] == last), None)
     hint = f"did you mean {elsewhere}?" if elsewhere else "`fit --help` lists every option"

@@ -1,4 +1,4 @@
-"""Options as Python gives them: bare names and values, made into what the command line takes."""
+"""Options given in Python, by bare or dotted name, turned into command-line arguments."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECTIONS: dict[str, type] = {
     "trainer": Trainer,
     **CALLBACKS,
 }
-"""What an option's first word stands for."""
+"""The class whose arguments are the options of a section, by the section's name."""
 WITHOUT_SECTION = ("seed_everything", "ckpt_path")
 
 
@@ -42,7 +42,7 @@ def dotted_name(name: str) -> str:
         return name
     known: dict[str, set[str]] = {}
     options = [f"{section}.{n}" for section, of in SECTIONS.items() for n in _parameters(of)]
-    for option in [*options, *REMOVED]:  # the parser says what became of those
+    for option in [*options, *REMOVED]:  # the parser says what replaces a removed one
         known.setdefault(option.rpartition(".")[2], set()).add(LINKED.get(option, option))
     found = sorted(known.get(name, ()))
     hint = did_you_mean(name, known, "docs/configuration.md lists every option")
@@ -65,8 +65,8 @@ def as_arguments(options: Iterable[tuple[str, Any]]) -> tuple[list[str], dict[st
         options: pairs of a bare or dotted name and a value.
 
     Returns:
-        The arguments; and what no text stands for, such as a callback, by the name that the
-        ``Trainer`` has for it.
+        The arguments; and values that are Python objects, such as callbacks, by the name of their
+        argument of ``Trainer``.
     """
     named: dict[str, Any] = {}
     for name, value in options:

@@ -1,4 +1,4 @@
-"""Which policy a command is about: three ways to say it."""
+"""Options that choose the policy of a command: a file, a run or a name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_store_options(parser: argparse.ArgumentParser) -> None:
-    """Where runs are recorded."""
+    """Add the options that say where runs are recorded."""
     parser.add_argument("--folder", default="mlruns", help="output folder of the runs (mlruns)")
     parser.add_argument(
         "--tracking_uri", metavar="URI", help="MLflow store (sqlite:///<folder>/mlflow.db)"
@@ -21,11 +21,13 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
-    """A file, a run or a name."""
+    """Add the options that choose a policy: a file, a run or a name."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--ckpt", metavar="FILE", help="a checkpoint, or hf://user/name")
     which.add_argument("--run", metavar="RUN_ID", help="the best checkpoint of a run")
-    which.add_argument("--pretrained", metavar="NAME", help="as push, or hf://user/name")
+    which.add_argument(
+        "--pretrained", metavar="NAME", help="a shipped policy, such as push, or hf://user/name"
+    )
     add_store_options(parser)
 
 
@@ -56,7 +58,7 @@ def chosen_policy(options: argparse.Namespace) -> TrainedPolicy:
 
 
 def add_view_option(parser: argparse.ArgumentParser) -> None:
-    """What draws a video."""
+    """Add the option that chooses how a video is drawn."""
     parser.add_argument(
         "--view",
         choices=("camera", "top"),

@@ -1,4 +1,4 @@
-"""Messages of libraries that a user can do nothing about."""
+"""Silence messages of libraries that a user can do nothing about."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOISE = (
 
 
 def quiet() -> None:
-    """Silence them; all other messages stay, each in one line."""
+    """Silence such messages; all other warnings stay, each in one line."""
     warnings.formatwarning = lambda message, *_, **__: one_line(f"warning: {message}") + "\n"
     for message, category in NOISE:
         warnings.filterwarnings("ignore", message=message, category=category)
@@ -34,8 +34,8 @@ def quiet() -> None:
     # Printed when gymnasium-robotics is imported, about hand environments that are not used here.
     notifications.setdefault("gymnasium_robotics", {}).clear()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a policy is there in a second
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a policy downloads in a second
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # read when mlflow is imported,
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # and where it is already
-    # A hundred lines for each database error; what it was is in the one line of ours.
+    # It logs a hundred lines for each database error; our own line says what is wrong.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""All settings of a training, as ``fit --print_config`` tells them."""
+"""All settings of a training, as ``fit --print_config`` prints them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def resolve(arguments: Sequence[str]) -> dict[str, dict[str, Any]]:
         arguments: of ``fit``.
 
     Raises:
-        ConfigError: a setting is unknown or of the wrong type, as ``fit`` would say it.
+        ConfigError: if a setting is unknown or of the wrong type; the message is that of ``fit``.
     """
     from rher_pl.cli.run_fit import run
 

@@ -28,7 +28,7 @@ from rher_pl.training.module import RHERModule
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; ``arguments`` begin with the subcommand.
+    """Run one command and return its exit status; ``arguments`` begin with the subcommand.
 
     Raises:
         ConfigError: before training, for anything that the user can fix.
@@ -45,14 +45,14 @@ def run(arguments: list[str]) -> int:
 
 
 def run_cli(arguments: list[str], objects: Mapping[str, Any] | None = None) -> FitCLI:
-    """Parse, build and run; what was built is in the result.
+    """Parse, build and run; the result holds the module and the trainer.
 
     Args:
         arguments: as of :func:`run`.
-        objects: options of the trainer, by name, that no text stands for, such as callbacks.
+        objects: options of the trainer, by name, whose values are Python objects.
 
     Raises:
-        Stopped: by a signal, after the run was saved and recorded.
+        Stopped: on a signal, after the run was saved and recorded.
     """
     quiet()
     guard_loader()

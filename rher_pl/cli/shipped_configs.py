@@ -14,15 +14,15 @@ OPTIONS = ("--config", "-c")
 
 
 def shipped_configs() -> dict[str, Path]:
-    """The YAML files that come along, by name."""
+    """The YAML files that come with the package, by name."""
     folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
     return {} if folder is None else {file.stem: file for file in sorted(folder.glob("*.yaml"))}
 
 
 def with_shipped_configs(arguments: Sequence[str]) -> list[str]:
-    """The arguments with the path in place of each config that is named, as ``--config push``.
+    """The arguments, with the path of each config that they name, as in ``--config push``.
 
-    A file of that name in the working folder goes first.
+    A file of that name in the working folder takes precedence.
     """
     found: list[str] = []
     for before, argument in zip(["", *arguments], arguments):

@@ -1,4 +1,4 @@
-"""What the training command can do, and what its arguments ask for, before anything is imported."""
+"""The subcommands of training; they are found before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SUBCOMMANDS = ("fit", "validate", "test")
 
 
 def is_option(argument: str) -> bool:
-    """Whether the next argument is its value."""
+    """Whether an argument is an option whose value is the next argument."""
     return argument.startswith("-") and "=" not in argument
 
 

@@ -13,7 +13,7 @@ from rher_pl.cli.yaml_guard import check_arguments, check_yaml, guard_loader, re
 from rher_pl.errors import ConfigError, require
 from rher_pl.training.datamodule import RelayDataModule
 
-WHICH = "write --config with the path of one, or --data.task with a name"
+WHICH = "write --config with the path of a config, or --data.task with a name"
 
 
 def make_datamodule(configs: Sequence[str], arguments: Sequence[str]) -> RelayDataModule:

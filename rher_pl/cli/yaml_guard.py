@@ -1,4 +1,4 @@
-"""YAML that a user gives: seen to be small, finite and free of pipes before it is resolved.
+"""YAML from a user is checked to be small, finite and free of pipes before it is resolved.
 
 A few lines can stand for more than any memory holds (``&a [*b, *b]``), or contain themselves.
 """
@@ -21,16 +21,16 @@ from rher_pl.paths import exists, is_special
 MOST_BYTES = 2**20
 MOST_NODES = 20_000
 MOST_DEPTH = 20
-NO_FILE = "write the path of a YAML file, or a name that comes along, such as push"
+NO_FILE = "write the path of a YAML file, or the name of a shipped config, such as push"
 _BEGIN = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
 _END = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
 
 
 def check_yaml(text: str) -> None:
-    """Raise :class:`ConfigError` for what would become too much, or names a pipe or a device.
+    """Raise :class:`ConfigError` for YAML that is too large, or names a pipe or a device.
 
     Raises:
-        yaml.YAMLError: for what is no YAML.
+        yaml.YAMLError: if the text is not YAML.
     """
     require(len(text) <= MOST_BYTES, f"a config is larger than {MOST_BYTES:,} characters")
     whole: dict[str | None, int] = {}  # values below each anchor, aliases resolved
@@ -72,7 +72,7 @@ def _check_scalar(value: str) -> None:
 
 
 def read_config(path: Path) -> str:
-    """The text of a config file, which must be a plain and not a large one."""
+    """The text of a config file, which must be a regular file and not a large one."""
     shown = f"config {str(path)[:80]!r}"
     try:
         info = path.stat()
@@ -89,7 +89,7 @@ def read_config(path: Path) -> str:
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Raise :class:`ConfigError` if a value names a pipe or device, or a config is none to read."""
+    """Raise :class:`ConfigError` if a value names a pipe or device, or a config is unreadable."""
     for before, argument in zip(["", *arguments], arguments):
         option, _, value = argument.partition("=")
         if not option.startswith("-"):

@@ -1,1 +1,1 @@
-"""Ray: joined or started, and its machines looked at before they are trusted."""
+"""Ray: a cluster is joined or started, and its machines are checked before use."""

@@ -1,4 +1,4 @@
-"""What Ray reads from the environment at the moment it is imported, which TorchRL does early."""
+"""Environment variables that Ray reads when it is imported; TorchRL imports it early."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from rher_pl.errors import ConfigError
 
 ANSWER_SECONDS = 8.0
-"""Ray's own attempts to reach an address take more than a minute."""
+"""For all attempts to reach an address; Ray's own take more than a minute."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -22,19 +22,19 @@ QUIET = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-"""No messages home, no logs of Ray's own beside ours, signals are handled here."""
+"""No usage statistics are sent, Ray writes no logs beside ours, and signals are handled here."""
 MODE = "RAY_AUTH_MODE"
 
 
 def prepare_environment(address: str | None) -> None:
-    """Set it; call before anything heavy is imported.
+    """Set these variables; call this before anything heavy is imported.
 
     Args:
-        address: of a Ray head, which is looked up: one that asks for a token gets ours, if there is
-            one, and only such a one.
+        address: of a Ray head, which must answer. Our token, if there is one, is used only if the
+            head asks for one. None for no head.
 
     Raises:
-        ConfigError: if none answers there within ten seconds.
+        ConfigError: if no head answers there within ten seconds.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -52,9 +52,9 @@ def prepare_environment(address: str | None) -> None:
 
 
 def answers(address: str, environment: Mapping[str, str]) -> bool:
-    """Whether Ray's own check, with that environment, finds a head."""
+    """Whether Ray's own health check finds a head, run with these environment variables."""
     command = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
-    if address != "auto":  # which is what it does without one
+    if address != "auto":  # the default without an address
         command += ["--address", address]
     try:
         done = subprocess.run(

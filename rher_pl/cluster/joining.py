@@ -15,10 +15,14 @@ from rher_pl.errors import ConfigError, one_line, require
 
 
 def require_packages(what: str, names: Sequence[str]) -> None:
-    """Ray, and Optuna for a search.
+    """Require optional packages to be installed.
+
+    Args:
+        what: needs them, for the message.
+        names: of the packages: Ray, and Optuna for a search.
 
     Raises:
-        ConfigError: says that ``what`` needs those that are missing.
+        ConfigError: names those that are missing.
     """
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     require(
@@ -29,11 +33,18 @@ def require_packages(what: str, names: Sequence[str]) -> None:
 
 @contextmanager
 def joined(address: str | None, cores: int, imports: Sequence[str]) -> Iterator[None]:
-    """Ray is there: that of the address, or one of our own with ``cores`` places; or the one that
-    this process has joined already, which is left as it is. See ``prepare_environment`` before.
+    """Join the Ray cluster at an address, or start one on this machine; leave it at the end.
+
+    Call ``prepare_environment`` before. A cluster that this process has joined already is used, and
+    not left.
+
+    Args:
+        address: of a Ray head; None starts a cluster here.
+        cores: of the cluster that is started.
+        imports: the user's own modules, whose packages all machines get.
 
     Raises:
-        ConfigError: if there is none at the address, or it is of another version.
+        ConfigError: if there is no cluster at the address, or it has another version.
     """
     import ray
 
@@ -64,7 +75,7 @@ def code(imports: Sequence[str]) -> list[str]:
     """Folders of the packages that every machine gets from here: ours, and the user's own.
 
     Raises:
-        ConfigError: for a module that is one file: Ray ships packages.
+        ConfigError: for a module that is a single file: Ray ships packages only.
     """
     folders = [str(Path(rher_pl.__file__).parent)]
     for name in imports:

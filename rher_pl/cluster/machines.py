@@ -1,4 +1,4 @@
-"""The machines of a cluster: the same code and versions everywhere, or they are refused."""
+"""The machines of a cluster; one with other code or versions is refused."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import rher_pl
 from rher_pl.errors import ConfigError, one_line, require
 
 LOOK_SECONDS = 120.0
-"""Until a machine has unpacked the code and imported it."""
+"""Longest time for a machine to unpack the code and import it."""
 
 
 def ask(question: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-    """What each machine with a core answers, by its address.
+    """Run a function on each machine that has a core; returns the answers by address.
 
     Raises:
         ConfigError: names the first one that cannot answer, or says that there is none.
@@ -44,7 +44,7 @@ def ask(question: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
 
 
 def look() -> dict[str, Any]:
-    """What a machine would compute with."""
+    """Versions, code and identity of this machine."""
     from rher_pl.tracking.provenance import versions
 
     machine = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -52,7 +52,7 @@ def look() -> dict[str, Any]:
 
 
 def digest() -> str:
-    """Of the source of this package: the same text everywhere gives the same results."""
+    """SHA-256 of the source of this package: the same source gives the same results."""
     found = hashlib.sha256()
     root = Path(rher_pl.__file__).parent
     for path in sorted(root.rglob("*")):

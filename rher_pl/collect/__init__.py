@@ -1,1 +1,1 @@
-"""Who acts while episodes are collected, and the collectors."""
+"""The behavior policy, which acts while episodes are collected, and the collectors."""

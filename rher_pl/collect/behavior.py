@@ -45,20 +45,21 @@ class BehaviorPolicy(TensorDictModuleBase):
 
     A state is served by the bring-subtask of its first object that is not home, see
     ``Relay.serving``. While that object is not reached, the guide acts with probability
-    ``guide_share``, a random action is taken with ``random_share``, else the learner acts. Once it
-    is reached the guide's share goes to the learner. Gaussian noise is added to all but random
-    actions. Who acts, random actions and noise may be held for some env steps: to close the hand
-    and lift takes several (temporally extended exploration, arXiv 2006.01782, there of random
-    length).
+    ``guide_share``, a random action is taken with probability ``random_share``, and otherwise the
+    learner acts. Once it is reached, the guide's share goes to the learner. Gaussian noise is added
+    to all but random actions. Who acts, random actions and noise may be held for some env steps,
+    as closing the hand and lifting take several (temporally extended exploration, arXiv 2006.01782,
+    where the number of steps is random).
 
     It acts with a copy of the policy, taken by :meth:`begin`, so that episodes can be collected
-    while the policy itself is being updated. What is random in an episode is drawn from the
-    episode's own seed: nothing depends on which row plays it.
+    while the policy itself is being updated. All randomness of an episode is drawn from the
+    episode's own seed, so that it does not depend on the row that plays it.
 
     Args:
         policy: input encoder and actor, on any device; the copy is on the CPU.
-        success: of each subtask; what fades (the guide's share; random share and noise) is
-            multiplied by the failure of the subtask that serves.
+        success: of each subtask. With ``fading_guide``, the guide's share is multiplied by the
+            failure rate (1 - success) of the bring-subtask that serves; with ``fading_noise``, so
+            are random share and noise.
         exploration: shares and noise.
         steps: T, env steps in an episode.
     """
@@ -86,11 +87,11 @@ class BehaviorPolicy(TensorDictModuleBase):
 
     @torch.no_grad()
     def begin(self, seeds: Sequence[int], only_random: bool = False) -> None:
-        """Play the next episodes, with the policy and its success as they are at this moment.
+        """Prepare the next episodes, with the policy and its success as they are now.
 
         Args:
             seeds: of the episodes, one for each row [N].
-            only_random: take random actions alone, as in the first episodes of a run.
+            only_random: take random actions only, as in the first episodes of a run.
         """
         self.only_random, self._step = only_random, 0
         draws = [self._draw(seed) for seed in seeds]
@@ -102,12 +103,12 @@ class BehaviorPolicy(TensorDictModuleBase):
         never = torch.ones_like(failure)
         share = settings.guide_share * (failure if settings.fading_guide else never)
         self.guided_from = (1.0 - share).float()
-        """Draw from which on the guide acts, for each subtask [S]."""
+        """The guide may act if the uniform draw is at least this, for each subtask [S]."""
         self.noise_scale = (failure if settings.fading_noise else never).float()
-        """What random share and noise are multiplied by, for each subtask [S]."""
+        """Factor of random share and noise, for each subtask [S]."""
 
     def _draw(self, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Who acts [T], random actions and noise [T, A] of an episode."""
+        """Draws for who acts [T], random actions [T, A] and noise [T, A] of an episode."""
         generator = torch.Generator().manual_seed(seed)
         size = (self.steps, self.policy.actor.action_size)
         return (
@@ -119,13 +120,13 @@ class BehaviorPolicy(TensorDictModuleBase):
         )
 
     def _held(self, draws: Tensor) -> Tensor:
-        """Draws [T, ...], of which every ``hold_steps``-th stays until the next one."""
+        """Draws [T, ...], each held for ``hold_steps`` steps."""
         return draws[torch.arange(self.steps) // self.exploration.hold_steps]
 
     @torch.no_grad()
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """Add to the states in ``tensordict`` [N] an ``action`` [N, A], the ``chooser`` [N, 1] of
-        it, and the ``subtask`` [N, 1] that comes next there.
+        """Add to the states in ``tensordict`` [N] an ``action`` [N, A], its ``chooser`` [N, 1], and
+        the ``subtask`` [N, 1] that comes next, see ``Relay.working_on``.
         """
         states = [tensordict[key] for key in self.in_keys]
         uniform, action, noise = (draws[self._step] for draws in self._draws)
@@ -145,7 +146,7 @@ class BehaviorPolicy(TensorDictModuleBase):
         return tensordict
 
     def choose(self, following: Tensor, uniform: Tensor) -> Tensor:
-        """Who acts, [N], where subtask ``following`` [N] comes next; ``uniform`` [N] decides."""
+        """Who acts, [N], if subtask ``following`` [N] comes next; draws ``uniform`` [N] decide."""
         is_random = uniform < self.exploration.random_share * self.noise_scale[following]
         chooser = torch.where(is_random, int(Chooser.RANDOM), int(Chooser.LEARNER))
         guided = self._guided[following] & (uniform >= self.guided_from[following])

@@ -1,4 +1,4 @@
-"""Whole episodes, numbered: each has its own seeds, whoever plays it."""
+"""Collectors of whole episodes, which are numbered and have seeds of their own."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class EpisodeCollector:
     """Collects N whole episodes at a time, with the policy as it is when collection begins.
 
     Episodes are numbered from 0, and each has its own seeds, a function of the run's seed and its
-    number. So the count of episodes is all that there is to remember.
+    number. So the count of episodes is the collector's whole state.
 
     Args:
-        player: plays them.
+        player: plays the episodes.
         run_seed: at least 0.
         random_episodes: how many of the first episodes take random actions only.
     """
@@ -34,20 +34,20 @@ class EpisodeCollector:
         self._has_played = False
 
     def collect(self) -> TensorDict:
-        """Rows [N] as in :mod:`rher_pl.envs.episodes`, and the keys that are ``logged_only``.
+        """Rows [N] as in :mod:`rher_pl.envs.episodes`, with the keys of ``logged_only`` besides.
 
         Raises:
-            TrainingError: if environment or policy fail, or break the contract.
+            TrainingError: if the environment or the policy fails, or breaks its contract.
         """
         before = self.episodes
         try:
             return self._play(self._begin())
         except BaseException:
-            self.episodes = before  # they are begun again by whoever goes on from here
+            self.episodes = before  # the next call begins them again
             raise
 
     def _begin(self) -> range:
-        """Number the next N episodes, which the player gets ready for."""
+        """Number the next N episodes, and let the player get ready for them."""
         numbers = range(self.episodes, self.episodes + self.player.num_envs)
         self.episodes = numbers.stop
         seeds = episode_seeds(self.run_seed, numbers, Stream.EXPLORATION)
@@ -63,7 +63,7 @@ class EpisodeCollector:
         return self.player.play(seeds, after)
 
     def state_dict(self) -> dict[str, Any]:
-        """Exact at the end of a batch of episodes."""
+        """The count of episodes; exact after a batch of episodes, not within one."""
         return {"episodes": self.episodes}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -72,15 +72,15 @@ class EpisodeCollector:
         pending = state.get("pending")
         example = empty_episode(self.player.env)
         ahead = 0 if pending is None else require_episodes(pending, example)
-        self.episodes = state["episodes"] - ahead  # nobody has seen those: they are begun again
+        self.episodes = state["episodes"] - ahead  # begin again those that nothing used yet
 
     def close(self) -> None:
-        """Stop the player and all of its threads; a second time does nothing."""
+        """Stop the player and all of its threads; a second call does nothing."""
         self.player.close()
 
 
 class PipelinedCollector(EpisodeCollector):
-    """Collects the next episodes in a thread of its own while the last ones are learned from.
+    """Collects the next episodes in its own thread while training uses the last ones.
 
     What :meth:`collect` returns was begun by the previous call, with the policy as it was then:
     one iteration older than with :class:`EpisodeCollector`. Nothing random is shared with the
@@ -100,7 +100,7 @@ class PipelinedCollector(EpisodeCollector):
         return episodes
 
     def state_dict(self) -> dict[str, Any]:
-        """As of the episodes under way, which are waited for and are part of the state."""
+        """Waits for the episodes under way, which are part of the state as ``pending``."""
         state, pending = super().state_dict(), None
         if self._next is not None and self._next.exception() is None:
             pending = dict(self._next.result().items())

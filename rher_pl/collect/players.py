@@ -1,4 +1,4 @@
-"""Where episodes are played: here, by TorchRL's collector, or elsewhere."""
+"""Players of episodes: their interface, and one that plays in this process."""
 
 from __future__ import annotations
 
@@ -17,49 +17,49 @@ from rher_pl.errors import TrainingError, fault
 
 
 class Player(Protocol):
-    """Plays N whole episodes at a time; what they are depends on weights and seeds alone."""
+    """Plays N whole episodes at a time, which depend on weights and seeds alone."""
 
     num_envs: int
     """N."""
     env: EnvBase
-    """Has the shapes of the episodes."""
+    """An environment with the shapes of the episodes."""
 
     def begin(self, seeds: Sequence[int], only_random: bool) -> None:
-        """Take the policy as it is at this moment, for the episodes that :meth:`play` plays next.
+        """Take the policy as it is now, for the episodes that :meth:`play` plays next.
 
         Args:
-            seeds: of the exploration in each of them [N].
-            only_random: whether they take random actions alone.
+            seeds: of the exploration, one for each episode [N].
+            only_random: take random actions only.
         """
         ...
 
     def play(self, seeds: Sequence[int], following: Sequence[int]) -> TensorDict:
-        """Rows [N] as in :mod:`rher_pl.envs.episodes`, and the keys ``logged_only``.
+        """Rows [N] as in :mod:`rher_pl.envs.episodes`, with the keys of ``logged_only`` besides.
 
         Args:
-            seeds: of the environment in each episode [N].
-            following: those of the episodes after these [N].
+            seeds: of the environment, one for each episode [N].
+            following: the same for the N episodes after these.
 
         Raises:
-            TrainingError: if environment or policy fail, or break the contract.
+            TrainingError: if the environment or the policy fails, or breaks its contract.
         """
         ...
 
     def close(self) -> None:
-        """Stop all of it; a second time does nothing."""
+        """Stop playing and release what it needs; a second call does nothing."""
         ...
 
 
 def logged_only(behavior: BehaviorPolicy) -> list[str]:
-    """Keys [N, T, 1] of the policy that are told of collected episodes but not stored."""
+    """Keys [N, T, 1] that the policy adds to episodes for logging, and that are not stored."""
     return [key for key in behavior.out_keys if key != "action"]
 
 
 def episodes_of(frames: TensorDictBase, env: EnvBase, behavior: BehaviorPolicy) -> TensorDict:
-    """Rows [N] of frames [N, T], which are looked at first.
+    """Rows [N] of frames [N, T], which are checked first.
 
     Raises:
-        TrainingError: if they break the contract.
+        TrainingError: if they break the contract of :mod:`rher_pl.envs.contract`.
     """
     check_states(frames, env)
     check_states(frames["next"], env)
@@ -89,7 +89,7 @@ class LocalPlayer:
         if self._collector is None:
             self.env.set_seeds(seeds)
             self._start()
-        # TorchRL resets for the following episodes before it hands out these.
+        # TorchRL resets for the following episodes before it returns these.
         self.env.set_seeds(following)
         try:
             with one_torch_thread():

@@ -1,4 +1,4 @@
-"""How well each subtask goes, over the last evaluations."""
+"""Success of each subtask over the last evaluations."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 
 class MovingSuccess:
-    """Mean success of each subtask over the last evaluations; it fades the guide.
+    """Mean success of each subtask over the last evaluations, by which guide and noise may fade.
 
     Args:
-        num_subtasks: length of the relay.
-        window: evaluations that the mean is over.
+        num_subtasks: number of subtasks.
+        window: number of evaluations in the mean.
     """
 
     def __init__(self, num_subtasks: int, window: int = 3) -> None:
@@ -29,11 +29,11 @@ class MovingSuccess:
 
     @property
     def recent(self) -> list[list[float]]:
-        """What the mean is over, of each subtask, oldest first."""
+        """The evaluations in the mean of each subtask, oldest first."""
         return [list(recent) for recent in self._recent]
 
     def restore(self, recent: Sequence[Sequence[float]]) -> None:
-        """Go on from what :attr:`recent` was."""
+        """Restore what :attr:`recent` gave."""
         for mine, values in zip(self._recent, recent, strict=True):
             mine.clear()
             mine.extend(values)

@@ -9,19 +9,19 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What of an episode is random; no two draw the same numbers."""
+    """What a seed of an episode is for; each has a seed of its own."""
 
     ENVIRONMENT = 0
     EXPLORATION = 1
 
 
 def episode_seed(run_seed: int, episode: int, stream: Stream = Stream.ENVIRONMENT) -> int:
-    """A seed in [2^31, 2^32), above all that evaluation uses.
+    """A seed in [2^31, 2^32), above all seeds that evaluation uses.
 
     Args:
         run_seed: at least 0.
         episode: number of the episode in its run, at least 0.
-        stream: what it is for.
+        stream: what the seed is for.
     """
     words = np.random.SeedSequence((run_seed, episode)).generate_state(len(Stream))
     return int(words[stream]) | 2**31

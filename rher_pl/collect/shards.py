@@ -1,8 +1,8 @@
 """Episodes played by Ray actors, for simulators that are slower than the updates.
 
-The N rows of an iteration are cut into shards of fixed size. A worker, an actor of Ray's, plays
-whichever shard comes next: seeds and weights arrive with it, so the result does not depend on who
-played what, nor on how many workers there are, nor on their deaths.
+The N episodes of an iteration are divided into shards of a fixed size. A worker, which is a Ray
+actor, plays whichever shard comes next. Seeds and weights arrive with the shard, so the result does
+not depend on which worker plays it, on the number of workers, or on workers that die.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from rher_pl.networks.policy import RelayPolicy
 
 
 class ShardWorker:
-    """What runs in an actor: an environment of the size of a shard, and who acts in it.
+    """What runs in a Ray actor: an environment with the rows of a shard, and a behavior policy.
 
     Args:
         task: a ``Task``, which makes the environment.
         rows: episodes in a shard.
-        policy: ``RelayPolicy.to_dict``.
+        policy: what ``RelayPolicy.to_dict`` gave.
         exploration: fields of ``Exploration``.
     """
 
@@ -37,7 +37,7 @@ class ShardWorker:
     ) -> None:
         from rher_pl.tasks import make_env
 
-        torch.set_num_threads(1)  # it has one core, and sums are rounded alike everywhere
+        torch.set_num_threads(1)  # a worker has one core; and sums are rounded alike everywhere
         self.env = make_env(task, rows, seed=0, num_threads=1)
         self.policy = RelayPolicy.from_dict(policy)
         self.success = MovingSuccess(self.policy.relay.num_subtasks)
@@ -46,7 +46,7 @@ class ShardWorker:
         )
 
     def ready(self) -> bool:
-        """Answers once all is built."""
+        """Return once everything is built."""
         return True
 
     def play(
@@ -59,8 +59,8 @@ class ShardWorker:
         """Rows of a shard; see ``Player``.
 
         Args:
-            policy: its weights, and the last evaluations of each subtask.
-            exploration_seeds, only_random, seeds: as ``Player`` has them, of these rows.
+            policy: weights of the policy, and ``MovingSuccess.recent``.
+            exploration_seeds, only_random, seeds: as in ``Player``, for the rows of this shard.
         """
         weights, recent = policy
         self.policy.load_state_dict(weights)
@@ -78,8 +78,8 @@ class ShardPlayer:
     Args:
         env: has the shapes of the episodes; nothing is played in it.
         num_envs: N.
-        workers: that play shards of N / K rows.
-        policy, success: what they act with, read at each :meth:`begin`.
+        workers: play K shards of N / K rows each.
+        policy, success: what the workers act with, read at each :meth:`begin`.
     """
 
     def __init__(

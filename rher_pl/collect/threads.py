@@ -1,4 +1,4 @@
-"""PyTorch's threads, where they would be in the way."""
+"""Keeping PyTorch to one thread where more would slow the simulations down."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 def one_torch_thread() -> Iterator[None]:
     """Run PyTorch on the calling thread alone.
 
-    Its helpers spin for milliseconds after each operation, waiting for the next one. Beside
-    operations as small as a policy's on a batch of states, they only keep the cores from the
-    threads that step the simulations.
+    PyTorch's other threads spin for milliseconds after each operation, waiting for the next one.
+    With operations as small as a policy's on a batch of states, that only takes cores away from
+    the threads that step the simulations.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Ray actors that play shards: started, replaced when they die, and ended."""
+"""Ray actors that play shards: starting them, replacing those that die, and ending them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from rher_pl.errors import ConfigError, TrainingError, fault, one_line, require
 from rher_pl.system import usable_cores
 
 MOST_DEATHS = 3
-"""Workers that one shard may cost: what kills a fourth one is no accident."""
+"""How often a shard is played again after its worker died; the next death is an error."""
 START_SECONDS = 120.0
-"""Until workers have imported everything and built their environments."""
+"""Time in which workers must import everything and build their environments."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where workers are to be.
+    """Where workers run.
 
     Args:
-        workers: how many; None is one for each core, and at most one for each shard.
+        workers: number of workers, at most one for each shard; None is one for each core.
         address: of a Ray head; None starts one on this machine.
-        imports: modules of the user's own, which workers need too.
+        imports: the user's own modules, which workers need too.
     """
 
     workers: int | None = None
@@ -39,14 +39,14 @@ class Workers:
     """Actors on the cores of a cluster; each plays any shard that it is given.
 
     Args:
-        cluster: where.
-        shards: K.
+        cluster: where they run.
+        shards: K, number of shards.
         rows: episodes in a shard.
-        kind: class of the worker, with a method ``play``.
+        kind: class of the worker, with methods ``ready`` and ``play``.
         arguments: of its constructor.
 
     Raises:
-        ConfigError: if they cannot be built, or find no room in the cluster.
+        ConfigError: if workers cannot be started, or the cluster has no core for them.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Workers:
             raise
 
     def _join(self, cluster: Cluster, shards: int) -> None:
-        # A simulator that waits leaves its core to others, so more may be asked for than there are.
+        # A simulator that waits leaves its core to others, so there may be more workers than cores.
         cores = min(cluster.workers or usable_cores(), shards)
         self._open.enter_context(joined(cluster.address, cores, cluster.imports))
         if cluster.address is not None:
@@ -73,8 +73,8 @@ class Workers:
         import ray
 
         count = min(wanted, shards, int(ray.cluster_resources().get("CPU", 0)))
-        require(count > 0, "the cluster has no core for a worker: start one with `ray start`")
-        # A worker that dies is built anew by Ray, and plays what it was playing from the beginning.
+        require(count > 0, "the cluster has no core for a worker: add a machine with `ray start`")
+        # Ray rebuilds a worker that dies, and the worker plays its shard again from the beginning.
         actor: Any = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=MOST_DEATHS)(kind)
         actors = [actor.remote(*arguments) for _ in range(count)]
         try:
@@ -87,27 +87,27 @@ class Workers:
         return actors
 
     def share(self, value: Any) -> Any:
-        """Put a value where all workers find it, once."""
+        """Store a value once for all workers, and return a reference to it."""
         import ray
 
         return ray.put(value)
 
     def play(self, calls: Sequence[tuple[Any, ...]]) -> list[TensorDict]:
-        """Answers of ``play`` for each call, in order; a worker takes the next when it is free.
+        """Results of ``play`` for each call, in order; a worker that is free takes the next call.
 
         Raises:
-            TrainingError: what a worker raised, or that too many died.
+            TrainingError: if a worker raised an error, or too many died.
         """
         from ray.util import ActorPool
 
         try:
-            pool: Any = ActorPool(self.actors)  # a new one: nothing is left of calls that failed
+            pool: Any = ActorPool(self.actors)  # a new one, without calls left over from a failure
             return list(pool.map(lambda worker, call: worker.play.remote(*call), [*calls]))
         except Exception as error:
             raise TrainingError(f"collecting episodes failed: {reason(error)}") from error
 
     def close(self) -> None:
-        """Let go of them, which ends them; a second time does nothing."""
+        """Drop the actors, which ends them; a second call does nothing."""
         self.actors = []
         self._open.close()
 
@@ -117,7 +117,7 @@ def reason(error: Exception) -> str:
     from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
     if isinstance(error, GetTimeoutError):
-        return f"not within {START_SECONDS:.0f} s"
+        return f"not ready within {START_SECONDS:.0f} s"
     if isinstance(error, RayTaskError):
         return one_line(error.cause) if told(error.cause) else fault(error.cause)
     if isinstance(error, RayActorError):
@@ -126,11 +126,11 @@ def reason(error: Exception) -> str:
 
 
 def told(error: Exception) -> bool:
-    """Whether an error is a line of ours already."""
+    """Whether an error's message is one line of this package already."""
     return isinstance(error, ConfigError | TrainingError)
 
 
 def last_line(error: Exception) -> str:
-    """Of what Ray says of a death: it ends with the reason."""
+    """Last line of what Ray says of a death, which is the reason."""
     lines = str(error).split("\n")
     return one_line(next((line for line in reversed(lines) if line.strip()), ""))[:150]

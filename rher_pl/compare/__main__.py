@@ -41,8 +41,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--metric",
         choices=("success", "success_not_solved_at_reset"),
         default="success",
-        help="over all evaluation episodes, as published (default), or without those that start "
-        "solved",
+        help="success over all evaluation episodes, as published (default), or without those that "
+        "start solved",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="picture to write, PNG, SVG, PDF")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -86,7 +86,7 @@ def compare_command(argv: Sequence[str]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 0, or 2 and one line on stderr for a mistake in it."""
+    """Run the command line; 0 on success, 2 for a mistake in the arguments."""
     return run_command(compare_command, argv)
 
 

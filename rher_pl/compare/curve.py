@@ -22,7 +22,7 @@ class Curve:
         source: names the run.
         task: registered task name.
         seed: of the run.
-        config: what makes runs comparable, by option; runs with the same one are a group.
+        config: values by option; runs of a task with the same ones form a group.
         points: evaluations by env steps.
     """
 

@@ -44,7 +44,7 @@ def find(names: Sequence[str], tracking_uri: str, metric: str) -> list[Curve]:
 
 
 def read_folder(folder: Path, metric: str) -> list[Curve]:
-    """The curves of all records in a folder and in those within it."""
+    """The curves of all records in a folder and its subfolders."""
     files = sorted(folder.rglob(RECORDS))
     require(bool(files), f"no {RECORDS} in {folder}: name a folder of benchmark results")
     return [curve for file in files for curve in read_records(file, metric)]
@@ -74,6 +74,6 @@ def read_records(path: Path, metric: str) -> list[Curve]:
 
 
 def folder_config(name: str) -> dict[str, str]:
-    """Options by name, of a folder such as ``push+data.num_envs=8``."""
+    """Options by name, read from a folder's name such as ``push+data.num_envs=8``."""
     first, *changed = name.split("+")
     return {NAME: first} | dict(option.partition("=")[::2] for option in changed)

@@ -1,4 +1,4 @@
-"""Seeds of one config put together: a centre with its band, and what it took to reach a level."""
+"""Groups of runs that differ only in seed: average with its band, and the cost of a level."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Cost:
     """What it took to reach a level.
 
     Args:
-        env_steps: at the first evaluation there.
-        trailing: env steps at which the trailing mean over five evaluations is there, or None.
+        env_steps: at the first evaluation that reaches it.
+        trailing: env steps at which the trailing mean over five evaluations reaches it, or None.
         updates, seconds: medians over seeds at ``env_steps``, None if not recorded.
     """
 
@@ -53,16 +53,16 @@ class Worst:
 
 @dataclass(frozen=True)
 class Group:
-    """Evaluations that all seeds of a config have: E of them, of S seeds.
+    """The E evaluations that all S seeds of a config share.
 
     Args:
         label: names the group among those that are compared.
         task: registered task name.
-        seeds: S of them.
+        seeds: of the runs, S of them.
         env_steps: [E], increasing.
-        success: [S, E].
+        success: [S, E], in [0, 1].
         updates, seconds: medians over seeds, [E]; NaN where not recorded.
-        statistic: what stands for all seeds.
+        statistic: how seeds are averaged.
     """
 
     label: str
@@ -76,7 +76,7 @@ class Group:
 
     @property
     def centre(self) -> Array:
-        """What stands for all seeds, [E]."""
+        """Average over seeds, [E]; see :class:`Centre`."""
         return self.statistic.of(self.success)
 
     @property
@@ -95,7 +95,7 @@ class Group:
         return bootstrap_band(self.success, self.statistic)
 
     def cost(self, level: float) -> Cost | None:
-        """What it took until the centre reached a level, or None."""
+        """What it took until the centre reached a level, in [0, 1]; None if it never did."""
         reached = first_reaching(self.env_steps, self.centre, level)
         if reached is None:
             return None
@@ -112,7 +112,7 @@ class Group:
 def make_groups(
     curves: Sequence[Curve], statistic: Centre = Centre.interquartile_mean
 ) -> list[Group]:
-    """Curves of the same task and config together, in the order of their first ones.
+    """Group curves by task and config; groups are in the order of their first curves.
 
     Of several runs of one seed, the first counts: a store lists the latest first.
     """
@@ -170,8 +170,10 @@ def _align(label: str, curves: Sequence[Curve], statistic: Centre) -> Group:
 
 
 def _by_updates(curve: Curve) -> dict[int, int]:
-    """Env steps of each evaluation by its updates: they are alike in all seeds, also where episodes
-    end early and env steps are not. Empty if they do not tell all evaluations apart.
+    """Env steps of each evaluation, by its number of updates.
+
+    Updates are equal in all seeds, even where episodes end early and env steps differ. Empty if two
+    evaluations have the same number.
     """
     found = {p.updates: step for step, p in curve.points.items() if p.updates is not None}
     return found if len(found) == len(curve.points) else {}

@@ -17,11 +17,11 @@ from rher_pl.compare.published import published
 from rher_pl.pictures import palette
 
 LINES = ("-", "--", ":")
-"""Tell apart more groups than there are colours."""
+"""Line styles, for more groups than there are colours."""
 INSIDE = 3
-"""Groups that are named within the panel."""
+"""Most groups whose legend lies within the panel."""
 MARKERS = ("D", "s")
-"""Of published curves."""
+"""Markers of published curves."""
 
 
 def draw(groups: Sequence[Group], with_published: bool) -> Figure:
@@ -48,7 +48,7 @@ def draw(groups: Sequence[Group], with_published: bool) -> Figure:
             for axes in (left, right):
                 axes.set_ylim(0.0, 1.02)
                 axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-            # Many groups would cover their curves: they are named below.
+            # A long legend would cover the curves: it goes below the panel.
             place: dict[str, Any] = {"loc": "lower right"}
             if len(mine) > INSIDE:
                 place = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.15)}
@@ -67,7 +67,7 @@ def _draw_group(left: Any, right: Any, group: Group, color: str, line: str) -> N
 
 
 def _draw_published(axes: Any, task: str) -> None:
-    """Where published means first reach a level. They lie far out, so the axis is logarithmic."""
+    """Where published means first reach a level; they lie far out: the axis is logarithmic."""
     for curve, color, marker in zip(published(task), palette.PUBLISHED, MARKERS):
         if not curve.reached:
             continue

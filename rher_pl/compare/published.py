@@ -1,4 +1,4 @@
-"""Published learning curves that ours are set beside."""
+"""Published learning curves to compare with."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 PROTOCOL = (
     "Published figures of FetchPush and FetchPickAndPlace: progress logs released by RHER's author "
     "(arXiv 2208.00843; RHER and plain HER, DDPG, Fetch-v1 on mujoco-py, mean of 5 seeds, 10 test "
-    "episodes every 2,500 env steps). Of other tasks only what their authors say, on environments "
-    "of theirs. "
+    "episodes every 2,500 env steps). Figures of other tasks are what their authors say, on their "
+    "own environments. "
     "Ours run Fetch-v4 on mujoco, whose physics differ from v1: compare with care."
 )
 """How the published figures were measured, for whatever shows them."""
@@ -16,15 +16,15 @@ PROTOCOL = (
 
 @dataclass(frozen=True)
 class Published:
-    """What is published of a method on a task.
+    """Published figures of a method on a task.
 
     Args:
         method: name shown.
-        reached: success level to the env steps at which it is first reached, and at which the
-            trailing mean over five evaluations is, if that is told.
+        reached: success level to the env steps at which an evaluation first reaches it, and at
+            which the trailing mean over five evaluations does (None if not published).
         end: success at the end of the curve, as shown.
-        where: the environment, which is never quite ours.
-        seeds: how many, if that is told.
+        where: the environment, which always differs from ours.
+        seeds: how many; None if not published.
     """
 
     method: str

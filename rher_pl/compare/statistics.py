@@ -1,4 +1,4 @@
-"""What is said of learning curves over seeds; benchmarks use it as well.
+"""Statistics of learning curves over seeds; benchmarks use them as well.
 
 S seeds, E evaluations. Success is a share of evaluation episodes, in [0, 1].
 """
@@ -22,15 +22,15 @@ RESAMPLES = 2000
 
 
 class Centre(str, Enum):
-    """What stands for all seeds."""
+    """How seeds are averaged."""
 
     interquartile_mean = "interquartile mean"
-    """Without the lowest and the highest quarter of the seeds (Agarwal et al., 2021)."""
+    """Mean without the lowest and the highest quarter of the seeds (arXiv 2108.13264)."""
     mean = "mean"
-    """Of all seeds, as published figures are."""
+    """Mean of all seeds, as published figures are."""
 
     def of(self, values: Array, axis: int = 0) -> Array:
-        """The centre along an axis."""
+        """The average along an axis."""
         return (
             interquartile_mean(values, axis)
             if self is self.interquartile_mean
@@ -47,7 +47,7 @@ def mean(values: Array, axis: int = 0) -> Array:
 def interquartile_mean(values: Array, axis: int = 0) -> Array:
     """Mean without the lowest and the highest quarter of the seeds.
 
-    Fewer than four seeds leave nothing to cut: it is the mean then.
+    With fewer than four seeds nothing is cut: it is the mean.
     """
     result: Array = trim_mean(values, 0.25, axis=axis)
     return result
@@ -57,11 +57,11 @@ def bootstrap_band(success: Array, centre: Centre) -> tuple[Array, Array] | None
     """95% percentile bootstrap interval of the centre over seeds.
 
     Args:
-        success: [S, E]; whole seeds are drawn.
-        centre: of each draw.
+        success: [S, E]; whole seeds are resampled.
+        centre: how the seeds of a resample are averaged.
 
     Returns:
-        Lower and upper ends, [E] each; None for a single seed. The same at every call.
+        Lower and upper ends, [E] each; None for a single seed. Every call gives the same.
     """
     if len(success) == 1:
         return None
@@ -100,7 +100,7 @@ def trailing_mean(values: Array, window: int = WINDOW) -> Array:
 def first_reaching(
     env_steps: Sequence[int] | NDArray[np.int64], success: Array, level: float, window: int = 1
 ) -> int | None:
-    """Env steps at which the trailing mean over ``window`` evaluations first is ``level``.
+    """Env steps at which the trailing mean over ``window`` evaluations first reaches ``level``.
 
     A trailing mean needs a full window: with window 5 the fifth evaluation is the first that can
     count. None if the level is never reached.

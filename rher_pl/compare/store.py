@@ -50,7 +50,7 @@ class Store:
             raise ConfigError(f"--tracking_uri cannot be read: {error}") from error
 
     def read(self, name: str, metric: str) -> list[Curve]:
-        """Curves of the run of that id, or of those whose names match, where they have any."""
+        """Curves of the run with that id, or of all whose names match; empty ones are left out."""
         runs = self._runs(name)
         if not runs:
             latest = self.client.search_runs(self.experiments, max_results=3)
@@ -60,9 +60,9 @@ class Store:
         return [curve for curve in curves if curve.points]
 
     def _runs(self, name: str) -> list[Run]:
-        """The run of that id, or those whose names match, the latest first.
+        """The run with that id, or all whose names match, the latest first.
 
-        A store may hold hundreds of others, which take seconds to read: it leaves them out.
+        The store itself filters by name: reading hundreds of other runs would take seconds.
         """
         if exists(self.client, name):
             return [self.client.get_run(name)]
@@ -86,14 +86,14 @@ class Store:
         )
 
     def _history(self, run: Run, metric: str) -> dict[int, float]:
-        """Values by env steps; of several at one step, the latest."""
+        """Values by env steps; the latest if there are several at one step."""
         entries = self.client.get_metric_history(run.info.run_id, metric)
         ordered = sorted(entries, key=lambda entry: (entry.step, entry.timestamp))
         return {entry.step: entry.value for entry in ordered}
 
 
 def like(pattern: str) -> str:
-    """A pattern of SQL that takes at least what a pattern of file names takes."""
+    """An SQL pattern that matches at least what a pattern of file names matches."""
     plain = re.sub(r"\[.*", "*", pattern)  # ranges have no counterpart
     return re.sub(r"['\"\\?]", "_", plain).replace("*", "%")
 

@@ -16,9 +16,10 @@ from rher_pl.compare.published import PROTOCOL, Published, published
 from rher_pl.compare.statistics import LEVELS, Centre
 
 LEGEND = (
-    "Last five: {centre} over seeds of the mean of the last five evaluations; worst seed: the "
-    "lowest of those. At: env steps of the first evaluation whose {centre} over seeds is there; in "
-    "brackets, the first whose trailing mean of five is. Published figures are means over seeds."
+    "Last five: {centre} over seeds of the mean of the last five evaluations. Worst seed: the "
+    "lowest of these means. 95% at: env steps of the first evaluation whose {centre} over seeds "
+    "reaches 95%; in brackets, the first at which its trailing mean over five evaluations does. "
+    "Published figures are means over seeds."
 )
 
 

@@ -25,7 +25,7 @@ def card_of(
     Args:
         trained: whose policy it is.
         figures: as ``measure`` gives them, of seeds that were used neither to train nor to select.
-        versions: by package, of what made the figures.
+        versions: by package, of those that made the figures.
         use: how to use it, in Markdown; see ``usage.py``.
     """
     first = figures["first_seed"]
@@ -61,7 +61,7 @@ def make_card(
         counters: ``env_steps``, ``episodes`` and ``updates`` of training.
         subtasks: figures by subtask, the task itself last; see ``report.py``.
         episodes: which episodes the figures are of, for example their seeds.
-        versions: by package, of what made the figures.
+        versions: by package, of those that made the figures.
         use: how to use it, in Markdown; see ``usage.py``.
     """
     last = list(subtasks)[-1]
@@ -80,7 +80,7 @@ def make_card(
         f"Inputs, as Gymnasium gives them, all finite: {lengths(sizes)}, for N states; the output "
         f"is an action [N, {actions}] as the environment takes it.{_moves(task)} `load_policy` and "
         "the MLflow model refuse anything else; ONNX, TorchScript and torch.export files take "
-        "float64 and do not look at the numbers. It knows this task only, in simulation.",
+        "float64 and do not look at the numbers. The policy knows this task only, in simulation.",
         "",
         "Versions: " + ", ".join(f"{key} {value}" for key, value in versions.items()) + ".",
     ]

@@ -9,11 +9,15 @@ from rher_pl.deploy.trained import TrainedPolicy
 from rher_pl.errors import require
 
 BEFORE = {"fading_noise": False, "hold_steps": 1}
-"""How a run explored whose file does not say so, as it is older."""
+"""Settings of older runs, whose files do not hold them."""
 
 
 def make_behavior_policy(trained: TrainedPolicy, steps: int) -> BehaviorPolicy:
-    """Who acts while episodes are collected, as the policy's own run set it up.
+    """The behavior policy with which the policy's own run collected episodes.
+
+    Args:
+        trained: the policy.
+        steps: env steps in an episode.
 
     Raises:
         ConfigError: if the file does not say how the run explored.

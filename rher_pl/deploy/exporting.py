@@ -19,7 +19,8 @@ def export(trained: TrainedPolicy, target: str, folder: Path, name: str, card: s
 
     Args:
         trained: what to write.
-        target: one of ``FORMATS``, ``mlflow``, or ``pretrained`` (a checkpoint cut down to it).
+        target: one of ``FORMATS``, ``mlflow``, or ``pretrained`` (a checkpoint cut down to
+            the policy).
         folder: where to.
         name: of the file, without suffix.
         card: in Markdown; goes into an MLflow model.
@@ -37,7 +38,7 @@ def export(trained: TrainedPolicy, target: str, folder: Path, name: str, card: s
 
 
 def file_of(target: str, folder: Path, name: str) -> Path:
-    """Where :func:`export` writes it."""
+    """Where :func:`export` writes a kind of file."""
     ends = {"mlflow": "_mlflow", "pretrained": SUFFIX}
     end = ends[target] if target in ends else FORMATS[target].suffix
     return folder / f"{name}{end}"

@@ -44,7 +44,7 @@ def _dynamic_shapes() -> dict[str, dict[int, Any]]:
 
 
 def example(policy: PortablePolicy) -> tuple[Tensor, ...]:
-    """Two states in float64, as Gymnasium gives them: a file takes what it was traced with."""
+    """Two states in float64, as Gymnasium gives them: a file takes the dtype it was traced with."""
     return tuple(value.double() for value in stratified_states(policy, 2))
 
 
@@ -112,7 +112,7 @@ def _require_onnx() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without torch's notes to its own developers; TorchScript is deprecated, but asked for."""
+    """Silence torch's notes to its developers, and that TorchScript, asked for, is deprecated."""
     exporter = logging.getLogger("torch.onnx")
     level = exporter.level
     exporter.setLevel(logging.ERROR)
@@ -129,4 +129,4 @@ FORMATS = {
     "torchscript": Format(".ts", write_torchscript, read_torchscript),
     "torch_export": Format(".pt2", write_torch_export, read_torch_export),
 }
-"""By the name to give on the command line."""
+"""By the name that the command line takes."""

@@ -11,13 +11,13 @@ from rher_pl.training.module import RHERModule
 
 
 def policy_of(module: RHERModule) -> TrainedPolicy:
-    """The evaluated policy of a module as it is now; training on does not change it.
+    """A copy of the policy that a module evaluates; further training does not change it.
 
     Args:
         module: trained, or being trained, on any device.
     """
     policy = copy.deepcopy(module.evaluated_policy).eval().requires_grad_(False)
-    trainer = module._trainer  # None of a module that no trainer has had
+    trainer = module._trainer  # None if no trainer has used the module
     data = getattr(getattr(trainer, "datamodule", None), "hparams", {})
     stored = StoredPolicy(
         module.entry(),

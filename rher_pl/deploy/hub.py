@@ -34,7 +34,7 @@ class HubAddress:
         """The address that is written as ``hf://user/name`` or ``hf://user/name@revision``.
 
         Raises:
-            ConfigError: if it is none, or if the extra ``hub`` is not installed.
+            ConfigError: if the text is no such address, or if the extra ``hub`` is not installed.
         """
         require_hub(f"{text:.100}")
         from huggingface_hub.errors import HFValidationError
@@ -55,7 +55,7 @@ class HubAddress:
 
 
 def is_hub_address(name: object) -> bool:
-    """Whether a policy's name means the Hub."""
+    """Whether a policy's name is an address on the Hub."""
     return isinstance(name, str) and name.startswith(SCHEME)
 
 
@@ -70,13 +70,13 @@ def require_hub(what: str) -> None:
 
 
 def fetch_policy(address: HubAddress) -> Path:
-    """The file of a policy in the Hub's own cache, downloaded if the Hub has another one.
+    """The file of a policy in the local cache, downloaded if the Hub has another version of it.
 
-    Without a connection it is the one that was loaded last.
+    Without a connection it is the file that was downloaded last.
 
     Raises:
-        ConfigError: if there is no such repository, revision or file, or no connection and none
-            that was loaded before.
+        ConfigError: if there is no such repository, revision or file, or neither a connection nor a
+            cached file.
     """
     from huggingface_hub import hf_hub_download
 
@@ -93,13 +93,13 @@ def fetch_policy(address: HubAddress) -> Path:
 
 
 def _answers(address: HubAddress) -> bool:
-    """Whether the Hub can be asked; the download alone would try again for half a minute."""
+    """Whether the Hub answers; the download itself would retry for half a minute."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
         get_hf_file_metadata(hf_hub_url(address.repo, POLICY, revision=address.revision))
-    except Exception as error:  # of several HTTP libraries, by version
+    except Exception as error:  # the HTTP library differs by version
         if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
             raise
         return False
@@ -117,7 +117,7 @@ def hub_errors(address: HubAddress) -> Iterator[None]:
         yield
     except ConfigError:
         raise
-    except Exception as error:  # of several HTTP libraries, by version
+    except Exception as error:  # the HTTP library differs by version
         raise ConfigError(f"{address}: {_reason(error, address)}") from error
 
 

@@ -38,7 +38,7 @@ def hub_card(
     Args:
         trained: whose policy it is; its task must be known here.
         figures: as ``measure`` gives them.
-        versions: by package, of what made the figures.
+        versions: by package, of those that made the figures.
         address: as ``load_policy`` takes it.
         license_name: such as ``mit``; None states none.
     """
@@ -49,7 +49,7 @@ def hub_card(
 
 
 def _use(task: Task, address: str) -> str:
-    """How everybody uses it."""
+    """How to use the policy, in Markdown."""
     needs = "`rher_pl` loads it, installed with its extra `hub`.\n\n"
     if task.written is not None:
         return needs + _of_described(task, task.written["init_args"], address)
@@ -58,7 +58,7 @@ def _use(task: Task, address: str) -> str:
     program = (
         f'from rher_pl import load_policy\n\nload_policy("{address}").evaluate(episodes=100)\n'
     )
-    return f"{needs}Its task `{task.name}` must be registered with it:\n\n{fenced(program)}"
+    return f"{needs}Its task `{task.name}` must be registered first:\n\n{fenced(program)}"
 
 
 def make_header(
@@ -118,7 +118,7 @@ def _modules(options: Mapping[str, Any]) -> list[str]:
 
 
 def _packages(options: Mapping[str, Any]) -> Iterator[str]:
-    """Those that must be installed beside this one and Gymnasium."""
+    """Packages that must be installed besides this one and Gymnasium."""
     from rher_pl.envs.gymnasium_make import find_spec
 
     entry = find_spec(options["id"]).entry_point
@@ -129,7 +129,7 @@ def _packages(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _program(options: Mapping[str, Any], address: str) -> Iterator[str]:
-    """Makes the environment as training did, and plays an episode."""
+    """Lines of Python that make the environment as training did, and play an episode."""
     from rher_pl.envs.gymnasium_make import find_spec
 
     wrappers = [path.replace(":", ".") for path in options["wrappers"]]

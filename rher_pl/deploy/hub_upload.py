@@ -1,4 +1,4 @@
-"""Files of a policy uploaded to the Hugging Face Hub, in one commit."""
+"""Upload the files of a policy to the Hugging Face Hub, in one commit."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rher_pl.errors import ConfigError, require
 
 
 def check_upload(address: HubAddress, private: bool, license_name: str | None) -> None:
-    """Whether the user's token may write there, before anything is spent; changes nothing.
+    """Check that an upload can succeed, before the files are made; changes nothing.
 
     Args:
         address: of a repository that need not exist yet.
-        private: it must not be public, if it exists.
+        private: whether a repository that exists must be private.
         license_name: must be known to the Hub, if one is given.
 
     Raises:
@@ -41,7 +41,7 @@ def check_upload(address: HubAddress, private: bool, license_name: str | None) -
             _check_license(license_name)
         try:
             is_private = api.model_info(address.repo).private
-        except RepositoryNotFoundError:  # it will be made
+        except RepositoryNotFoundError:  # the upload makes it
             return
     require(
         is_private or not private,
@@ -72,9 +72,9 @@ def upload(
     Args:
         address: of a repository, which is made if there is none.
         files: each goes to the top under its own name.
-        obsolete: names of files of an earlier upload that go, if they are there.
+        obsolete: names of files to delete, if an earlier upload left them.
         message: of the commit.
-        private: only its owner can see a repository that is made.
+        private: whether only its owner can see a repository that is made.
 
     Raises:
         ConfigError: if it fails; the repository is then as it was, or empty.

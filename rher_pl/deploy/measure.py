@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ENVS = 25
 """Episodes played side by side."""
 FEWER_ENVS = 5
-"""Of a Gymnasium environment: each is a simulator of its own, with tens of megabytes."""
+"""The same for a Gymnasium environment: each copy is a simulator of tens of megabytes."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +63,11 @@ def measure(
         episodes: how many.
         seed: of the first one.
         threads: that step simulations.
-        task: in place of the one that it was trained on, such as one from a given scene.
+        task: to play in place of the one that it was trained on, such as one from a given scene.
+
+    Returns:
+        Plain values: the policy's counters, the episodes, and under ``subtasks`` the figures of
+        each subtask, the task itself last; see ``report.py``.
     """
     task = task or trained.task
     env = make_env(task, min(ENVS if task.written is None else FEWER_ENVS, episodes), seed, threads)
@@ -84,5 +88,5 @@ def measure(
 
 
 def _no_q(inputs: Tensor, action: Tensor) -> Tensor:
-    """The critic stays with the checkpoint."""
+    """NaN in place of Q: a policy is loaded without its critics."""
     return inputs[:, 0] * float("nan")

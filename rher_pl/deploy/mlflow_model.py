@@ -59,9 +59,9 @@ def save_mlflow_model(policy: PortablePolicy, folder: Path, card: str) -> None:
 
 
 def copy_code(folder: Path) -> Path:
-    """The files that a policy needs to act, as a package of another name than this one's.
+    """Copy the files that a policy needs to act into a package of another name than this one's.
 
-    So a model works where this package is not installed, and where another version of it is.
+    A model then works where this package is missing, or installed in another version.
     """
     package = folder / CODE
     for name in ("relay", "networks"):
@@ -76,7 +76,7 @@ def copy_code(folder: Path) -> Path:
 
 @contextmanager
 def _without_type_hints() -> Iterator[None]:
-    """MLflow misses type hints, although a signature says more, and overrules filters to say so."""
+    """Drop MLflow's warning of missing type hints: it overrules filters; a signature says more."""
     with warnings.catch_warnings(record=True) as caught:
         yield
     for one in caught:

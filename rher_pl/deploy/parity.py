@@ -1,4 +1,4 @@
-"""Whether a form of a policy acts as the live one does, in states of every kind."""
+"""Whether an exported policy acts as the live one does, in states of every kind."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rher_pl.relay import Relay
 
 CHECKED_STATES = 1000
 TOLERANCE = 1e-5
-"""Largest difference of an action number from the live policy's."""
+"""Largest difference allowed between an exported and a live action component."""
 SPREAD = 0.1
-"""Metres by which gripper, objects and goals are apart at least, as on a table."""
+"""Least standard deviation of gripper, objects and goals, metres, as on a table."""
 
 
 def stratified_states(policy: PortablePolicy, count: int, seed: int = 0) -> tuple[Tensor, ...]:
-    """States of every kind, in turn: none solved, each object being served, all solved.
+    """States of every kind, in turn: no object home, the first one, the first two, ..., all.
 
-    Random states would hardly ever have an object home. Numbers that are no positions lie around
-    what the normaliser has seen.
+    Random states would hardly ever have an object home (``Relay.home``). Numbers that are no
+    positions lie around what the normaliser has seen.
 
     Returns:
         Observation, achieved goal and desired goal as the policy takes them, [count, ...] float32.
@@ -47,14 +47,14 @@ def stratified_states(policy: PortablePolicy, count: int, seed: int = 0) -> tupl
 
 
 def _positions(relay: Relay, count: int, normal: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
-    """Positions [count, P, 3] and goals [count, N, 3] around 0; in row r the first r objects of the
-    chain are home, counted anew after the last.
+    """Positions [count, P, 3] and goals [count, N, 3] around 0, metres; in row r the first
+    r modulo N + 1 objects of the chain are home.
     """
     spread = max(SPREAD, 2.0 * relay.epsilon)
     achieved = spread * normal(count, relay.num_points, 3)
     desired = spread * normal(count, relay.num_desired, 3)
     home = torch.arange(count) % (relay.num_objects + 1)
-    near = 0.25 * relay.handover * relay.epsilon  # three coordinates of it are within the mark
+    near = 0.25 * relay.handover * relay.epsilon  # twice this in three coordinates is still home
     for rank, index in enumerate(relay.working_order):
         offset = near * normal(count, 3).clamp(-2.0, 2.0)
         point = int(relay.reach) + index
@@ -73,7 +73,7 @@ def _middle(observation: Tensor, policy: PortablePolicy) -> Tensor:
 
 @torch.no_grad()
 def parity_gap(policy: PortablePolicy, act: Callable[..., Any]) -> float:
-    """Largest difference of an action number of ``act`` from the live policy's.
+    """Largest difference between an action component of ``act`` and of the live policy.
 
     Args:
         policy: holds the live policy.
@@ -87,7 +87,7 @@ def parity_gap(policy: PortablePolicy, act: Callable[..., Any]) -> float:
 
 
 def require_parity(policy: PortablePolicy, act: Callable[..., Any], what: str) -> None:
-    """Refuse a form of a policy that acts otherwise.
+    """Refuse an exported policy that acts otherwise than the live one.
 
     Raises:
         TrainingError: with the difference.

@@ -20,7 +20,7 @@ INPUTS = ("observation", "achieved_goal", "desired_goal")
 
 
 class PortablePolicy(nn.Module):
-    """Noise-free actions of the whole task: each state is served by one subtask.
+    """Noise-free actions of the whole task; ``Relay.serving`` says which subtask acts in a state.
 
     Args:
         policy: the live policy; its networks are used, not copied.
@@ -44,20 +44,20 @@ class PortablePolicy(nn.Module):
         return self.policy.actor.action_size
 
     def take(self, values: Mapping[str, Any]) -> tuple[Tensor, ...]:
-        """The inputs in order, float32: a robot must not move on a wrong vector.
+        """Check the inputs, as a robot must not move on a wrong vector; returns them, float32.
 
         Args:
             values: an observation as Gymnasium gives it, numbers [size] or [N, size] by name; other
-                keys are left alone.
+                keys are ignored.
 
         Raises:
-            ValueError: one line, for a missing name, another length, or what is not finite.
+            ValueError: for a missing name, a wrong length, or numbers that are not finite.
         """
         try:
             given = {name: values[name] for name in INPUTS}
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(
-                f"an observation needs {', '.join(INPUTS)}: {error} is wrong"
+                f"an observation needs {', '.join(INPUTS)}: {error} is missing"
             ) from error
         taken = [_numbers(name, value) for name, value in given.items()]
         for tensor, (name, size) in zip(taken, self.sizes.items(), strict=True):
@@ -76,12 +76,12 @@ class PortablePolicy(nn.Module):
         return tuple(taken)
 
     def forward(self, observation: Tensor, achieved_goal: Tensor, desired_goal: Tensor) -> Tensor:
-        """Noise-free actions; lengths of the inputs are in :attr:`sizes`, float64 will do.
+        """Noise-free actions; :attr:`sizes` has the lengths of the inputs, which may be float64.
 
         Args:
             observation: [*, O].
-            achieved_goal: as the environment gives it, see ``Interface`` (metres).
-            desired_goal: likewise.
+            achieved_goal: [*, size], as the environment gives it, see ``Interface`` (metres).
+            desired_goal: [*, size], likewise.
 
         Returns:
             Actions [*, A] as the environment takes them.

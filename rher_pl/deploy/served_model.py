@@ -17,7 +17,7 @@ try:
 except ModuleNotFoundError:  # while a model is being saved, its copy is not there yet
     from rher_pl.deploy.portable import load_portable
 
-# MLflow asks for type hints of `predict`, but would read them as the model's schema: not shown.
+# Hide MLflow's request for type hints of `predict`: it would read them as the model's schema.
 with warnings.catch_warnings(record=True):
 
     class ServedPolicy(PythonModel):

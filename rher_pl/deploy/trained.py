@@ -1,4 +1,4 @@
-"""Trained policies from files: the one place that opens a checkpoint to use what it learned."""
+"""Trained policies from files; only this module opens a checkpoint to use its policy."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TrainedPolicy:
 
     @property
     def task_name(self) -> str:
-        """Of the task that it was trained on, which need not be known here."""
+        """Name of the task that it was trained on, which need not be registered here."""
         return self.stored.entry.task
 
     @property
@@ -59,7 +59,7 @@ class TrainedPolicy:
         """The task that it was trained on, which can build its environment.
 
         Raises:
-            ConfigError: if it is not known here.
+            ConfigError: if it is not registered here, or needs a module that was not imported.
         """
         entry = self.stored.entry
         choice = entry.task if entry.written is None else from_checkpoint(entry.written)
@@ -80,7 +80,7 @@ class TrainedPolicy:
         environment's own bounds.
 
         Raises:
-            ValueError: for a vector that it was not trained on; see ``PortablePolicy.take``.
+            ValueError: for an input of a wrong length, or with NaN; see ``PortablePolicy.take``.
         """
         action: NDArray[np.float32] = self.portable(*self.portable.take(observation)).numpy()
         return action
@@ -103,7 +103,7 @@ class TrainedPolicy:
             objects: positions of the objects [N, 3] (metres) at its start; None draws them.
 
         Raises:
-            ConfigError: if its task is not known here, or cannot start from that scene.
+            ConfigError: if its task is not registered here, or cannot start from that scene.
         """
         from rher_pl.deploy.measure import Evaluation, measure  # these need the simulators
 
@@ -168,7 +168,7 @@ def build_policy(stored: StoredPolicy) -> RelayPolicy:
         sizes = NetworkSizes(
             encoder.size, entry.action_size, options["hidden_size"], options["hidden_layers"]
         )
-        with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to move
+        with torch.random.fork_rng(devices=[]):  # leave the caller's random state alone
             policy = RelayPolicy(encoder, Actor(sizes))
         policy.load_state_dict(stored.tensors)
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:

@@ -70,7 +70,7 @@ def usage(files: dict[str, str]) -> str:
 
 
 def episode(name: str, task: Task) -> str:
-    """How a policy that comes with the package plays an episode of a task of Gymnasium's."""
+    """Python that loads a policy and plays an episode of its Gymnasium task, in Markdown."""
     import gymnasium
 
     from rher_pl.envs import fetch_sim  # noqa: F401 registers the environments

@@ -1,4 +1,4 @@
-"""What an environment hands out is looked at before anything is learned or concluded from it."""
+"""Checks of what an environment returns, before anything is learned from it or judged by it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rher_pl.errors import TrainingError
 
 
 def check_states(states: TensorDictBase, env: EnvBase) -> None:
-    """Shape and dtype of states, against the environment's own specification.
+    """Check shape and dtype of states against the environment's own specification.
 
     Args:
         states: [N, *], with the keys of ``STATE_KEYS``.
-        env: batched environment [N] that made them.
+        env: batched environment [N] that returned them.
 
     Raises:
-        TrainingError: names the key, what it is and what it must be.
+        TrainingError: for a missing key, or another shape or dtype; names the key.
     """
     for key in STATE_KEYS:
         value, spec = states.get(key, None), env.observation_spec[key]
         if value is None:
-            raise TrainingError(f"the environment gives no {key}")
+            raise TrainingError(f"the environment gives no {key}: return it from resets and steps")
         shape = tuple(states.batch_size) + tuple(spec.shape[1:])
         if tuple(value.shape) != shape or value.dtype != spec.dtype:
             raise TrainingError(
@@ -34,9 +34,9 @@ def check_states(states: TensorDictBase, env: EnvBase) -> None:
 
 
 def check_finite(states: TensorDictBase) -> None:
-    """Raise :class:`TrainingError` for NaN or Inf in states [N], or [N, T+1] from the reset on.
+    """Raise :class:`TrainingError` for NaN or Inf in states [N], or [N, T+1] that begin at a reset.
 
-    Names key, environment and env step.
+    It names key, environment and env step.
     """
     for key in STATE_KEYS:
         value = states[key]
@@ -49,18 +49,19 @@ def check_finite(states: TensorDictBase) -> None:
 
 
 def check_episodes(frames: TensorDictBase) -> None:
-    """Whether frames [N, T] are one whole episode in each row, as the contract has it.
+    """Check that each row of frames [N, T] is one whole episode, see :mod:`~rher_pl.envs.contract`.
 
     Raises:
-        TrainingError: says in which environment and after which step, and what to do.
+        TrainingError: if not; names environment and env step, and says what to do.
     """
     after, steps = frames["next"], frames.batch_size[1]
     flags = (after[key] for key in ("done", "terminated", "truncated") if key in after.keys())
     ended = torch.stack(list(flags)).any(0).squeeze(-1)  # [N, T]
     _refuse(
         ended[:, :-1],
-        f"is done before the last of {steps} env steps, and would be reset alone: to end an "
-        "episode early, keep its state and set the key `ending`, see rher_pl/envs/contract.py",
+        f"is done before the last of {steps} env steps, so a collector would reset it alone: to "
+        "end an episode early, keep its state and set the key `ending`, see "
+        "rher_pl/envs/contract.py",
     )
     _refuse(~ended[:, -1:], f"is not done after {steps} env steps, its max_episode_steps", steps)
     goals = frames["desired_goals"]
@@ -70,7 +71,7 @@ def check_episodes(frames: TensorDictBase) -> None:
 
 
 def _check_frozen(states: TensorDictBase) -> None:
-    """Whether rows of states [N, T] that have ended stay as they are."""
+    """Check that rows of states [N, T] that have ended stay as they are."""
     ending = states["ending"]
     if ending.dtype != torch.uint8 or ending.shape[2:] != (1,) or ending.max() > max(Ending):
         raise TrainingError(
@@ -87,13 +88,13 @@ def _check_frozen(states: TensorDictBase) -> None:
 
 
 def _differ(one: Tensor, other: Tensor) -> Tensor:
-    """In which frames [N, T] two values [N, T, *] differ; NaN and Inf are reported elsewhere."""
+    """In which frames [N, T] two values [N, T, *] differ; NaN and Inf: see ``check_finite``."""
     numbers = one.isfinite() & other.isfinite()
     return ((one != other) & numbers).flatten(2).any(-1)
 
 
 def _refuse(wrong: Tensor, what: str, first_step: int = 1) -> None:
-    """Raise :class:`TrainingError` if anything is ``wrong`` [N, T], where T counts from a step."""
+    """Raise :class:`TrainingError` if ``wrong [N, T]`` has a True; column 0 is ``first_step``."""
     if wrong.any():
         row, time = wrong.nonzero()[0].tolist()
         raise TrainingError(f"environment {row} {what} (after step {time + first_step})")

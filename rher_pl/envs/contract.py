@@ -3,16 +3,17 @@
 A reset, and ``next`` after a step, give
 
 - ``observation [N, O]``: what the policy sees;
-- ``achieved_goals [N, P, 3]``: positions of the points, metres: the gripper's if objects are
-  reached, then one for each object;
+- ``achieved_goals [N, P, 3]``: positions of the points, metres: the gripper's if the relay has
+  reaching subtasks (see :mod:`rher_pl.relay`), then each object's;
 - ``desired_goals [N, D, 3]``: one for each object, metres; the same throughout an episode;
 - ``done`` and ``truncated [N, 1]`` bool: true for all rows after ``max_episode_steps`` (T) steps,
-  and never before, as a collector resets what is done; ``terminated [N, 1]`` stays false;
-- ``reward [N, 1]`` float32, after a step only, for the reader: learning computes its own;
-- ``ending [N, 1]`` uint8, only if episodes may end early: :class:`Ending`, running at a reset. A
-  row that has ended is *frozen*: it keeps state and ending until all rows are reset together;
-- ``is_success [N, 1]`` bool, only if the environment itself says what is solved: evaluation reports
-  it. Learning goes by the relay.
+  and never before, as a collector resets a row that is done; ``terminated [N, 1]`` stays false;
+- ``reward [N, 1]`` float32, after a step only, for information: learning computes its own;
+- ``ending [N, 1]`` uint8, only if episodes may end early: an :class:`Ending`, ``RUNNING`` at a
+  reset. A row that has ended is *frozen*: it keeps state and ending until all rows are reset
+  together;
+- ``is_success [N, 1]`` bool, only if the environment itself says whether the task is solved:
+  evaluation reports it. Learning uses the relay's goals.
 
 Numbers are float32 or float64. ``action [N, A]`` is float32 in [-1, 1].
 """
@@ -38,21 +39,21 @@ class Ending(IntEnum):
     """Why an episode ended."""
 
     RUNNING = 0
-    """It has not."""
+    """It has not ended."""
     TIME = 1
-    """It was cut off: what would have followed counts, so values are bootstrapped."""
+    """It was cut off by a time limit: values are bootstrapped from its last state."""
     SUCCESS = 2
-    """The task was solved, and the environment ends there."""
+    """The environment ended it because the task was solved."""
     FAILURE = 3
-    """Nothing can be won any more."""
+    """The environment ended it unsolved; it can no longer be solved."""
 
 
 class BatchedEnv(EnvBase):
     """Base class of batched environments, on the CPU.
 
     A derived class calls :meth:`_make_specs` in its constructor, and defines :meth:`_start`,
-    :meth:`_advance` and :meth:`_observe`. Tensors that it keeps are replaced, never updated in
-    place: those made in PyTorch's inference mode cannot be updated outside of it.
+    :meth:`_advance` and :meth:`_observe`. It must replace the tensors that it keeps, never update
+    them in place: one made in PyTorch's inference mode cannot be updated outside of it.
 
     Args:
         num_envs: N, at least 1.
@@ -61,11 +62,11 @@ class BatchedEnv(EnvBase):
 
     batch_locked = True
     epsilon: float = 0.05
-    """Metres within which a goal counts as met, for an environment that does not know itself."""
+    """Metres within which a goal counts as met, where the environment itself does not say."""
     release: tuple[float, ...] | None = None
-    """Action [A] that opens the hand and withdraws it, where objects must stand by themselves."""
+    """Action [A] that opens the hand and withdraws it, for tasks whose objects must stand alone."""
     given: Mapping[str, Any] = {}
-    """Options of every reset, where an environment has any."""
+    """Options of every reset; those that a reset is given replace them."""
 
     def __init__(self, num_envs: int, max_episode_steps: int) -> None:
         require(num_envs >= 1, f"num_envs must be at least 1, got {num_envs}")
@@ -77,7 +78,7 @@ class BatchedEnv(EnvBase):
         self.max_episode_steps = max_episode_steps
         self._elapsed = torch.zeros(num_envs, 1, dtype=torch.int64)  # steps since the reset
         self._next_seeds: list[int | None] = [None] * num_envs
-        self.is_closed = False  # else TorchRL's collector takes it for closed, and never closes it
+        self.is_closed = False  # without it TorchRL's collector never closes the env
 
     def _make_specs(
         self,
@@ -87,7 +88,7 @@ class BatchedEnv(EnvBase):
         action: int,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """Declare the keys: O numbers, P points, D desired goals, A actions."""
+        """Declare the keys, from O observed numbers, P points, D desired goals and A actions."""
         n = self.num_envs
         self.observation_spec = Composite(
             observation=Unbounded((n, observation), dtype=dtype),
@@ -120,14 +121,14 @@ class BatchedEnv(EnvBase):
             self.set_seeds(range(seed, seed + self.num_envs))
 
     def check_alive(self) -> None:
-        """Whether all that steps it still runs; asked once an iteration, also of one that waits.
+        """Check that the processes which step it are alive; called once an iteration, also if idle.
 
         Raises:
-            TrainingError: names what does not.
+            TrainingError: names the one that died.
         """
 
     def _start(self, seeds: Mapping[int, int | None]) -> None:
-        """Start an episode in the rows named, each with its seed or, if None, without a new one."""
+        """Start an episode in each row of ``seeds``; if its seed is None, its generator goes on."""
         raise NotImplementedError
 
     def _advance(self, action: Tensor) -> Tensor:
@@ -139,7 +140,7 @@ class BatchedEnv(EnvBase):
         raise NotImplementedError
 
     def _observe(self) -> dict[str, Tensor]:
-        """The present states by key; tensors that are not written to again."""
+        """The current states by key, in tensors that are not written to again."""
         raise NotImplementedError
 
     def _reset(self, tensordict: TensorDictBase | None = None, **kwargs: Any) -> TensorDict:

@@ -1,9 +1,9 @@
-"""Whole episodes as they are stored, and how frames of an environment become them.
+"""Whole episodes as they are stored, and how they are made of an environment's frames.
 
-A row holds, of an episode of at most T env steps: ``observation [T+1, O]``, ``achieved_goals
+A row holds an episode of at most T env steps: ``observation [T+1, O]``, ``achieved_goals
 [T+1, P, 3]``, ``desired_goals [D, 3]``, ``action [T, A]``, all float32; ``length [1]`` int64, its
 env steps, at least one; and ``ending [1]`` uint8, an :class:`~rher_pl.envs.contract.Ending`. What
-follows after ``length`` steps is never read.
+comes after its ``length`` steps is never read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EPISODE_KEYS = ("observation", "achieved_goals", "desired_goals", "action", "len
 
 
 def empty_episode(env: EnvBase) -> TensorDict:
-    """A row of zeros for episodes of ``env``, which gives shapes and dtypes."""
+    """A row of zeros, in the shapes of ``env``'s episodes."""
     steps, spec = env.max_episode_steps, env.observation_spec
     return TensorDict(
         {
@@ -39,7 +39,7 @@ def empty_episode(env: EnvBase) -> TensorDict:
 
 
 def whole_episodes(frames: TensorDictBase, extra: Iterable[str] = ()) -> TensorDict:
-    """Rows [N] of frames [N, T], one whole episode each, and further keys as they are."""
+    """Rows [N] from frames [N, T], a whole episode in each row; ``extra`` keys are kept as is."""
     length, ending = ends(frames["next"])
     return TensorDict(
         {
@@ -61,10 +61,10 @@ def _states(frames: TensorDictBase, key: str) -> Tensor:
 
 
 def ends(states: TensorDictBase) -> tuple[Tensor, Tensor]:
-    """Length [N, 1] int64 and ending [N, 1] uint8 of episodes; without a word it was time.
+    """Length [N, 1] int64 and ending [N, 1] uint8 of episodes; by time where nothing else is said.
 
     Args:
-        states: those after each of T steps, [N, T], with the key ``ending`` or without.
+        states: those after each of T steps, [N, T]; the key ``ending`` is optional.
     """
     steps = states.batch_size[1]
     if "ending" not in states.keys():
@@ -80,7 +80,11 @@ def ends(states: TensorDictBase) -> tuple[Tensor, Tensor]:
 
 
 def require_episodes(rows: Any, example: TensorDictBase) -> int:
-    """The number of episodes in ``rows`` of a checkpoint, which must be like ``example``.
+    """Check ``rows`` of a checkpoint, and return how many episodes they hold.
+
+    Args:
+        rows: episodes by key.
+        example: one episode of the task, see :func:`empty_episode`.
 
     Raises:
         ConfigError: names what is missing or does not fit.

@@ -22,7 +22,7 @@ from rher_pl.suggest import did_you_mean
 SHIPPED = ("FetchReach-v4", "FetchPush-v4", "FetchPickAndPlace-v4", "FetchSlide-v4")
 """Tasks that come with gymnasium-robotics."""
 TASKS = (*SHIPPED, *map(gymnasium_id, SUITE))
-"""All, as Gymnasium knows them."""
+"""All Fetch tasks, by their Gymnasium ids."""
 
 
 class FetchEnv(BatchedEnv):
@@ -36,11 +36,11 @@ class FetchEnv(BatchedEnv):
     - ``desired_goals [N, D, 3]``: metres, one for each object, or for the gripper;
     - ``reward``: 0 where all goals are met, else -1;
     - ``action [N, 4]``: the gripper's displacement in x, y, z (in units of 0.05 m a step; of 0.04 m
-      with a drawer alone) and the opening of its fingers; values outside [-1, 1] are clipped.
+      in FetchDrawer) and the opening of its fingers; values outside [-1, 1] are clipped.
 
     An episode is truncated at the time limit and never terminates. ``reset(goal=..., objects=...)``
-    starts from given goals [D, 3] and positions of the objects, each for all rows alike or with N
-    in front, as Gymnasium's ``reset(options=...)`` of our own tasks does; see :meth:`_reset`.
+    starts from given goals [D, 3] and positions of the objects, the same in all rows or, with N in
+    front, one for each row. Our own tasks in Gymnasium take the same as ``reset(options=...)``.
 
     Args:
         task: one of ``TASKS``.
@@ -93,13 +93,13 @@ class FetchEnv(BatchedEnv):
         """Start an episode in the rows that ``tensordict`` names, or in all.
 
         Args:
-            tensordict: see TorchRL.
+            tensordict: with the mask ``_reset``, as in TorchRL.
             options: ``goal``, [D, 3] or [N, D, 3], and ``objects``, positions [objects, 3] or
                 [N, objects, 3], in metres; what is not given is drawn.
 
         Raises:
-            ValueError: for another option or shape, or what cannot be, such as a goal out of reach
-                or an object inside another; names the limit.
+            ValueError: for an unknown option, a wrong shape, or an impossible scene, such as a goal
+                out of reach or an object inside another; names the limit.
         """
         options = {**self.given, **options}
         check_keys(options)
@@ -111,7 +111,7 @@ class FetchEnv(BatchedEnv):
         self._desired_goals = torch.tensor(self._sim.goal, dtype=self._float_dtype)
 
     def _each_row(self, given: ArrayLike | None) -> list[Any] | None:
-        """``given`` for each of N rows; it has one more dimension if they differ."""
+        """``given`` as a list over the N rows; with three dimensions it has one for each row."""
         if given is None:
             return None
         array = np.asarray(given)
@@ -128,7 +128,7 @@ class FetchEnv(BatchedEnv):
         return torch.from_numpy(self._sim.step(action.numpy())).unsqueeze(-1)
 
     def _observe(self) -> dict[str, Tensor]:
-        # torch.tensor copies even when no cast is needed, as the simulator reuses its array.
+        # The simulator reuses its arrays: torch.tensor copies even when no cast is needed.
         return {
             "observation": torch.tensor(self._sim.observation, dtype=self._float_dtype),
             "achieved_goals": torch.tensor(self._sim.achieved, dtype=self._float_dtype),
@@ -136,6 +136,6 @@ class FetchEnv(BatchedEnv):
         }
 
     def close(self, *, raise_if_closed: bool = True) -> None:
-        """Stop the threads and free the simulations' resources; a second time does nothing."""
+        """Stop the threads and free the simulations' resources; closing twice is allowed."""
         self._sim.close()
         super().close(raise_if_closed=raise_if_closed)

@@ -14,15 +14,15 @@ from rher_pl.envs.suite.insert import AXIS, DEPTH, TIP, TOP
 
 
 class Observations:
-    """What N simulations show, in arrays that are rewritten by :meth:`collect`.
+    """What is observed of N simulations, in arrays that :meth:`collect` rewrites.
 
     Args:
         model: of MuJoCo, shared by all.
         at: its addresses.
         num_envs: N.
         dt: seconds of an env step; velocities are per step.
-        tip: whether the fingers' tip is what acts, see ``FetchInsert``: it ends an observation, and
-            what is brought is the tip over the hole, else the point above it.
+        tip: whether the fingers' tip acts, as in FetchInsert: its position ends an observation, and
+            the second achieved goal is the tip once it is over the hole, else the point above it.
 
     Attributes:
         rows: the N simulations.
@@ -52,7 +52,7 @@ class Observations:
             self._gathered.append(_gather(mats, self._object_mats))
 
     def differentiate(self, row: Row) -> None:
-        """Compute the Jacobians of a row's sites, which turn its velocities into theirs."""
+        """Compute the Jacobians of a row's sites, by which joint velocities become theirs."""
         for site, linear, angular in row.jacobians:
             mujoco.mj_jacSite(self._model, row.data, linear, angular, site)
 
@@ -79,17 +79,17 @@ class Observations:
 def _gather(
     views: Sequence[Sequence[FloatArray]], array: FloatArray
 ) -> tuple[list[FloatArray], FloatArray]:
-    """Views of each row, all in a line, and the flat ``array`` that they are copied to."""
+    """The views of all rows as one list, and the flat ``array`` that they are copied to."""
     return [view for row in views for view in row], array.reshape(-1)
 
 
 def _find_tip(gripper: FloatArray, hole: FloatArray, points: FloatArray) -> None:
-    """Write the tip, and then the tip over the hole or the point above it, to points [N, 2, 3].
+    """Write each row's tip and what it achieves, see ``InsertEnv.achieved_points``, to ``points``.
 
     Args:
         gripper: positions of the grip site [N, 3].
-        hole: its bottom [N, 3].
-        points: where to.
+        hole: bottoms of the holes [N, 3].
+        points: written to, [N, 2, 3].
     """
     tip, brought = points[:, 0], points[:, 1]
     tip[:] = gripper

@@ -21,12 +21,13 @@ class Addresses(NamedTuple):
 
     Args:
         sites: of the gripper and of each object.
-        places: of each place: whether it is a site, else a body, and its id.
-        fingers: in ``qpos``.
-        finger_dof: in ``qvel``.
-        welded_body: what the mocap body drags along.
+        places: for each place, whether it is a site (else a body), and its id.
+        fingers: the finger joints in ``qpos``.
+        finger_dof: the finger joints in ``qvel``.
+        welded_body: the body that is welded to the mocap body, which drags it.
         mocap: number of that mocap body.
-        ctrl: in ``qpos``, what each actuator's command is relative to; None without actuators.
+        ctrl: addresses in ``qpos`` of the positions to which the actuators' commands are relative;
+            None without actuators.
     """
 
     sites: list[int]
@@ -51,7 +52,7 @@ def find_addresses(model: Any, objects: Sequence[str], places: Sequence[str]) ->
         places: names of their sites or bodies.
     """
     joints = [model.joint(name).id for name in FINGERS]
-    # Which of the two comes first in the weld is the model's.
+    # A weld may name its two bodies in either order.
     first, second = int(model.eq_obj1id[0]), int(model.eq_obj2id[0])
     if model.body_mocapid[first] < 0:
         first, second = second, first
@@ -86,8 +87,8 @@ class Row:
     Args:
         model: of MuJoCo, shared by all rows.
         at: its addresses.
-        jacobians: ``[1 + 2 objects, 3, nv]``, where this row's go: of the gripper's position, of
-            the objects' positions, of their turning.
+        jacobians: ``[1 + 2 objects, 3, nv]``, written to: Jacobians of the gripper's position, of
+            the objects' positions, and of the objects' rotations.
 
     Attributes:
         positions: of the gripper, the objects and the places, [3] each.
@@ -103,6 +104,6 @@ class Row:
         places = [(data.site_xpos if is_site else data.xpos)[i] for is_site, i in at.places]
         self.positions = [*(data.site_xpos[site] for site in at.sites), *places]
         self.object_mats = [data.site_xmat[site] for site in at.sites[1:]]
-        # (site, linear, angular): the gripper's turning is not observed.
+        # (site, linear, angular): the gripper's rotation is not observed.
         turning = [None, *jacobians[len(at.sites) :]]
         self.jacobians = list(zip(at.sites, jacobians, turning))

@@ -2,10 +2,10 @@
 
 gymnasium-robotics spends about half of an environment step in Python: name look-ups, and a matrix
 allocated for each Jacobian. Here ids, addresses and views are resolved once, and raw quantities
-are collected and turned into observations for all rows together. Threads share the rows; little is
-left for each row but MuJoCo, which needs no interpreter lock. What depends on the task's definition
-(the model, object starts, goals, the reward) is still the Gymnasium environment's own: one
-*template* is lent the state and generator of a row.
+are collected and turned into observations for all rows together. Threads share the rows; what is
+left for each row is mostly MuJoCo, which needs no interpreter lock. What depends on the task's
+definition (the model, object starts, goals, the reward) is still the Gymnasium environment's own:
+one such environment, the *template*, is given the state and generator of the row to work on.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -83,13 +83,13 @@ class FetchSimulator:
         """Start an episode in each row that is named; the others keep their state.
 
         Args:
-            seeds: of the rows; what follows is what ``gymnasium``'s ``reset(seed=...)`` would
-                draw. None goes on with the row's generator.
+            seeds: of the rows, which draw what Gymnasium's ``reset(seed=...)`` would draw. With
+                None, the row's generator goes on.
             goal: ``[D, 3]`` of each of N rows, metres; else it is drawn.
             objects: their positions, ``[objects, 3]`` in each of N rows, metres; else drawn.
 
         Raises:
-            ValueError: if a given one cannot be; names the limit.
+            ValueError: for an impossible goal or position; names the limit.
         """
         template, given = self._template, self._given
         for i, seed in seeds.items():
@@ -152,14 +152,14 @@ class FetchSimulator:
         mujoco.mj_step(self._model, row.data, nstep=self._template.n_substeps)
         if blocked:
             row.fingers[:] = 0.0
-            # gymnasium-robotics calls mj_forward here. Only its kinematics can be seen: the next
+            # gymnasium-robotics calls mj_forward here. Only its kinematics are observed: the next
             # mj_step starts with a forward pass of its own, from the same warm start.
             mujoco.mj_kinematics(self._model, row.data)
             mujoco.mj_comPos(self._model, row.data)
         self._seen.differentiate(row)
 
     def close(self) -> None:
-        """Stop the threads and free the template's resources; a second time does nothing."""
+        """Stop the threads and free the template's resources; closing twice is allowed."""
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None

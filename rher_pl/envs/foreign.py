@@ -1,4 +1,4 @@
-"""Code of a user's environment: whatever it raises is told in one line."""
+"""Calls into a user's environment: whatever it raises is reported in one line."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from rher_pl.errors import ConfigError, fault
 
 OLD_GYM = ("argument 'seed'", "values to unpack")
-"""In messages of environments that are written for Gym."""
+"""Words in the errors of environments that are written for Gym, before Gymnasium."""
 
 
 @contextmanager
 def foreign(where: str, advice: str = "") -> Iterator[None]:
-    """Turn a fault into a :class:`ConfigError`; leaving the process, as by ``sys.exit``, is one.
+    """Turn any exception, also that of ``sys.exit``, into a :class:`ConfigError` of one line.
 
     Args:
         where: begins the line, such as ``PandaPush-v3 cannot be made``.
-        advice: ends it: what to write instead.
+        advice: ends the line, and says what to write instead.
     """
     try:
         yield

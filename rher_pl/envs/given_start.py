@@ -1,4 +1,4 @@
-"""Given starts for gymnasium-robotics' own tasks, which only draw theirs."""
+"""Given starts for gymnasium-robotics' own tasks, which can only draw random ones."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ FloatArray = NDArray[np.float64]
 
 OBJECT, TABLE = "object0", "table0"
 REST = 0.01
-"""Metres above and below an object at rest that a given height may be."""
+"""Metres by which a given height may differ from that of an object at rest."""
 RISE = 0.45
-"""Metres above the table that a goal in the air may be; as high as gymnasium-robotics draws."""
+"""Metres above an object at rest that a goal in the air may be, as in gymnasium-robotics."""
 
 
 class GivenStart:
-    """What :class:`~rher_pl.envs.suite.base.SuiteEnv` does for starts that are given.
+    """Places objects and goals as :class:`~rher_pl.envs.suite.base.SuiteEnv` does.
 
     Args:
-        env: a Fetch environment of gymnasium-robotics, of version 4; its ``data`` is placed in.
+        env: a Fetch environment of gymnasium-robotics (``-v4``), whose ``data`` is changed.
     """
 
     def __init__(self, env: Any) -> None:
         self._env = env
 
     def set_objects(self, objects: ArrayLike) -> None:
-        """Start ``data`` anew with the object at a position, [1, 3] or [3] (metres).
+        """Reset ``data``, with the object at a given position, [1, 3] or [3] (metres).
 
         Raises:
             ValueError: if it cannot be there; names the limit.
@@ -59,7 +59,7 @@ class GivenStart:
         return position
 
     def _limits(self, rise: float) -> tuple[FloatArray, FloatArray]:
-        """Lowest and highest x, y, z: over the table, up to ``rise`` metres above what rests."""
+        """Lowest and highest x, y, z: over the table, up to ``rise`` above an object at rest."""
         env, table = self._env, self._env.model.body(TABLE)
         half = env.model.geom_size[table.geomadr[0]]
         low, high = table.pos - half, table.pos + half

@@ -1,4 +1,4 @@
-"""The environment's own reward beside the distance that a relay learns from."""
+"""Compares an environment's own reward with the distance by which a relay judges."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from rher_pl.envs.gymnasium_reward import OwnReward
 from rher_pl.relay import Interface, Relay
 
 SAMPLES, REACH = 400, 2.0
-"""Goals that are compared, up to so many epsilons away from what was achieved."""
+"""Number of goals compared, and how far they are from what was achieved, in epsilons."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Where the two judge differently.
+    """How often environment and relay judge differently whether a goal is met.
 
     Args:
-        only_relay: share of goals that epsilon alone takes for met.
-        only_own: share that the environment alone does.
+        only_relay: share of goals that are met by the relay's epsilon alone.
+        only_own: share of goals that are met by the environment's reward alone.
         batched: whether ``compute_reward`` takes whole batches.
     """
 
@@ -31,11 +31,13 @@ class Comparison:
 
 
 def compare(seen: Probe, interface: Interface, relay: Relay) -> Comparison:
-    """Judge achieved goals against goals at all distances from 0 to twice epsilon, for each object;
-    or to twice the environment's own distance, where that is more.
+    """Judge goals near achieved ones by the environment's own reward and by the relay's epsilon.
+
+    For each object they lie in all directions, at distances from 0 to twice epsilon, or to twice
+    the environment's own threshold where that is more.
 
     Raises:
-        ConfigError: if the environment's own reward cannot be asked.
+        ConfigError: if the environment has no usable reward, see :class:`OwnReward`.
     """
     own = OwnReward(seen.env, interface, seen.achieved, seen.desired)
     distance = own.threshold(seen.achieved[0])
@@ -43,7 +45,7 @@ def compare(seen: Probe, interface: Interface, relay: Relay) -> Comparison:
     rng = np.random.default_rng(0)
     rows = seen.achieved[rng.integers(len(seen.achieved), size=SAMPLES)]
     offsets = []
-    for count in interface.numbers:  # in every direction, all lengths alike
+    for count in interface.numbers:  # any direction, uniform length
         direction = rng.normal(size=(SAMPLES, count))
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
         offsets.append(direction * rng.uniform(0.0, REACH * largest, size=(SAMPLES, 1)))

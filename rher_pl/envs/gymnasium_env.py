@@ -1,4 +1,4 @@
-"""Anybody's Gymnasium environment as a batched one: N copies, stepped side by side."""
+"""A user's Gymnasium environment as a batched one: N copies, stepped side by side."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from rher_pl.envs.gymnasium_make import FLAG, SUCCESS, Episode, Flag, Recipe, ma
 from rher_pl.errors import TrainingError, require
 from rher_pl.relay import Interface
 
-# What a worker raises is raised here, in one line; its vector environment warns in three before.
+# A worker's exception is raised again here, in one line: hide the three that Gymnasium logs first.
 warnings.filterwarnings("ignore", r"\x1b\[31mERROR: ")
 
 Workers = Literal["sync", "async"]
 Judge = Callable[[Tensor, Tensor], Tensor]
-"""Desired goals and achieved goals, both [*, D, 3], to whether the task is solved, [*] bool."""
+"""Maps desired and achieved goals, both [*, D, 3], to whether the task is solved, [*] bool."""
 
 
 class GymnasiumEnv(BatchedEnv):
     """N copies of an environment with Dict observations, in this process or one process each.
 
     Keys are those of :mod:`rher_pl.envs.contract`, in float64 where the environment's are. Besides,
-    ``is_success [N, 1]`` bool is what the environment itself says of a state; where it says
-    nothing, as often after a reset, ``judge`` does, or without one the distance ``epsilon``.
-    Actions in [-1, 1] are stretched to its bounds.
+    ``is_success [N, 1]`` bool is what the environment's info says of a state. Where it says
+    nothing, as often after a reset, ``judge`` decides; without a judge, a state is solved if all
+    goals are met within ``epsilon``. Actions in [-1, 1] are scaled to the environment's bounds.
 
     Args:
-        recipe: how one is made.
-        interface: where its numbers go.
+        recipe: how one copy is made.
+        interface: how its goals become points, and actions in [-1, 1] those that it takes.
         judge: see above.
         max_episode_steps: T.
         num_envs: N.
         seed: environment i starts from ``seed + i``.
         workers: sync steps them one after the other, async each in a process of its own.
-        render_mode: ``rgb_array`` to be drawn.
+        render_mode: ``rgb_array`` if :meth:`render` is to be called.
 
     Raises:
-        TrainingError: if one of them fails, or its process dies; it says which.
+        TrainingError: if a copy fails, or its process dies; names the copy.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class GymnasiumEnv(BatchedEnv):
     def _start(self, seeds: Mapping[int, int | None]) -> None:
         drawn: list[int | None] = [None] * self.num_envs
         for row, seed in seeds.items():
-            if seed is None:  # many environments draw from entropy unless they are given one
+            if seed is None:  # without one, many environments draw from entropy
                 seed = int(self._rngs[row].integers(2**31))
             drawn[row], self._rngs[row] = seed, np.random.default_rng(seed)
         options = dict(self._options)
@@ -96,7 +96,7 @@ class GymnasiumEnv(BatchedEnv):
         with self._named_workers():
             observed, info = self._vector.reset(seed=drawn, options=options or None)
         state = self._read(observed, info)
-        if len(seeds) < self.num_envs:  # of the others, a vector environment repeats no info
+        if len(seeds) < self.num_envs:  # the others give no info: keep their states
             over = torch.tensor([row in seeds for row in range(self.num_envs)])
             state = {
                 key: torch.where(over.view(-1, *[1] * (value.ndim - 1)), value, self._state[key])
@@ -117,7 +117,7 @@ class GymnasiumEnv(BatchedEnv):
     def _read(
         self, observed: Mapping[str, NDArray[Any]], info: Mapping[str, Any]
     ) -> dict[str, Tensor]:
-        """States by key, of what a vector environment gives."""
+        """What a vector environment returned, as states by key."""
         observation, achieved, desired = (
             torch.tensor(observed[key], dtype=self._float_dtype)
             for key in ("observation", "achieved_goal", "desired_goal")
@@ -143,10 +143,10 @@ class GymnasiumEnv(BatchedEnv):
         return (desired - achieved).norm(dim=-1).le(self.epsilon).all(-1)
 
     def render(self) -> NDArray[np.uint8]:
-        """A picture [H, W, 3] of the first environment, which was made to be drawn.
+        """A picture [H, W, 3] uint8 of the first environment, made with a ``render_mode``.
 
         Raises:
-            ConfigError: if it draws something else.
+            ConfigError: if the environment returns something else.
         """
         picture = self._vector.call("render")[0]
         shape: tuple[int, ...] = getattr(picture, "shape", ())
@@ -159,7 +159,7 @@ class GymnasiumEnv(BatchedEnv):
 
     @contextmanager
     def _named_workers(self) -> Iterator[None]:
-        """A process that died leaves a closed pipe; say whose."""
+        """Turn the closed pipe that a dead worker leaves into an error that names the worker."""
         try:
             yield
         except (EOFError, OSError) as error:
@@ -183,9 +183,9 @@ class GymnasiumEnv(BatchedEnv):
             raise self._died(dead)
 
     def close(self, *, raise_if_closed: bool = True) -> None:
-        """End environments and processes; a second time does nothing."""
+        """End environments and processes; closing twice is allowed."""
         if self._dead():
-            for process in self._processes:  # asked to close, the dead one would never answer
+            for process in self._processes:  # an orderly close would wait for the dead one
                 process.kill()
                 process.join()
             self._vector.closed = True
@@ -202,5 +202,5 @@ def _make_vector(
     ]
     if workers == "sync":
         return SyncVectorEnv(makers, autoreset_mode=AutoresetMode.DISABLED)
-    # No fork of this process: threads of torch and of the recording may hold locks.
+    # No fork of this process: threads of torch and of the recorder may hold locks.
     return AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.DISABLED, context="forkserver")

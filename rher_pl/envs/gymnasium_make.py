@@ -1,6 +1,6 @@
-"""One environment of Gymnasium, made anywhere: here, or in a worker process of its own.
+"""Makes one environment of Gymnasium, in this process or in a worker process of its own.
 
-No torch in here: a worker is up in a second, and takes a tenth of the memory.
+This module does not import torch: so a worker starts in a second and takes a tenth of the memory.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from rher_pl.envs.foreign import foreign
 from rher_pl.errors import ConfigError, TrainingError, fault, require
 
 KEYS = ("observation", "achieved_goal", "desired_goal")
-"""Of a goal environment's observations."""
+"""Keys of a goal environment's observations."""
 SUPPLIERS = ("gymnasium_robotics", "panda_gym")
-"""Packages that register environments when they are imported, tried for an id that is unknown."""
+"""Packages that register environments when they are imported, which is done for an unknown id."""
 SUCCESS, FLAG = "success", "flag"
-"""In the info of an :class:`Episode`: what :func:`said` gives, and a :class:`Flag`."""
+"""Keys of an :class:`Episode`'s info: the value of :func:`said`, and a :class:`Flag`."""
 
 
 class Flag(IntEnum):
@@ -44,7 +44,7 @@ class Recipe:
     """How one environment is made.
 
     Args:
-        spec: of Gymnasium; it says which class, so that a worker need not know the id.
+        spec: of Gymnasium; it names the class, so that a worker need not know the id.
         make_kwargs: arguments of the environment.
         wrappers: import paths of functions that take an environment and return one.
         reset_options: ``options`` of every reset.
@@ -111,11 +111,11 @@ def find_spec(env_id: str) -> EnvSpec:
 
 
 def _import_supplier(name: str) -> None:
-    notifications.setdefault(name, {}).clear()  # about environments that nobody asked for
+    notifications.setdefault(name, {}).clear()  # notices about environments that are not used
     with _silent_libraries():
         importlib.import_module(name)
     if name == "gymnasium_robotics":
-        importlib.import_module("rher_pl.envs.fetch_sim")  # mends it for later versions of MuJoCo
+        importlib.import_module("rher_pl.envs.fetch_sim")  # patches it for later versions of MuJoCo
 
 
 def import_module(name: str, where: str) -> Any:
@@ -135,7 +135,11 @@ def import_module(name: str, where: str) -> Any:
 
 
 def import_object(path: str, where: str) -> Any:
-    """What is named ``my_package.my_module.name``, or with a colon before the name."""
+    """The object at ``my_package.my_module.name``, or with a colon before the name.
+
+    Raises:
+        ConfigError: if it cannot be imported, or cannot be called.
+    """
     module, _, name = path.replace(":", ".").rpartition(".")
     require(bool(module and name), f"{where}: write my_package.my_function, not {path!r:.60}")
     found = getattr(import_module(module, where), name, None)
@@ -146,12 +150,12 @@ def import_object(path: str, where: str) -> Any:
 class Episode(gymnasium.Wrapper):
     """An environment whose episodes, once ended, stay as they are until the next reset.
 
-    Whether and how it ended is in the info alone, see :class:`Flag`: to a vector environment it
-    goes on. Of its observations only :data:`KEYS` are handed on.
+    ``terminated`` and ``truncated`` are always False, so that a vector environment lets it go on;
+    the info says whether and how it ended, see :class:`Flag`. Observations have only :data:`KEYS`.
 
     Args:
-        env: to be stepped.
-        number: of the environment, for messages.
+        env: the environment to step.
+        number: index of the environment, for messages.
     """
 
     def __init__(self, env: gymnasium.Env, number: int) -> None:
@@ -180,10 +184,10 @@ class Episode(gymnasium.Wrapper):
         return outcome
 
     def _kept(self, observation: Any) -> dict[str, Any]:
-        """Of the sizes that its space promises.
+        """The :data:`KEYS` of an observation, in the shapes that its space promises.
 
         Raises:
-            ValueError: for another size.
+            ValueError: for another shape.
         """
         kept = {key: observation[key] for key in KEYS}
         for key, value in kept.items():
@@ -202,7 +206,7 @@ class Episode(gymnasium.Wrapper):
 
 
 def make_episode(recipe: Recipe, number: int, render_mode: str | None) -> Episode:
-    """One environment to be stepped, as a worker makes it."""
+    """Make one environment, in the process that steps it."""
     return Episode(recipe.make(render_mode), number)
 
 
@@ -210,7 +214,7 @@ def said(info: Mapping[str, Any]) -> float:
     """Whether the task is solved, as an environment's info says: 1 or 0; NaN if it says nothing.
 
     Raises:
-        ValueError: if what it says is neither true nor false.
+        ValueError: if its word is neither true nor false.
     """
     word = info.get("is_success", info.get("success", np.nan))
     if isinstance(word, (str, bytes)) or word is None or np.size(word) != 1:
@@ -220,7 +224,7 @@ def said(info: Mapping[str, Any]) -> float:
 
 @contextmanager
 def _silent_libraries() -> Iterator[None]:
-    """Simulators greet from C, on the standard output that belongs to a command's own figures."""
+    """Hide what simulators print from C: standard output is for a command's own results."""
     libc = ctypes.CDLL(None)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

@@ -1,4 +1,4 @@
-"""Whose the numbers of a user's environment are: what the options say, and what its states show."""
+"""Which numbers of a user's environment belong to what, from the options and from some states."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from rher_pl.errors import ConfigError, require
 from rher_pl.relay import Interface, Layout, Relay
 
 MOST_NUMBERS = 3
-"""Of a position; a longer goal is no position."""
+"""Numbers that a position has at most; a longer goal is not a position."""
 Given = Mapping[str, Any]
 """The options of a ``GymnasiumTask`` by name."""
 
 
 def make_interface(seen: Probe, given: Given, name: str) -> Interface:
-    """Where the numbers of a goal go."""
+    """How a goal's numbers become points, and actions in [-1, 1] the environment's own.
+
+    Raises:
+        ConfigError: for options that do not fit the environment.
+    """
     objects, size = given["objects"], seen.goal_size
     gripper = tuple(given["gripper"] or ())
     require(
@@ -47,15 +51,15 @@ def make_interface(seen: Probe, given: Given, name: str) -> Interface:
         return Interface((each,) * len(objects), gripper, False, *_bounds(seen))
     require(
         len(objects) == 1 and not gripper,
-        f"task {name}: achieved_goal has {size} numbers, which are no positions of "
+        f"task {name}: achieved_goal has {size} numbers, which cannot be positions of "
         f"{len(objects)} object{'s' * (len(objects) > 1)}, 1 to 3 each: name as many objects as it "
-        "holds; or for plain HER on the whole goal, one, and leave out gripper",
+        "holds; or, for plain HER on the whole goal, name one and leave out gripper",
     )
     for option in ("epsilon", "object_columns"):
         require(
             given[option] is None,
-            f"task {name}: {option} does nothing where a goal is no position, as compute_reward "
-            "judges it: leave it out",
+            f"task {name}: {option} has no effect on a goal that is not a position, which "
+            "compute_reward judges: leave it out",
         )
     full, last = divmod(size, MOST_NUMBERS)
     numbers = (MOST_NUMBERS,) * full + ((last,) if last else ())
@@ -63,7 +67,7 @@ def make_interface(seen: Probe, given: Given, name: str) -> Interface:
 
 
 def _bounds(seen: Probe) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Of an action's numbers; empty for [-1, 1]."""
+    """Least and greatest value of each number of an action; both empty for [-1, 1]."""
     space: Any = seen.env.action_space
     if (space.low == -1.0).all() and (space.high == 1.0).all():
         return (), ()
@@ -71,7 +75,7 @@ def _bounds(seen: Probe) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def check_columns(columns: Sequence[int], option: str, seen: Probe, name: str) -> None:
-    """Different columns that the observation has."""
+    """Check that ``columns`` are different columns of the observation."""
     size = seen.observation.shape[1]
     require(
         len(set(columns)) == len(columns) and all(0 <= column < size for column in columns),
@@ -92,14 +96,14 @@ def make_relay(seen: Probe, interface: Interface, given: Given, name: str) -> Re
             return Relay(tuple(objects), float(epsilon), reach=bool(interface.gripper))
         except ValueError as error:
             raise ConfigError(f"task {name}: {error}") from error
-    # The goal's numbers fill the slots of so many "objects", all of which the one link is about.
+    # The goal's numbers fill the slots of several "objects"; the only subtask is about all of them.
     parts = tuple(f"{objects[0]} part {i}" for i in range(len(interface.numbers) - 1))
     reward = OwnReward(seen.env, interface, seen.achieved, seen.desired)
     return RewardedRelay((*parts, objects[0]), reach=False, last_only=True, reward=reward)
 
 
 def own_epsilon(seen: Probe, interface: Interface, name: str) -> float:
-    """The distance up to which the environment's own reward takes a goal for met."""
+    """The distance in metres up to which the environment's own reward counts a goal as met."""
     try:
         reward = OwnReward(seen.env, interface, seen.achieved, seen.desired)
         distance = float(f"{reward.threshold(seen.achieved[0]):.4g}")
@@ -114,7 +118,7 @@ def own_epsilon(seen: Probe, interface: Interface, name: str) -> float:
 
 
 def make_layout(seen: Probe, interface: Interface, given: Given) -> Layout:
-    """Whose the columns are, as far as the options and equal numbers say."""
+    """Label columns by the options, and by numbers that equal those of an achieved goal."""
     labels = ["-"] * seen.observation.shape[1]
     own: list[list[int]] = given["object_columns"] or []
     if own:
@@ -140,13 +144,13 @@ def make_layout(seen: Probe, interface: Interface, given: Given) -> Layout:
 
 
 def _require_nowhere(numbers: Any, seen: Probe, given: Given, index: int) -> None:
-    """What is not among an object's own columns is not elsewhere either."""
+    """Refuse an object's columns that lack its position, if the observation holds it elsewhere."""
     where = seen.position_columns(numbers, range(seen.observation.shape[1]))
     require(
         not where,
         f"task {given['id']}: the position of {given['objects'][index]} is in columns {where} of "
-        f"observation, and not in its object_columns {given['object_columns'][index]!s:.60}: put "
-        "each object's own there, in the order of the goals",
+        f"observation, and not in its object_columns {given['object_columns'][index]!s:.60}: list "
+        "each object's own columns, in the order of the goals",
     )
 
 

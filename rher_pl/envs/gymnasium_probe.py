@@ -16,8 +16,8 @@ from rher_pl.envs.foreign import foreign
 from rher_pl.envs.gymnasium_make import KEYS, Recipe
 from rher_pl.errors import require
 
-EPISODES, STEPS, SEED = 4, 10, 4_000_000
-"""Of a probe; its seeds are nobody else's."""
+EPISODES, STEPS, SEED = 4, 10, 6_000_000
+"""Episodes of a probe, their longest length in steps, and the first seed."""
 Array = NDArray[Any]
 
 
@@ -26,7 +26,7 @@ class Probe:
     """States of a few short random episodes, by row.
 
     Args:
-        env: still open.
+        env: the environment, still open.
         observation: [M, O].
         achieved, desired: [M, G].
         first: rows [EPISODES] of the states after a reset.
@@ -55,13 +55,13 @@ class Probe:
         return "rgb_array" in self.env.metadata.get("render_modes", [])
 
     def position_columns(self, numbers: Array, among: Sequence[int]) -> list[int]:
-        """Where the observation holds some numbers [M, d] one after the other; empty if nowhere.
+        """Columns in which the observation holds ``numbers [M, d]`` side by side; empty if none.
 
-        Numbers that never differ are found nowhere: they could be anybody's.
+        Numbers that never change are not found: they may be equal by chance.
 
         Args:
             numbers: to be found.
-            among: columns to look at.
+            among: columns to search.
         """
         size = numbers.shape[1]
         if not (numbers != numbers[0]).any():
@@ -83,10 +83,10 @@ def probe(recipe: Recipe) -> Probe:
     """Make an environment and play a few random episodes.
 
     Raises:
-        ConfigError: for spaces that nothing can be learned of, and for faults.
+        ConfigError: for spaces that cannot be learned from, and if the environment fails.
     """
     env = recipe.make()
-    with foreign(f"{recipe.spec.id} does not say its spaces", ": set them in its constructor"):
+    with foreign(f"{recipe.spec.id} does not declare its spaces", ": set them in its constructor"):
         check_spaces(env)
     advice = "; look at reset_options" if recipe.reset_options else ""
     rng = np.random.default_rng(SEED)
@@ -113,16 +113,16 @@ def probe(recipe: Recipe) -> Probe:
 
 
 def check_spaces(env: gymnasium.Env) -> None:
-    """Dict observations of flat vectors, goals of one size, and bounded actions.
+    """Check for Dict observations of flat vectors, goals of one size, and bounded actions.
 
     Raises:
-        ConfigError: says what is the matter, and what to do.
+        ConfigError: if not; says what is wrong, and what to do.
     """
     name, space, action = env.spec.id if env.spec else "it", env.observation_space, env.action_space
     require(
         isinstance(space, spaces.Dict) and all(key in space.spaces for key in KEYS),
         f"{name} is no goal environment: its observation must be a Dict with {', '.join(KEYS)}, "
-        f"it is {_kind(space)}: choose another, or add a wrapper that makes one (wrappers)",
+        f"not {_kind(space)}; choose another environment, or a wrapper that makes one (wrappers)",
     )
     assert isinstance(space, spaces.Dict)
     for key in KEYS:
@@ -150,7 +150,7 @@ def check_spaces(env: gymnasium.Env) -> None:
 
 
 def _kind(space: Any) -> str:
-    """Such as ``Box (84, 84, 3)``, ``Discrete``, or ``Dict of a, b``."""
+    """A space in words, such as ``Box (84, 84, 3)``, ``Discrete``, or ``Dict of a, b``."""
     if isinstance(space, spaces.Dict):
         return f"Dict of {', '.join(map(str, space.spaces))}"[:60]
     return " ".join(filter(None, [type(space).__name__, str(getattr(space, "shape", "") or "")]))

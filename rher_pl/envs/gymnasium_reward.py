@@ -17,22 +17,22 @@ from rher_pl.relay import Interface, Relay
 
 BISECTIONS = 40
 FARTHEST = 100.0
-"""Metres; a goal so far away is met in no environment."""
+"""Metres; a goal so far away is assumed to be met in no environment."""
 
 
 class OwnReward:
     """Whether goals are met, by the environment's own sparse reward.
 
-    A goal is met where the reward is that of having achieved exactly what was desired, whatever
-    number that is (0, 1). Whether whole batches can be asked at once is tried when it is made.
+    A goal is met where the reward equals that of achieving exactly the desired goal, whatever
+    number that is (0 or 1). The constructor tries whether ``compute_reward`` takes batches.
 
     Args:
         env: has ``compute_reward(achieved_goal, desired_goal, info)``; it stays open.
-        interface: where the numbers of its goals go.
+        interface: how its goals become points.
         achieved, desired: goals that were seen, [M, G].
 
     Raises:
-        ConfigError: if there is none, if it needs ``info``, or if it is no sparse reward.
+        ConfigError: if there is no such method, if it needs ``info``, or if it is not sparse.
     """
 
     def __init__(
@@ -59,23 +59,23 @@ class OwnReward:
         except (Exception, SystemExit) as error:
             raise ConfigError(
                 f"compute_reward of {name} fails on two goals and an empty info "
-                f"({fault(error)[:100]}): goals that were never pursued have no info, so it must "
-                "return a number for the goals alone"
+                f"({fault(error)[:100]}): hindsight goals have no info, so it must return a "
+                "number for the goals alone"
             ) from error
         self.batched = self._agrees(achieved, desired, single)
         values = {*single.tolist(), self.solved, far}
         require(
-            bool(np.isfinite([*values]).all()), f"compute_reward of {name} pays NaN or infinity"
+            bool(np.isfinite([*values]).all()), f"compute_reward of {name} returns NaN or infinity"
         )
         require(
-            len(values) > 1,  # some look at a part of a goal alone, which may be near in all
-            f"compute_reward of {name} pays {far:g} whatever the goal: it must look at the goals "
-            "that it is given, and at nothing else",
+            len(values) > 1,  # goals seen may all be met, so ``far`` is one of them
+            f"compute_reward of {name} returns {far:g} whatever the goal: it must depend on the "
+            "goals that it is given, and on nothing else",
         )
         require(
             len(values) <= 2,
-            f"compute_reward of {name} pays {len(values)} different values: learning needs "
-            "a sparse one, often make_kwargs: {reward_type: sparse}",
+            f"compute_reward of {name} returns {len(values)} different values: learning needs "
+            "a sparse reward of two values, often make_kwargs: {reward_type: sparse}",
         )
 
     def _agrees(self, achieved: NDArray[Any], desired: NDArray[Any], single: NDArray[Any]) -> bool:
@@ -91,7 +91,7 @@ class OwnReward:
         return np.array(rewards)
 
     def rewards(self, achieved: NDArray[Any], desired: NDArray[Any]) -> NDArray[Any]:
-        """Of goals [M, G], [M] float64."""
+        """Rewards of goals [M, G], float64 [M]."""
         if self.batched:
             return np.asarray(self._compute(achieved, desired, {}), dtype=np.float64)
         return self._one_by_one(achieved, desired)
@@ -107,7 +107,7 @@ class OwnReward:
         return met.view(desired.shape[:-2]).to(desired.device)
 
     def threshold(self, achieved: NDArray[Any]) -> float:
-        """How far the first number of a goal [G] may be off and it still counts as met, metres.
+        """How far off the first number of a goal [G] may be while the goal is met, metres.
 
         Infinite if it may be off by any distance.
         """
@@ -132,9 +132,9 @@ class OwnReward:
 
 @dataclass(frozen=True)
 class RewardedRelay(Relay):
-    """One link, whose goal is met where the environment's own reward says so: plain HER.
+    """A chain of one subtask, whose goal is met where the environment's own reward says so.
 
-    A checkpoint keeps it as a plain relay: to act, nobody needs a reward.
+    This is plain HER. A checkpoint keeps it as a ``Relay``, since acting needs no reward.
     """
 
     reward: OwnReward | None = field(default=None, compare=False, repr=False)

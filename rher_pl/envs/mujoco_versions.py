@@ -1,8 +1,8 @@
 """What differs between versions of MuJoCo, and which of them run Fetch.
 
-Since 3.12 a member of ``mujoco.mjtJoint`` equals a Python int but no longer a NumPy one, which is
-what a model's ``jnt_type`` holds: gymnasium-robotics finds no joint type among the members that it
-looks for. It is given plain ints to look for instead.
+Since 3.12 a member of ``mujoco.mjtJoint`` equals a Python int but no longer a NumPy int, which a
+model's ``jnt_type`` holds. gymnasium-robotics compares the two, and would recognise no joint type;
+so it is given plain ints in place of these members.
 """
 
 from types import ModuleType, SimpleNamespace
@@ -14,7 +14,7 @@ import numpy as np
 from rher_pl.errors import ConfigError
 
 UNTRIED_FROM = 5
-"""Major version; below it, versions were compared bit for bit with gymnasium-robotics."""
+"""Versions below this major version were compared bit for bit with gymnasium-robotics."""
 
 
 def check_mujoco_version(version: str) -> None:
@@ -44,9 +44,9 @@ def joints_compare() -> bool:
 
 
 def mend_joint_comparisons(module: ModuleType) -> None:
-    """Give ``module``, which imported ``mujoco``, joint types that compare; no other is touched.
+    """Give ``module``, which imported ``mujoco``, joint types that compare with NumPy ints.
 
-    Nothing is done where the comparison holds.
+    No other module is changed, and none where the comparison works by itself.
     """
     if not joints_compare():
         module.mujoco = PlainJoints()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What became of each subtask in episodes of the whole task."""
+"""Judges each subtask in episodes of the whole task."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Fate(IntEnum):
     UNTOUCHED = 2
     """It never moved."""
     DISTURBED = 3
-    """It was home, was left for a later one, and is away again."""
+    """Its subtask was solved at some time, but is not in the end."""
     DROPPED = 4
     """It was in the air, and fell."""
     SHORT = 5
@@ -41,13 +41,13 @@ class Played(NamedTuple):
     Args:
         achieved: positions of the points, [N, T+1, P, 3] (metres).
         desired: desired goals, [N, T+1, D, 3] (metres).
-        failed: which ended in failure: nothing counts as solved at their end, [N] bool.
-        inputs: of the networks in each state that was acted in, [N, T, I].
-        action: taken there, [N, T, A].
-        own: in which states the environment itself says that the task is solved, [N, T+1] bool, if
-            it does.
+        failed: which episodes ended in failure, [N] bool; their final state counts as unsolved.
+        inputs: network inputs in all states but the final one, [N, T, I].
+        action: actions taken there, [N, T, A].
+        own: in which states the environment itself says that the task is solved, [N, T+1] bool;
+            None if it says nothing.
         released: positions of the points after the hand was opened and withdrawn, [N, P, 3]
-            (metres), where the task knows how to.
+            (metres); None if the task does not define that.
     """
 
     achieved: Tensor
@@ -60,12 +60,12 @@ class Played(NamedTuple):
 
 
 def contact_distance(relay: Relay) -> float:
-    """An object that moved further than a fifth of the task's epsilon has been touched, metres."""
+    """Metres, a fifth of epsilon: an object that moved further has been touched."""
     return relay.epsilon / 5.0
 
 
 def touched(achieved: Tensor, relay: Relay) -> Tensor:
-    """Which objects were touched by each time, see :func:`contact_distance`: [N, T+1, objects].
+    """Which objects were touched up to each state, [N, T+1, objects]; see :func:`contact_distance`.
 
     Args:
         achieved: positions of the points, [N, T+1, P, 3] (metres).
@@ -84,24 +84,31 @@ def objects_moved(achieved: Tensor, relay: Relay) -> Tensor:
 def judge(
     played: Played, relay: Relay, gamma: float, q_function: QFunction
 ) -> dict[str, TensorDict]:
-    """Per-episode figures of each subtask, first to last, the task itself last.
+    """Per-episode figures of each subtask, first to last; the last one is the task itself.
+
+    Args:
+        played: the episodes.
+        relay: the chain of subtasks.
+        gamma: discount of the return.
+        q_function: the critic.
 
     Returns:
-        By name of the subtask TensorDicts [N]:
-        ``success``: of a subtask that brings, its object and all before it are at their goals in
-        the final state, or for the task itself what the environment says, if it does; of one that
-        reaches, its object was reached, touched or home anyway at some time from its first turn on;
-        ``standing``, of the task itself where the hand can be opened: it is solved, and still is
-        after the hand was opened and withdrawn;
-        ``within_epsilon``: beside the environment's word, the same as the relay measures it;
-        ``solved_at_reset``: it was so before the first action;
+        By name of the subtask, a TensorDict [N] with these entries:
+        ``success``: for a subtask that brings an object, this object and all before it are at their
+        goals in the final state; for one that reaches an object, it was reached, touched or home at
+        some time from its first turn on. For the task itself, what the environment says, if any;
+        ``standing``, of the task itself if the hand can be opened: success, and still solved after
+        the hand was opened and withdrawn;
+        ``within_epsilon``, if ``success`` is what the environment says: success as the relay
+        measures it;
+        ``solved_at_reset``: it was solved before the first action;
         ``served``: it was the object's turn at some time;
         ``contact``: the object was touched (of the last subtask: any object);
-        ``steps_to_success``: first step from which it stays solved, -1 if it does not;
-        ``fate``: of the object, see :class:`Fate`;
-        ``q`` and ``monte_carlo_return``: from its first turn on, of a subtask that brings. The
-        return continues the last reward for ever, as the critic does: episodes are cut by time,
-        they do not end.
+        ``steps_to_success``: first step from which it stays solved, -1 if there is none;
+        ``fate``, of a subtask that brings: of its object, see :class:`Fate`;
+        ``q`` and ``monte_carlo_return``, of a subtask that brings: Q at the object's first turn,
+        and the discounted return from there on. The return repeats the last reward for ever, as the
+        critic assumes: episodes are truncated, not terminated.
     """
     moved = touched(played.achieved, relay)
     turns = relay.serving(played.achieved, played.desired)[:, :-1]  # [N, T]
@@ -147,20 +154,20 @@ def _solved(played: Played, relay: Relay, subtask: int) -> Tensor:
 
 
 def _at_the_end(solved: Tensor, failed: Tensor) -> Tensor:
-    """An episode that failed [N] solved nothing, wherever things lie; of states [N, T+1]."""
+    """``solved`` [N, T+1], but false in the final state of episodes that ``failed`` [N]."""
     solved = solved.clone()
     solved[:, -1] &= ~failed
     return solved
 
 
 def _reached(played: Played, relay: Relay, index: int, turn: Tensor, begin: Tensor) -> Tensor:
-    """Whether an object was reached, touched or home by each time from its first turn on, [N, T+1].
+    """Whether an object was reached, touched or home since its first turn, in each state [N, T+1].
 
     Args:
         played: the episodes.
         relay: gives the distances.
         index: of the object.
-        turn: whether it, or one after it, is served in each state, [N, T].
+        turn: whether the object, or one after it, is served in each state, [N, T].
         begin: step of its first turn, [N].
     """
     gripper, path = played.achieved[..., 0, :], played.achieved[..., 1 + index, :]  # [N, T+1, 3]
@@ -175,13 +182,13 @@ def _reached(played: Played, relay: Relay, index: int, turn: Tensor, begin: Tens
 
 
 def _stays_from(solved: Tensor) -> Tensor:
-    """First step from which [N, T+1] stays true, -1 if it is not in the end, [N]."""
-    stays = solved.flip(1).long().cumprod(1).sum(1)  # states solved up to the end
+    """First step from which ``solved`` [N, T+1] stays true, -1 if it ends false, [N]."""
+    stays = solved.flip(1).long().cumprod(1).sum(1)  # number of solved states at the end
     return torch.where(stays > 0, solved.shape[1] - stays, -1)
 
 
 def _value(solved: Tensor, begin: Tensor, gamma: float) -> Tensor:
-    """Discounted return from step ``begin`` [N] on, its last reward for ever, [N]."""
+    """Discounted return from step ``begin`` [N] on, the last reward repeated for ever, [N]."""
     value = (solved[:, -1].float() - 1.0) / (1.0 - gamma)
     for step in reversed(range(solved.shape[1] - 1)):
         now = solved[:, step + 1].float() - 1.0 + gamma * value
@@ -190,7 +197,7 @@ def _value(solved: Tensor, begin: Tensor, gamma: float) -> Tensor:
 
 
 def _fate(played: Played, relay: Relay, subtask: int, solved: Tensor, served: Tensor) -> Tensor:
-    """What became of the object that a subtask brings, [N]; the first that holds."""
+    """What became of the object that a subtask brings, [N]: the first :class:`Fate` that holds."""
     index = relay.subtasks[subtask].object
     point = index + relay.reach
     path = played.achieved[:, :, point]  # [N, T+1, 3]

@@ -1,4 +1,4 @@
-"""What an evaluation says: plain values for JSON, and the one table that all commands show."""
+"""Results of an evaluation: plain values for JSON, and the table that all commands show."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def wilson_interval(solved: int, episodes: int) -> tuple[float, float]:
 
 
 def report(results: Mapping[str, TensorDictBase]) -> dict[str, Row]:
-    """Figures of each subtask, episodes that started solved apart.
+    """Figures of each subtask; episodes that started solved are counted apart.
 
     Args:
         results: by subtask; see :func:`rher_pl.evaluation.judging.judge`.
@@ -61,12 +61,12 @@ def fates(episodes: TensorDictBase) -> Row:
 
 
 def standing(episodes: TensorDictBase) -> int | None:
-    """How many solved episodes stay solved once the hand has opened and withdrawn."""
+    """How many solved episodes stay so when the hand opens and withdraws; None if not tried."""
     return int(episodes["standing"].sum()) if "standing" in episodes.keys() else None
 
 
 def _figures(episodes: TensorDictBase) -> Row:
-    """Of a group of episodes; steps are counted over the solved ones."""
+    """Figures of a group of episodes; the mean of the steps is over the solved ones."""
     solved, count = int(episodes["success"].sum()), len(episodes)
     steps = episodes["steps_to_success"][episodes["success"]]
     return {
@@ -98,7 +98,7 @@ def report_markdown(subtasks: Mapping[str, Row]) -> str:
 
 
 def _content(subtasks: Mapping[str, Row]) -> tuple[list[str], list[list[str]], str]:
-    """Headings, rows and legend; how objects failed is told where there are several."""
+    """Headings, rows and legend; with several objects, a column says how they failed."""
     rows = [_cells(name, groups) for name, groups in subtasks.items()]
     *_, task = subtasks.values()
     legend = LEGEND

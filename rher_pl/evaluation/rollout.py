@@ -16,18 +16,18 @@ from rher_pl.evaluation.judging import Played, QFunction, judge
 from rher_pl.networks.policy import RelayPolicy
 
 RELEASE_STEPS = 10
-"""Env steps after an episode in which the hand opens and withdraws, where it can."""
+"""Env steps after an episode in which the hand opens and withdraws, if the task defines that."""
 
 
 class EvaluationBatch:
-    """What an evaluation is given: where to play, and the seeds of the episodes.
+    """Input of an evaluation: where to play, and the seeds of the episodes.
 
-    No dataclass: Lightning would copy one.
+    It is no dataclass, because Lightning would copy one.
 
     Args:
         env: batched environment.
         seeds: one for each episode.
-        last_policy: whether the last subtask's policy alone is judged as well.
+        last_policy: whether to evaluate with the last subtask's policy alone as well.
     """
 
     def __init__(self, env: EnvBase, seeds: Sequence[int], last_policy: bool = False) -> None:
@@ -47,12 +47,12 @@ def evaluate(
 
     Args:
         env: batched environment.
-        policy: acts; on the CPU, where environments are.
+        policy: to evaluate; on the CPU, where the environments are.
         seeds: of the episodes.
         gamma: discount of the return.
-        q_function: a critic.
-        last_policy: act by the last subtask alone, as published for RHER. Else each state is
-            served by the subtask of its first object that is not home.
+        q_function: the critic.
+        last_policy: act under the last subtask in all states, as published for RHER. Else act under
+            the subtask that brings the first object that is not home (``Relay.serving``).
 
     Returns:
         By name of the subtask, the task itself last: figures [len(seeds)], one row per episode;
@@ -82,7 +82,7 @@ def _rollout(
         state["action"] = actions[-1]
         state = env.step(state)["next"]
         states.append(state)
-    for each in states:  # one by one: stacking would turn whole numbers among others to floats
+    for each in states:  # one by one: stacking would turn integers into floats
         check_states(each, env)
     visited: TensorDict = torch.stack([s.select(*STATE_KEYS) for s in states], dim=1)
     check_finite(visited)
@@ -99,7 +99,7 @@ def _rollout(
 
 
 def _release(env: EnvBase, state: TensorDictBase) -> Tensor | None:
-    """Positions [N, P, 3] after the hand was opened and withdrawn; None where it cannot be."""
+    """Positions [N, P, 3] after the hand was opened and withdrawn; None if it cannot be."""
     release = getattr(env, "release", None)
     if release is None:
         return None

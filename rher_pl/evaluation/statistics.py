@@ -16,10 +16,10 @@ Metrics = dict[str, Tensor]
 
 
 def episode_statistics(episodes: TensorDictBase, relay: Relay) -> Metrics:
-    """Of newly collected episodes: who acted, and in how many an object was touched.
+    """Of newly collected episodes: who acted, and the share in which an object was touched.
 
-    Who acted is told over all states up to an episode's end, and over those in which a given
-    subtask came next (left out where there was no such state).
+    Who acted is counted over all states up to an episode's end, and over those in which a given
+    subtask came next (left out if there was no such state).
     """
     steps = torch.arange(episodes["chooser"].shape[1], device=episodes["chooser"].device)
     played = steps < episodes["length"]  # [N, T]
@@ -38,7 +38,10 @@ def episode_statistics(episodes: TensorDictBase, relay: Relay) -> Metrics:
 
 
 def sample_statistics(pools: Sequence[TensorDictBase], relay: Relay) -> Metrics:
-    """Of each subtask's samples: INNR share of the relabelled ones, and mean reward."""
+    """Of each subtask's samples: INNR share of the relabelled ones, and mean reward.
+
+    INNR (identical non-negative rewards) are samples with reward 0 whatever the action.
+    """
     metrics: Metrics = {}
     for name, samples in zip(relay.names, pools, strict=True):
         relabeled = samples["relabeled"].sum().clamp(min=1)
@@ -51,7 +54,7 @@ def update_statistics(rounds: list[Metrics], sizes: Sequence[int], relay: Relay)
     """Of the updates of an iteration: mean losses, and mean Q over the samples of each subtask.
 
     Args:
-        rounds: what ``TD3.learn`` returned: of all subtasks at once, or of one after the other.
+        rounds: what ``TD3.learn`` returned, once for all subtasks or once for each.
         sizes: samples of each subtask in a batch.
         relay: gives the names.
     """
@@ -71,7 +74,7 @@ def update_statistics(rounds: list[Metrics], sizes: Sequence[int], relay: Relay)
 
 
 def evaluation_statistics(results: Mapping[str, TensorDictBase]) -> Metrics:
-    """Of the figures of each subtask, the task itself last; see :func:`judge`.
+    """Of an evaluation's figures of each subtask, the task itself last; see :func:`judge`.
 
     Episodes that started solved are counted apart.
     """
@@ -83,7 +86,7 @@ def evaluation_statistics(results: Mapping[str, TensorDictBase]) -> Metrics:
     success, fresh = result["success"].float(), ~result["solved_at_reset"]
     if "within_epsilon" in result.keys():  # success is what the environment itself says
         metrics["eval/success_within_epsilon"] = result["within_epsilon"].float().mean()
-    if "standing" in result.keys():  # without the hand
+    if "standing" in result.keys():  # after the hand withdrew
         metrics["eval/success_standing"] = result["standing"].float().mean()
     return metrics | {
         "eval/success": success.mean(),

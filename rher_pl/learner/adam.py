@@ -1,4 +1,4 @@
-"""Adam (Kingma and Ba, arXiv 1412.6980) whose state is there from the start, and checks of it."""
+"""Adam (Kingma and Ba, arXiv 1412.6980) with its state from the start, and checks of that."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 """Running means of gradients and of their squares, each of the shape of its parameter."""
 
 PLAIN = {"weight_decay": 0, "amsgrad": False, "maximize": False, "capturable": False}
-"""Options with which :func:`is_plain` holds."""
+"""Values of options that :func:`is_plain` asks for."""
 
 
 def make_adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Adam:
-    """A fused Adam with the state that PyTorch would make at the first step.
+    """A fused Adam that has its state already, as PyTorch would make it at the first step.
 
-    So every engine, and every checkpoint, finds it.
+    So every engine and every checkpoint can rely on it.
     """
     optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
     for parameter in parameters_of(optimizer):
@@ -30,15 +30,15 @@ def make_adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch
 
 
 def parameters_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """The parameters of all groups."""
+    """The parameters of all groups of an optimizer."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def require_sound_state(**optimizers: torch.optim.Optimizer) -> None:
-    """Raise :class:`ConfigError` unless each of Adam's moments is as its parameter is.
+    """Raise :class:`ConfigError` unless Adam's moments match their parameters.
 
-    Fused Adam, as every engine, walks through a parameter and its moments side by side and does
-    not check. A checkpoint may hold anything.
+    Fused Adam and every engine go through a parameter and its moments side by side, without a
+    check of shapes and strides. A checkpoint may hold anything.
     """
     for name, optimizer in optimizers.items():
         for parameter in parameters_of(optimizer):
@@ -62,9 +62,9 @@ def _fits(value: object, like: Tensor) -> bool:
 
 
 def is_plain(optimizer: torch.optim.Optimizer, network: nn.Module) -> bool:
-    """Whether it is Adam without further rules, with its state, for a whole network.
+    """Whether an optimizer is Adam without extra options, has its state, and has a whole network.
 
-    Engines know no other one.
+    Engines other than eager know only such optimizers.
     """
     if type(optimizer) is not torch.optim.Adam or len(optimizer.param_groups) != 1:
         return False

@@ -1,4 +1,4 @@
-"""What a learner is given: batches [U, B] of encoded samples, U of them for as many updates."""
+"""Batches for a learner: encoded samples [U, B], a batch of B for each of U updates."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from torch import Tensor
 from rher_pl.networks.actor_critic import NetworkSizes
 
 Batch = Mapping[str, Tensor]
-"""Of encoded samples, each [B, ...] or [U, B, ...]:
+"""Encoded samples by name, each [B, ...] or [U, B, ...]; for one sample
 
-- inputs, next_inputs: of the networks, [I].
-- action [A]; noise [A] of the target policy's action.
-- reward []; terminated [] bool.
-- subset [SUBSET] int64: critics that give the target, where there are more; the same in a batch.
+- inputs, next_inputs [I]: of the networks, in the state and in the next one;
+- action [A]; noise [A], which is added to the target policy's action;
+- reward []; terminated [] bool;
+- subset [SUBSET] int64: indices of the critics that give the target, only if there are more than
+  SUBSET critics; the same for all samples of a batch.
 """
 
 SUBSET = 2
-"""Critics whose smallest value is the target."""
+"""How many critics a target takes the smallest value of."""
 
 
 def sound_batches(batches: Batch, sizes: NetworkSizes, device: torch.device) -> dict[str, Tensor]:
-    """The same with all floats in float32, as environments may give others.
+    """The same batches with all floats in float32; environments may give other types.
 
     Raises:
-        ValueError: one is missing, or not what networks of ``sizes`` on ``device`` learn from.
+        ValueError: if one is missing, or has not the shape, dtype and device that networks of
+            ``sizes`` on ``device`` need.
     """
     batches = {k: v.float() if v.is_floating_point() else v for k, v in batches.items()}
     rows = tuple(batches["inputs"].shape[:2]) if "inputs" in batches else (0, 0)
@@ -48,7 +50,7 @@ _types = {"terminated": torch.bool, "subset": torch.int64}
 
 
 def _row_sizes(sizes: NetworkSizes) -> dict[str, tuple[int, ...]]:
-    """Shape of one sample's part by name."""
+    """Shape of each part of one sample, by name."""
     width, actions = (sizes.inputs,), (sizes.actions,)
     shapes: dict[str, tuple[int, ...]] = {"inputs": width, "next_inputs": width}
     shapes |= {"action": actions, "noise": actions, "reward": (), "terminated": ()}
@@ -56,7 +58,7 @@ def _row_sizes(sizes: NetworkSizes) -> dict[str, tuple[int, ...]]:
 
 
 def draw_subsets(critics: int, updates: int, batch_size: int) -> Tensor:
-    """For each update, ``SUBSET`` different ones of ``critics``: [updates, batch_size, SUBSET]."""
+    """For each update, ``SUBSET`` of the critics' indices: int64 [updates, batch_size, SUBSET]."""
     drawn = torch.rand(updates, critics).argsort(-1)[:, :SUBSET]
     return drawn.unsqueeze(1).expand(-1, batch_size, -1)
 
@@ -64,7 +66,7 @@ def draw_subsets(critics: int, updates: int, batch_size: int) -> Tensor:
 def random_batches(
     sizes: NetworkSizes, updates: int, batch_size: int, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Batches [updates, batch_size] with noise beyond its clip and with terminated samples."""
+    """Random batches [updates, batch_size], some noise beyond its clip, some samples terminated."""
     batches = {
         name: torch.randn(updates, batch_size, *size, generator=generator)
         for name, size in _row_sizes(sizes).items()

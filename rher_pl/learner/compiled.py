@@ -1,4 +1,4 @@
-"""TD3 with the whole update in one graph of ``torch.compile``, Adam and averages included."""
+"""TD3 with the whole update, Adam and averages included, in one graph of ``torch.compile``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rher_pl.learner.td3 import TD3
 OPTIMIZERS = ("critic_optimizer", "actor_optimizer")
 
 SCHEDULED = ("gamma", "tau", "noise_clip", "action_l2", "average_rate")
-"""Settings that are tensors [] in the graph, so that another value does not compile it again."""
+"""Settings that are tensors [] in the graph, so that a new value does not recompile it."""
 
 
 class CompiledTD3(TD3):
@@ -28,9 +28,9 @@ class CompiledTD3(TD3):
     """
 
     backend = "inductor"
-    """Of ``torch.compile``."""
+    """Backend of ``torch.compile``."""
     record: Callable[[Work], Work] | None = None
-    """How updates are recorded to be replayed; None is CUDA graphs on a GPU, else not at all."""
+    """How updates are recorded for replay; None is CUDA graphs on a GPU, elsewhere no replay."""
 
     _graphs: Callable[..., dict[str, Tensor]] | None = None
     _live: Live | None = None
@@ -38,7 +38,7 @@ class CompiledTD3(TD3):
 
     @property
     def engine(self) -> Engine:  # type: ignore[override]
-        """Eager while an optimizer has rules that :class:`TensorAdam` does not know."""
+        """Compile, or eager while an optimizer is not the plain Adam of :class:`TensorAdam`."""
         known = is_plain(self.critic_optimizer, self.critic) and is_plain(
             self.actor_optimizer, self.actor
         )
@@ -58,7 +58,7 @@ class CompiledTD3(TD3):
             self._live = None
 
     def _replay(self, batches: Batch, record: Callable[[Work], Work]) -> dict[str, Tensor]:
-        """The same by updates that are recorded, anew if anything lies elsewhere than it did."""
+        """Learn by recorded updates, which are recorded again if what they rely on has changed."""
         assert self._live is not None
         batches = sound_batches(batches, self.sizes, self.device)
         require_sound_state(critic=self.critic_optimizer, actor=self.actor_optimizer)
@@ -75,7 +75,7 @@ class CompiledTD3(TD3):
         return metrics
 
     def step(self, batch: Batch, with_actor: bool) -> dict[str, Tensor]:
-        """One of the two graphs, which sees tensors in place of numbers."""
+        """Run one of the two graphs, with tensors in place of the settings' numbers."""
         if self._live is None or self._graphs is None:
             return super().step(batch, with_actor)
         attributes = vars(self)
@@ -87,7 +87,7 @@ class CompiledTD3(TD3):
             attributes.update(kept)
 
     def descend(self, optimizer: Any, loss: Tensor) -> None:
-        """Gradients and Adam as a part of the graph."""
+        """Gradients and a step of Adam, as a part of the graph."""
         if not isinstance(optimizer, TensorAdam):
             return super().descend(optimizer, loss)
         with torch.autocast(loss.device.type, enabled=False):
@@ -95,7 +95,7 @@ class CompiledTD3(TD3):
 
 
 class Live:
-    """Settings and optimizers of a learner as tensors, in place of its attributes."""
+    """Settings and optimizers of a learner as tensors, which replace its attributes in a graph."""
 
     def __init__(self, td3: TD3) -> None:
         numbers = [float(getattr(td3, name)) for name in SCHEDULED]
@@ -104,20 +104,20 @@ class Live:
         self.attributes = {**dict(zip(SCHEDULED, self.settings)), **self.optimizers}
 
     def follow(self, other: Live) -> None:
-        """Take over the numbers of another; tensors stay where they are."""
+        """Copy the numbers of another; the tensors keep their memory."""
         if other is not self:
             self.settings.copy_(other.settings)
             for name, adam in self.optimizers.items():
                 adam.rule.copy_(other.optimizers[name].rule)
 
     def addresses(self, td3: TD3) -> tuple[Any, ...]:
-        """Where all that an update changes lies."""
+        """Memory addresses of all that an update changes."""
         states = [adam.state() for adam in self.optimizers.values()]
         return addresses([*td3.parameters(), *(each for state in states for each in state)])
 
 
 class TensorAdam:
-    """What an optimizer has, as tensors alone: a graph must not hold its numbers as constants."""
+    """Adam with all its numbers in tensors, as a graph must not hold them as constants."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
         (group,) = optimizer.param_groups
@@ -130,7 +130,7 @@ class TensorAdam:
         self.rule = torch.tensor(rule, dtype=torch.float64, device=device)
 
     def state(self) -> list[Tensor]:
-        """All of it but the parameters."""
+        """Adam's steps and moments of all parameters."""
         return [*self.steps, *self.means, *self.squares]
 
     @torch.no_grad()
@@ -149,11 +149,11 @@ class TensorAdam:
 
 
 def make_graphs(backend: str) -> Callable[..., dict[str, Tensor]]:
-    """:meth:`TD3.step` compiled, its gradients included."""
+    """:meth:`TD3.step` compiled, gradients included."""
     require_compiler()
     config = torch._dynamo.config
     config.trace_autograd_ops = True
-    # Two graphs for each size of batch, and those of other learners in the same process.
+    # Each batch size needs two graphs, and other learners in the same process need theirs.
     config.recompile_limit = max(config.recompile_limit, 64)
     return torch.compile(TD3.step, fullgraph=True, dynamic=False, backend=backend)
 

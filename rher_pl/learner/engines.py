@@ -1,4 +1,4 @@
-"""Which engine does the updates, and whether it computes what TD3 in Python says."""
+"""Choosing the engine that computes the updates, and checking that it agrees with TD3 in Python."""
 
 from __future__ import annotations
 
@@ -19,27 +19,29 @@ from rher_pl.networks.actor_critic import NetworkSizes
 
 OURS = (TD3, CompiledTD3, NativeTD3)
 TOLERANCE = 1e-3
-"""Of the norm of what should have come out; rounding in float32 is far below."""
+"""Largest difference relative to the norm of the expected values; float32 rounding is far below."""
 
 TRIAL = TD3Settings(
     gamma=0.9, tau=0.3, learning_rate=0.01, noise_clip=0.3, action_l2=0.7, average_rate=0.2
 )
-"""Settings that are no defaults, as a default may be what an engine has in place of a setting."""
+"""Settings that differ from the defaults, to find an engine that uses a default in their place."""
 
 
 def with_engine(td3: TD3, engine: Engine, device: torch.device | None = None) -> TD3:
-    """The same networks, optimizers and settings, learning with ``engine``; drop ``td3`` itself.
+    """A learner with the same networks, optimizers and settings that uses ``engine``.
 
-    Engines stand in for :class:`TD3`, and only after they agreed with it. A class that is derived
-    from it runs as it is written. Where eager PyTorch runs instead, one line says so.
+    The result takes them over, so ``td3`` itself must not be used any more. Another engine than
+    eager is used only after it agreed with :class:`TD3` in a trial. If it does not agree, or auto
+    finds no C++ library, the result is eager and a warning says so. A class of the user's own that
+    is derived from :class:`TD3` runs as it is written.
 
     Args:
         td3: with the ``compute_type`` of the run.
         engine: auto is native where that is possible, else eager.
-        device: where it will train, if it is not there yet.
+        device: where it will train; None is where it is now.
 
     Raises:
-        ConfigError: this machine, or these networks, cannot have the engine that was asked for.
+        ConfigError: if this machine, these networks or this class do not allow the engine.
     """
     device = device or td3.device
     check_learner(type(td3), engine)
@@ -65,14 +67,15 @@ def with_engine(td3: TD3, engine: Engine, device: torch.device | None = None) ->
 
 
 def check_learner(kind: type, engine: Engine) -> None:
-    """Whether a class can learn with an engine.
+    """Check that a class can learn with an engine.
 
     Raises:
-        ConfigError: if it is no TD3, or is derived from it and the engine is another than its own.
+        ConfigError: if the class is not derived from TD3, or if it is the user's own and the engine
+            is neither auto nor eager.
     """
     require(
         isinstance(kind, type) and issubclass(kind, TD3),
-        f"learner {kind!s:.100} is no class derived from rher_pl.TD3: give the class itself",
+        f"learner {kind!s:.100} is not a class derived from rher_pl.TD3: give the class itself",
     )
     require(
         kind in OURS or engine in (Engine.auto, Engine.eager),
@@ -82,17 +85,17 @@ def check_learner(kind: type, engine: Engine) -> None:
 
 
 def _after_trial(kind: type[TD3], td3: TD3, device: torch.device) -> TD3:
-    """``td3`` as one of ``kind``, if that agrees with the Python of TD3 as it is now."""
+    """``td3`` as a ``kind`` if that agrees with TD3 in Python as it is now, else as a TD3."""
     found, expected = trial(kind, td3.sizes, device, td3.bounded_target)
     batches = random_batches(td3.sizes, 2, 32, torch.Generator().manual_seed(0))
     try:
         same = agrees(found, expected, {k: v.to(device) for k, v in batches.items()})
-    except torch._dynamo.exc.TorchDynamoException:  # torch.compile cannot trace what is written
+    except torch._dynamo.exc.TorchDynamoException:  # torch.compile cannot trace the code
         same = False
     if not same:
         _say(
-            f"engine {found.engine.value} does not compute what the Python of TD3 says; PyTorch "
-            "computes the updates, more slowly (engine eager leaves this line out)"
+            f"engine {found.engine.value} does not compute what td3.py and losses.py say; PyTorch "
+            "computes the updates, more slowly (engine eager avoids this warning)"
         )
     return _in_class(kind if same else TD3, td3)
 
@@ -100,10 +103,10 @@ def _after_trial(kind: type[TD3], td3: TD3, device: torch.device) -> TD3:
 def trial(
     kind: type[TD3], sizes: NetworkSizes, device: torch.device, bounded_target: bool = True
 ) -> tuple[TD3, TD3]:
-    """One of ``kind`` and a TD3 of the same random weights and optimizers' state.
+    """A learner of ``kind`` and a TD3 with the same random weights and optimizer states.
 
-    Targets differ from the networks, and Q lies inside its bounds, or it could not be seen that
-    one is taken for the other. PyTorch's own generator stands still.
+    Target networks differ from the trained ones, and Q lies inside its bounds, so that a mix-up of
+    networks shows in the result. PyTorch's global generator is left as it is.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -118,19 +121,19 @@ def trial(
         (expected.critic_optimizer, (0.8, 0.95)),
         (expected.actor_optimizer, (0.7, 0.9)),
     ):
-        # A large epsilon: a tiny one makes rounding of a vanishing gradient a whole step.
+        # A large epsilon: with a tiny one, rounding of a vanishing gradient becomes a whole step.
         optimizer.param_groups[0].update(betas=betas, eps=1e-3)
     expected.actor_optimizer.param_groups[0]["lr"] = 0.003
     found = _in_class(kind, copy.deepcopy(expected.to(device)))
     if isinstance(found, CompiledTD3):
-        found.backend = "eager"  # traced, but not made into machine code
+        found.backend = "eager"  # traced, but not compiled to machine code
     return found, expected
 
 
 def agrees(
     found: TD3, expected: TD3, batches: dict[str, Tensor], tolerance: float = TOLERANCE
 ) -> bool:
-    """Whether two learners that are equal still are after ``batches``, but for rounding.
+    """Whether two equal learners are still equal after learning from ``batches``, up to rounding.
 
     Metrics, and the changes of weights, averages and optimizers' state, may each differ by
     ``tolerance`` of their norm; NaN agrees with NaN.
@@ -161,7 +164,7 @@ def changing(td3: TD3) -> list[Tensor]:
 
 
 def warm_up(td3: TD3, batch_sizes: Sequence[int]) -> None:
-    """Make the machine code for batches of these sizes now; nothing that was learned changes."""
+    """Compile for batches of these sizes now; nothing that was learned changes."""
     if td3.engine != Engine.compile:
         return
     updates, tensors = td3.updates, changing(td3)
@@ -175,7 +178,7 @@ def warm_up(td3: TD3, batch_sizes: Sequence[int]) -> None:
 
 
 def _in_class(kind: type[TD3], td3: TD3) -> TD3:
-    """The same object's contents as one of another class, which adds nothing to them."""
+    """The attributes of ``td3`` in an object of another class, which needs no others."""
     other = kind.__new__(kind)
     other.__dict__.update(td3.__dict__)
     return other

@@ -1,6 +1,6 @@
 """TD3 as pure functions (Fujimoto et al., arXiv 1802.09477), with the bounded target of HER.
 
-Rates and weights are floats, or tensors [] where the functions are compiled.
+Rates and weights are floats, or tensors [] when the functions are compiled.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def target_q(
 
     Args:
         reward, terminated: [B]; bootstrap stops at termination only, not at truncation.
-        next_q: the target critics at the next state, [E, B]; the smallest counts.
+        next_q: values of the target critics at the next state, [E, B]; the smallest counts.
         gamma: discount in [0, 1).
         bounded: clip to [-1/(1 - gamma), 0], in which all returns of rewards -1 and 0 lie
             (Andrychowicz et al., arXiv 1707.01495, appendix A).
@@ -34,7 +34,7 @@ def target_q(
 
 
 def critic_loss(q: Tensor, target: Tensor) -> Tensor:
-    """Squared Bellman error of all critics, summed: q [E, B] against target [B]."""
+    """Squared Bellman error, mean over B and summed over critics: q [E, B], target [B]."""
     error = torch.nn.functional.mse_loss(q, target.expand_as(q), reduction="sum")
     return error / target.numel()
 

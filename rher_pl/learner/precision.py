@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 
 PRECISIONS = ("32-true", "bf16-mixed")
-"""Lightning's names of those that the learner computes in."""
+"""Lightning's names of the precisions that the learner supports."""
 
 
 def default_precision(accelerator: object = "cpu") -> str:
     """``bf16-mixed`` where the device computes in bfloat16 natively, else ``32-true``.
 
     Args:
-        accelerator: Lightning's name of it; ``auto`` is a GPU where there is one, else the CPU.
+        accelerator: Lightning's name of the device; ``auto`` is a GPU if there is one, else a CPU.
     """
     if accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available():
         native = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -22,7 +22,7 @@ def default_precision(accelerator: object = "cpu") -> str:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether products of bfloat16 are instructions of this CPU; emulated, they are far slower."""
+    """Whether this CPU has instructions for bfloat16 products; emulated, they are far slower."""
     features = torch.cpu.get_capabilities()
     return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
 
@@ -33,5 +33,5 @@ def is_reduced(precision: object) -> bool:
 
 
 def compute_type(precision: object) -> torch.dtype:
-    """Type of the hidden layers under a trainer's ``precision``; all else is float32."""
+    """Dtype of the hidden layers under a trainer's ``precision``; all else is float32."""
     return torch.bfloat16 if is_reduced(precision) else torch.float32

@@ -1,4 +1,4 @@
-"""Updates that are recorded once, as CUDA graphs, and replayed: no Python, no launches between."""
+"""Updates that are recorded as CUDA graphs and replayed, each with a single launch."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from torch import Tensor
 from rher_pl.learner.batches import Batch
 
 Work = Callable[[], None]
-"""Something to do whose tensors lie where they lay before."""
+"""A function whose tensors have the same memory addresses at every call."""
 Step = Callable[[dict[str, Tensor], bool], dict[str, Tensor]]
-"""An update on a batch [B, ...], with or without the actor, to its metrics."""
+"""An update on a batch [B, ...], with or without the actor; returns its metrics."""
 
 
 def as_cuda_graph(work: Work) -> Work:
-    """What does ``work`` again, by one launch; it must have run before, and does not run now."""
+    """A function that repeats ``work`` by one launch; ``work`` must have run before."""
     graph = torch.cuda.CUDAGraph()
-    # Threads that step environments beside this one are none of its business.
+    # Only this thread is recorded: others may step environments meanwhile.
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         work()
     return graph.replay
 
 
 class ReplayedUpdates:
-    """Updates on batches [U, B, ...] in memory of its own, of which each takes the next.
+    """Updates on batches [U, B, ...] that are copied to fixed memory; each takes the next batch.
 
-    Each of the two kinds, with and without the actor, runs once as it is written (which compiles
-    what is not compiled yet), is recorded at its second turn, and replayed from then on. So all
-    that it reads and writes must stay where it is.
+    Each of the two kinds of update, with and without the actor, runs once as it is (which compiles
+    it if necessary), is recorded at its second turn, and is replayed from then on. So everything
+    that it reads and writes must keep its memory address.
 
     Args:
         step: the update.
-        batches: like all that will be learned from.
-        record: how to record; without a GPU, by doing the work again.
+        batches: an example, with the names, shapes and types of all batches to come.
+        record: turns an update into one that replays it, such as :func:`as_cuda_graph`.
     """
 
     def __init__(self, step: Step, batches: Batch, record: Callable[[Work], Work]) -> None:
@@ -50,11 +50,11 @@ class ReplayedUpdates:
         self._recorded: set[bool] = set()
 
     def run(self, batches: Batch, with_actor: Sequence[bool]) -> dict[str, Tensor]:
-        """One update after the other.
+        """Do one update after the other.
 
         Args:
             batches: [U, B, ...].
-            with_actor: for each update [U], whether it is the actor's turn.
+            with_actor: for each update [U], whether it updates the actor.
 
         Returns:
             Metrics of all updates, as :meth:`rher_pl.learner.td3.TD3.learn` gives them.
@@ -87,5 +87,5 @@ class ReplayedUpdates:
 
 
 def addresses(tensors: Sequence[Tensor]) -> tuple[Any, ...]:
-    """Where tensors lie: what was recorded holds as long as this is the same."""
+    """Addresses and shapes of tensors; a recording is valid while they stay the same."""
     return tuple((tensor.data_ptr(), tensor.shape) for tensor in tensors)

@@ -36,7 +36,7 @@ class TD3Settings:
 
 
 class TD3(nn.Module):
-    """Actor, critics, their slow copies, and what trains them.
+    """Actor, critics, their slowly following copies, and their optimizers.
 
     Settings are plain attributes, read anew by each update; learning rates are those of the
     optimizers. This class is the reference: subclasses with another ``engine`` compute the same.
@@ -47,7 +47,7 @@ class TD3(nn.Module):
     """
 
     engine = Engine.eager
-    """What does the next update."""
+    """The engine that computes the next update."""
 
     def __init__(self, sizes: NetworkSizes, settings: TD3Settings | None = None) -> None:
         super().__init__()
@@ -72,6 +72,10 @@ class TD3(nn.Module):
         Returns:
             Metrics of all updates, ``critic_loss`` [U], ``q`` [E, U B], and ``actor_loss``, one for
             each update of the actor, if there was any.
+
+        Raises:
+            ValueError: if the batches do not fit the networks.
+            ConfigError: if the optimizers' state does not fit them.
         """
         batches = sound_batches(batches, self.sizes, self.device)
         require_sound_state(critic=self.critic_optimizer, actor=self.actor_optimizer)
@@ -88,7 +92,7 @@ class TD3(nn.Module):
         return self.step(batch, with_actor=self.updates % self.policy_delay == 0)
 
     def step(self, batch: Batch, with_actor: bool) -> dict[str, Tensor]:
-        """Critics, actor if it is its turn, then averages."""
+        """Update the critics, the actor if it is its turn, then the averages."""
         metrics = self.update_critic(batch)
         if with_actor:
             metrics |= self.update_actor(batch)
@@ -116,7 +120,7 @@ class TD3(nn.Module):
         return losses.target_q(*rewards, next_q, self.gamma, self.bounded_target)
 
     def update_actor(self, batch: Batch) -> dict[str, Tensor]:
-        """Ascend the value of the actor's own actions: of the first critic, or of an ensemble."""
+        """Ascend the first critic's value of the actor's actions, or the mean of an ensemble."""
         judges = self.critic.members if self.critic.members > SUBSET else 1
         with self.autocast():
             action = self.actor(batch["inputs"])
@@ -126,7 +130,7 @@ class TD3(nn.Module):
         return {"actor_loss": loss.detach()}
 
     def move_averages(self) -> None:
-        """Targets follow by ``tau``, the evaluated actor by ``average_rate``."""
+        """Move the targets by ``tau``, and the evaluated actor by ``average_rate``."""
         for target, source, rate in (
             (self.target_critic, self.critic, self.tau),
             (self.target_actor, self.actor, self.tau),
@@ -136,14 +140,14 @@ class TD3(nn.Module):
 
     def descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         """One step of an optimizer down a loss; gradients are None before and after."""
-        # Autocast must not round on the way back: heads are float32.
+        # Autocast must not round in the backward pass: heads are float32.
         with torch.autocast(loss.device.type, enabled=False):
             loss.backward(inputs=parameters_of(optimizer))
             optimizer.step()
         optimizer.zero_grad()
 
     def autocast(self) -> torch.autocast:
-        """Hidden layers in ``compute_type``, from the weights as they are at each use."""
+        """Run hidden layers in ``compute_type``, and convert the weights anew at each use."""
         reduced = self.compute_type != torch.float32
         # A cache of rounded weights would not see that an optimizer has changed them.
         options = {"dtype": self.compute_type} if reduced else {}

@@ -31,7 +31,7 @@ class NetworkSizes:
 
 
 class Actor(nn.Module):
-    """Deterministic policy: tanh of a perceptron, actions in [-1, 1]."""
+    """Deterministic policy: tanh of a multilayer perceptron, actions in [-1, 1]."""
 
     def __init__(self, sizes: NetworkSizes) -> None:
         super().__init__()
@@ -63,5 +63,5 @@ class Critic(nn.Module):
         return self.net(torch.cat([inputs, action], dim=-1)).squeeze(-1)
 
     def judge(self, inputs: Tensor, action: Tensor, members: int) -> Tensor:
-        """Q values [members, B] of the first ``members``, with a gradient to the action alone."""
+        """Q values [members, B] of the first ``members``; no gradient goes to their weights."""
         return self.net(torch.cat([inputs, action], dim=-1), members).squeeze(-1)

@@ -1,4 +1,4 @@
-"""From observation, positions and goals to what the networks see."""
+"""From observation, positions and goals to the inputs of the networks."""
 
 from __future__ import annotations
 
@@ -11,29 +11,34 @@ from ..relay import Layout, Relay, input_columns, make_tables
 from .normalizer import RunningNormalizer
 
 FINE_RESOLUTION = 0.25
-"""Unit of the fine relative positions, in epsilons."""
+"""Unit of the fine relative positions, as a share of epsilon."""
 CLIP = 5.0
 """All inputs are clipped to [-CLIP, CLIP] (RHER: 5)."""
 
 
 class InputEncoder(nn.Module):
-    """Normalised observation and goals, and which subtask it is, as one vector.
+    """Encodes observation, goals and subtask as one vector of normalised numbers.
 
-    The inputs are, in this order: numbers of the observation; goals of the slots (heights alone
-    without ``absolute_positions``); with ``relative_goals``, for every slot its goal seen from its
-    point, then objects and places seen from the gripper; the latter three once more in units of a
-    quarter of epsilon, where touching an object or not is a large step; flags of the subtask.
+    The inputs are, in this order:
+
+    - numbers of the observation;
+    - goals of the slots (their heights alone without ``absolute_positions``);
+    - with ``relative_goals``, the goal of every slot relative to its point, then objects and places
+      relative to the gripper (without a gripper, to the first object that is seen);
+    - these relative positions once more, in units of a quarter of epsilon, where touching an object
+      or not is a large difference;
+    - flags that tell the subtasks apart.
 
     Slots that hold nothing are padded with 0 *before* normalisation, where 0 is far from every real
-    position and therefore unmistakable; padded after it, 0 would be the average goal.
+    position and therefore unmistakable. Padded after it, 0 would be the average goal.
 
-    *Stay*: what is rewarded is the real goal, but the slot of an object that was brought and lies
-    within epsilon shows the object's own position. Else the policy goes back to improve what is
-    good enough.
+    With *stay*, the slot of a finished object that is home shows the object's own position instead
+    of its goal, as the policy would otherwise go back to improve what is good enough. Rewards still
+    go by the real goal.
 
     Args:
-        relay: the chain.
-        layout: whose the numbers of an observation are.
+        relay: the chain; it defines *finished* and *home*.
+        layout: what each number of an observation belongs to.
         relative_goals, absolute_positions, roles, stay: see ``RHERModule``.
     """
 
@@ -96,7 +101,7 @@ class InputEncoder(nn.Module):
             goals: of the slots, [*, P, 3] (metres); see ``Relay``.
             subtask: int64 [*], or one for all, which is faster.
         """
-        # Put together first, then normalised in place: each pass over a batch costs its memory.
+        # Put together first, then normalised in place: a new tensor takes the memory of a batch.
         inputs = torch.cat([*self._seen(observation, achieved, goals, subtask)], dim=-1)
         shift, scale = self.normalization()
         inputs[..., : len(shift)] -= shift
@@ -105,7 +110,7 @@ class InputEncoder(nn.Module):
     def _seen(
         self, observation: Tensor, achieved: Tensor, goals: Tensor, subtask: Tensor | int
     ) -> list[Tensor]:
-        """What is seen before it is normalised, and the flags; parts of [*, I]."""
+        """The inputs before normalisation, and the flags: parts of [*, I]."""
         sources = self._sources(observation, achieved, goals, subtask)
         flags = self._flags[subtask]
         if isinstance(subtask, int) or self.alike:
@@ -118,8 +123,8 @@ class InputEncoder(nn.Module):
     def _sources(
         self, observation: Tensor, achieved: Tensor, goals: Tensor, subtask: Tensor | int
     ) -> list[Tensor]:
-        """All that may be seen: observation, goals, goals from points, points and places from the
-        first point. The order is that of the columns in the tables.
+        """All possible inputs, in the order in which tables number them: observation, goals, goals
+        relative to their points, and points and places relative to the first point.
         """
         if self.stays:
             home = self.relay.handover * self.relay.epsilon
@@ -144,24 +149,24 @@ class InputEncoder(nn.Module):
         return self.columns.points[subtask][0]
 
     def _first(self, achieved: Tensor, subtask: Tensor) -> Tensor:
-        """Where things are seen from: the gripper, or without one the active object, [*, 1, 3]."""
+        """Origin of relative positions: the gripper, else the first object seen, [*, 1, 3]."""
         if self.relay.reach or self.relay.num_points == 1:
             return achieved[..., :1, :]
         index = self._reference[subtask][..., None, None]
         return achieved.gather(-2, index.expand(*index.shape[:-1], 3))
 
     def normalization(self) -> tuple[Tensor, Tensor]:
-        """What is taken from the first numbers of an input, and what all [I] are multiplied by."""
+        """Shift, which is subtracted from the first inputs, and scale [I], which multiplies all."""
         shift = torch.cat([self.observations.shift, self.goals.shift])
         scale = [self.observations.scale, self.goals.scale, self._fine_scale, self._flag_scale]
         return shift, torch.cat(scale)
 
     @torch.no_grad()
     def update(self, episodes: Mapping[str, Tensor]) -> None:
-        """Merge whole episodes [N] into the statistics.
+        """Merge whole episodes [N], rows as in ``envs/episodes.py``, into the statistics.
 
-        Goals count as every subtask would see them, original and achieved at the end, without
-        padding. States after an episode's end do not count.
+        Goals count as every subtask would see them, both the original ones and those achieved at
+        the end, without padding. States after an episode's end do not count.
         """
         achieved = episodes["achieved_goals"]  # [N, T+1, P, 3]
         states, counted = achieved.shape[:2], _counted(episodes, achieved)
@@ -184,7 +189,7 @@ class InputEncoder(nn.Module):
                 self.goals.update(seen, self._filled(index).expand_as(seen))
 
     def _filled(self, subtask: int) -> Tensor:
-        """Which of the goal numbers a subtask fills, [goal numbers] bool."""
+        """Which goal inputs a subtask fills, [goal inputs] bool; the others are padding."""
         table = self._tables[subtask, self.sizes[0] : self.sizes[0] + self.sizes[1]]
         slots = self._used[subtask].repeat_interleave(3).repeat(2)
         start = len(self.layout)

@@ -1,4 +1,4 @@
-"""Perceptrons whose weights are stacked, so that all critics are one batched product per layer."""
+"""Perceptrons with stacked weights, so that all critics take one batched product per layer."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Layer = tuple[Tensor, Tensor]
 class StackedMLP(nn.Module):
     """``members`` independent ReLU perceptrons evaluated together.
 
-    Under ``torch.autocast`` the hidden layers run in its type. The head always runs in float32,
+    Under ``torch.autocast`` the hidden layers run in its dtype. The head always runs in float32,
     because a bfloat16 head quantises Q.
 
     Args:
         members: E, number of independent networks.
         inputs, outputs: sizes of a network's input and output.
         hidden_size, hidden_layers: width and number of hidden layers.
-        layer_norm: normalise every hidden layer before its ReLU. It has no weights of its own:
-            the bias before it and the weights behind it say the same.
+        layer_norm: normalise every hidden layer before its ReLU, without weights of its own: the
+            bias before it and the weights after it do their work.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class StackedMLP(nn.Module):
     def layers(self) -> list[Layer]:
         """Each layer, first to last.
 
-        Read by name: going through a ``ParameterList`` costs as much as a small product.
+        They are read by name: iterating over a ``ParameterList`` costs as much as a small product.
         """
         return [
             (getattr(self, f"weight_{layer}"), getattr(self, f"bias_{layer}"))
@@ -58,13 +58,14 @@ class StackedMLP(nn.Module):
         ]
 
     def constant_layers(self, members: int) -> list[Layer]:
-        """The same of the first ``members`` alone, as constants: no gradient goes to them."""
+        """Layers of the first ``members`` alone, as constants: no gradient goes to them."""
         return [(w[:members].detach(), b[:members].detach()) for w, b in self.layers()]
 
     def forward(self, x: Tensor, constant_members: int | None = None) -> Tensor:
-        """[B, inputs], the same for all members, to [E, B, outputs] float32.
+        """Map ``x`` [B, inputs], the same for all members, to [E, B, outputs] float32.
 
-        ``constant_members`` evaluates only that many, the first ones, with constant weights.
+        With ``constant_members``, only that many members, the first ones, are evaluated, and their
+        weights are constants.
         """
         layers = (
             self.layers() if constant_members is None else self.constant_layers(constant_members)

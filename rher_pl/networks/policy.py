@@ -1,4 +1,4 @@
-"""The trained object: input encoder and actor together."""
+"""The policy: input encoder and actor together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RelayPolicy(nn.Module):
 
     Args:
         encoder: see :class:`InputEncoder`.
-        actor: the network behind it.
+        actor: the network that turns its inputs into actions.
     """
 
     def __init__(self, encoder: InputEncoder, actor: Actor) -> None:
@@ -26,7 +26,7 @@ class RelayPolicy(nn.Module):
         self.actor = actor
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the weights, as plain types."""
+        """Everything but the weights, as plain types."""
         layers = self.actor.net.layers()
         sizes = {
             "actions": self.actor.action_size,
@@ -43,7 +43,7 @@ class RelayPolicy(nn.Module):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RelayPolicy:
-        """An untrained policy like the one that :meth:`to_dict` told of."""
+        """An untrained policy like the one that :meth:`to_dict` described."""
         relay, layout = Relay.from_dict(values["relay"]), Layout(tuple(values["layout"]))
         encoder, sizes = InputEncoder(relay, layout, **values["encoder"]), values["actor"]
         return cls(encoder, Actor(NetworkSizes(encoder.size, **sizes)))
@@ -76,6 +76,6 @@ class RelayPolicy(nn.Module):
         return actions.view(*inputs.shape[:-1], actions.shape[-1])
 
     def act(self, observation: Tensor, achieved: Tensor, desired: Tensor) -> Tensor:
-        """Actions [*, A] for the whole task: under the subtask that serves each state."""
+        """Actions [*, A] in [-1, 1] for the whole task, see ``Relay.serving``."""
         subtask = self.relay.serving(achieved.float(), desired.float())
         return self(observation, achieved, desired, subtask)

@@ -1,4 +1,4 @@
-"""Who plays an episode that is drawn."""
+"""What chooses the actions of an episode that is drawn."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rher_pl.networks.policy import RelayPolicy
 
 
 class Acting(Protocol):
-    """Who plays an episode."""
+    """What chooses the actions of an episode."""
 
     def begin(self, seed: int) -> None:
-        """The episode of that seed begins."""
+        """Start the episode of that seed."""
         ...
 
     def __call__(self, state: TensorDictBase) -> tuple[Tensor, str]:
@@ -24,7 +24,7 @@ class Acting(Protocol):
 
 
 class TaskPolicy:
-    """The policy of the subtask that is served, without noise, as in evaluations."""
+    """The policy of the subtask that acts (``Relay.serving``), without noise, as in evaluations."""
 
     def __init__(self, policy: RelayPolicy) -> None:
         self.policy = policy
@@ -46,7 +46,7 @@ class Exploring:
         self.behavior_policy = behavior_policy
 
     def begin(self, seed: int) -> None:
-        """What is random is drawn from the episode's seed."""
+        """Draw everything random from the episode's seed."""
         self.behavior_policy.begin([seed])
 
     def __call__(self, state: TensorDictBase) -> tuple[Tensor, str]:

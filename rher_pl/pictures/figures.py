@@ -54,7 +54,7 @@ def q_panel(axes: Any, history: Sequence[Row]) -> None:
 
 
 def innr_panel(axes: Any, history: Sequence[Row]) -> None:
-    """Share of relabelled samples that are identical non-negative rewards, per subtask."""
+    """Share of relabelled samples with identical non-negative rewards (INNR), per subtask."""
     for name, color in _subtasks(history, "relay/innr_share/"):
         _line(axes, history, f"relay/innr_share/{name}", name, color=color)
     axes.set(title="relabelled samples that teach nothing (INNR)", ylim=SHARE)

@@ -20,15 +20,15 @@ DRAWS = 40
 
 @dataclass(frozen=True)
 class Inspected:
-    """What one draw of every transition of an episode gives one subtask.
+    """One draw of every transition of an episode, for one subtask.
 
     Args:
         relay: the chain.
         subtask: 0-based.
-        achieved: positions of the points at all states, [T+1, P, 3].
+        achieved: positions of the points at all states, [T+1, P, 3] (metres).
         desired: desired goals, [D, 3].
-        later: time whose positions are the hindsight goal, ``KEEP_GOAL`` where the original one is
-            kept, [T].
+        later: time whose positions are the hindsight goal; ``KEEP_GOAL`` where the original goal
+            is kept, [T].
         goals: goal of every slot, original or hindsight, [T, P, 3].
         original_reward, reward: under the original goal and under ``goals``, [T].
         inert: relabelled, with reward 0 whatever the action, [T].
@@ -66,7 +66,7 @@ def inspect_episode(
 
     Args:
         episode: one row of the storage.
-        rule: what is drawn.
+        rule: how transitions and hindsight goals are drawn.
         seed: of the draw.
         look: of the task.
         places: positions of the layout's places, [K, 3].

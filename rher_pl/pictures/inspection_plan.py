@@ -69,7 +69,7 @@ def _draw_other_goals(axes: Any, one: Inspected) -> None:
 
 
 def _draw_goals(axes: Any, one: Inspected, slot: int) -> None:
-    """Of one slot: the original goal at the start, and the hindsight goals that were drawn."""
+    """For one slot: the original goal at the start, and the hindsight goals that were drawn."""
     relay, colour = one.relay, palette.GOAL
     x, y = relay.goals(one.achieved[0], one.desired, one.subtask)[slot, :2].tolist()
     axes.add_patch(Circle((x, y), relay.epsilon, fill=False, ec=colour, lw=2.0))
@@ -84,5 +84,5 @@ def _draw_goals(axes: Any, one: Inspected, slot: int) -> None:
     for begin, end in zip(origin.tolist(), drawn.tolist(), strict=True):
         axes.plot(*zip(begin, end), color=palette.HINDSIGHT, lw=0.5, alpha=0.35)
     if len(drawn):
-        label = "hindsight goal, line from where it was drawn"
+        label = "hindsight goal, line from the point at t"
         axes.plot(drawn[:, 0], drawn[:, 1], "x", color=palette.HINDSIGHT, ms=6, label=label)

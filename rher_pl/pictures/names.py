@@ -7,9 +7,9 @@ from rher_pl.relay.chain import Relay
 
 
 def object_name(relay: Relay, index: int, look: Look | None = None) -> str:
-    """As the task calls it; else ``object 1``, without a number where there is only one.
+    """The task's name of an object; else ``object 1``, without a number if there is only one.
 
-    A task without reaching brings a ``point``.
+    In a task without reaching, a single object is called ``point``.
     """
     if look and look.objects:
         return look.objects[index]
@@ -19,7 +19,7 @@ def object_name(relay: Relay, index: int, look: Look | None = None) -> str:
 
 
 def point_name(relay: Relay, point: int, look: Look | None = None) -> str:
-    """``gripper``, or the object that the point is."""
+    """``gripper``, or the name of the object at the point."""
     if relay.reach and point == 0:
         return "gripper"
     return object_name(relay, point - relay.reach, look)

@@ -1,4 +1,4 @@
-"""The only place that names colours; and the style that all figures share."""
+"""All colours, and the style that all figures share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY = (
     "#56B4E9",
     "#555555",
 )
-"""Okabe and Ito's colours, told apart with any colour vision."""
+"""Okabe and Ito's colours, which can be told apart with any colour vision."""
 
 SUBTASKS = (GREEN, PURPLE, ORANGE, SKY)
 """One for each subtask, in order; they repeat in longer relays."""
@@ -30,18 +30,18 @@ OBJECTS = (VERMILION, BLUE, PURPLE, ORANGE)
 GOAL, HINDSIGHT = GREEN, "#7B3FA0"
 
 CELL, CELL_SOLVED, CELL_RELABELED, CELL_INERT = "#ECECEA", "#7FCFB6", "#C9A9DC", "#F2C14E"
-"""Of a time line, one for each thing that can be said of a transition."""
+"""Cells of a time line; MEANINGS in ``inspection_figure.py`` says what each stands for."""
 LIMIT_LINE = "#888888"
-"""Of a line that marks a limit."""
+"""A line that marks a limit."""
 
 GROUND, GRID = "#FAFAF8", "#E4E4E0"
-"""Of a plan from above."""
+"""Background and grid of a plan from above."""
 STANDING, EDGE = ("#D3D9DF", "#F0F2F4"), "#6B7680"
-"""Of walls, holes and drawers in it: the larger, and what is within; and their outlines."""
+"""Walls, holes and drawers in a plan (the larger ones, and those within), and their outlines."""
 BAND, TEXT, DIM_TEXT = "#181A1E", "#F0F0EC", "#787C82"
-"""Of the caption beneath a picture."""
+"""The caption beneath a picture: background, text, and dimmed text."""
 DONE, OPEN = "#00BE8C", "#F0AA3C"
-"""Of what is solved, and of what is not."""
+"""What is solved, and what is not."""
 
 STYLE: Any = {
     "font.size": 10,

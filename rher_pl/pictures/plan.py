@@ -1,4 +1,4 @@
-"""A plan from above of points on their way, which needs no graphics."""
+"""A plan from above of points and their paths, which needs no OpenGL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from rher_pl.relay import Relay
 GRID_STEP = 0.1
 """Metres between two lines."""
 SAME, RAISED = 0.02, 0.02
-"""Metres within which goals are drawn as one place, and above the lowest that is told."""
+"""Metres: rings of goals nearer than SAME in x and y are nested; the height of a goal more than
+RAISED above the lowest one is written."""
 LINE = 14  # pixels
 
 
@@ -88,7 +89,7 @@ class Plan:
             pen.text((right + 3, bottom - LINE * (index + 1)), one.footprint.name, palette.EDGE)
 
     def _draw_goals(self, pen: ImageDraw.ImageDraw) -> None:
-        """Rings, in the colours of several objects; those of a tower lie within each other."""
+        """Rings, in their objects' colours if there are several; those of a tower are nested."""
         epsilon, goals = self.relay.epsilon * self._scale, self._goals
         lowest, several = float(goals[:, 2].min()), len(goals) > 1
         for index, goal in enumerate(goals):

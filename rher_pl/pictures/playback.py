@@ -29,16 +29,16 @@ class Playback:
 
 
 def episode(scene: Scene, acting: Acting, seed: int) -> Iterator[tuple[TensorDictBase, str]]:
-    """The states [1] of the episode of a seed, each with who acts in it; nobody in the last one.
+    """Yield the states [1] of the episode of a seed, each with a text that says who acts in it.
 
-    The scene draws the state that was given last.
+    ``scene.draw()`` draws the state that was yielded last.
     """
     acting.begin(seed)
     state = scene.reset(seed)
     for _ in range(scene.max_episode_steps):
         if has_ended(state):
             break
-        with torch.no_grad():  # not around the yield: it would reach the caller
+        with torch.no_grad():  # not around the yield: it would apply to the caller
             action, who = acting(state)
         yield state, who
         state = scene.step(action)
@@ -59,7 +59,7 @@ def play(scene: Scene, acting: Acting, relay: Relay, seed: int, title: str = "")
 
 
 def is_solved(relay: Relay, state: TensorDictBase) -> bool:
-    """Whether the task is solved in a state [1], as its environment says, if it does."""
+    """Whether the task is solved in a state [1], by the environment's ``is_success`` if given."""
     if "is_success" in state.keys():
         return bool(state["is_success"])
     return bool(relay.solved(state["achieved_goals"], state["desired_goals"])[0, -1])
@@ -71,7 +71,7 @@ def has_ended(state: TensorDictBase) -> bool:
 
 
 def make_gauges(relay: Relay, state: TensorDictBase, active: int) -> tuple[Gauge, ...]:
-    """Of the subtasks of the active one's object, in a state [1]."""
+    """Gauges of the subtasks about the same object as the active subtask, in a state [1]."""
     achieved, desired = state["achieved_goals"], state["desired_goals"]
     gauges = []
     for index, subtask in enumerate(relay.subtasks):

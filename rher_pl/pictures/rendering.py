@@ -1,6 +1,6 @@
 """Which OpenGL back end can draw without a display: tried out, not guessed.
 
-A back end that does not work may hang or end the process, so each is tried in one of its own.
+A back end that does not work may hang or end the process, so each is tried in a process of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Single episodes that can be looked at: an environment, and a picture of its present state."""
+"""Single episodes to look at: an environment, and a picture of its present state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ Picture = NDArray[np.uint8]
 
 VIEWS = ("camera", "top")
 CAMERA = {"distance": 1.1, "azimuth": 145.0, "elevation": -30.0, "lookat": (1.31, 0.75, 0.47)}
-"""Looks at the table from the robot's right front; metres and degrees. Our tasks have their own."""
+"""Camera on the table, from the robot's right front, for tasks of gymnasium-robotics; ours have
+their own. Metres and degrees."""
 
 DRAGS_THE_ARM = "robot0:mocap"
 
@@ -44,7 +45,7 @@ class Scene(Protocol):
         ...
 
     def draw(self) -> Picture:
-        """The present state."""
+        """A picture of the present state."""
         ...
 
     def close(self) -> None:
@@ -75,7 +76,7 @@ def has_camera(task: Task) -> bool:
 
 
 class CameraScene:
-    """The simulator's own picture, by Gymnasium; the physics are those of the batched one.
+    """The simulator's own picture, by Gymnasium; the physics are those of the batched environment.
 
     Args:
         task: known to Gymnasium.
@@ -99,9 +100,9 @@ class CameraScene:
             width=width,
             height=height,
         )
-        if env.spec.namespace is None:  # not ours, which know where to look from
+        if env.spec.namespace is None:  # gymnasium-robotics' own; ours have a camera
             env.unwrapped.mujoco_renderer.default_cam_config = CAMERA
-        # The long green bars of the motion-capture body that drags the arm: out of the picture.
+        # Hide the long green bars of the motion-capture body that drags the arm.
         model = env.unwrapped.model
         model.geom_rgba[model.geom_bodyid == model.body(DRAGS_THE_ARM).id, 3] = 0.0
         self.look = task.look
@@ -116,7 +117,8 @@ class CameraScene:
         use_backend()
 
     def reset(self, seed: int) -> TensorDict:
-        if self._given and self._env.spec.namespace is None:  # those take no options
+        # Environments of gymnasium-robotics itself take no options.
+        if self._given and self._env.spec.namespace is None:
             self._env.reset(seed=seed)
             return self._state(put(self._env.unwrapped, **self._given))
         return self._state(self._env.reset(seed=seed, options=self._given)[0])
@@ -144,7 +146,7 @@ class CameraScene:
 
 
 def put(env: Any, goal: Points | None = None, objects: Points | None = None) -> dict[str, Any]:
-    """Start a Fetch environment of gymnasium-robotics from a given scene; its observation."""
+    """Start a Fetch environment of gymnasium-robotics from a scene; returns its observation."""
     start = GivenStart(env)
     if objects is not None:
         start.set_objects(objects)
@@ -196,10 +198,10 @@ class TopScene:
 
 
 class OwnScene(TopScene):
-    """What an environment's own ``render`` gives, brought to the size that is asked for."""
+    """The pictures of an environment's own ``render``, fitted into the size."""
 
     def _make_env(self, task: Task) -> EnvBase:
-        if working_backend() is not None:  # if it is one of MuJoCo's; others need none
+        if working_backend() is not None:  # for environments on MuJoCo; others need none
             use_backend()
         assert task.make_drawn is not None
         return fitted(task.make_drawn(), task)

@@ -16,7 +16,7 @@ class Standing:
 
     Args:
         footprint: what stands there.
-        x, y: of its corner with the least of both, metres.
+        x, y: least x and y of its corners, metres.
     """
 
     footprint: Footprint
@@ -25,13 +25,13 @@ class Standing:
 
     @property
     def size(self) -> tuple[float, float]:
-        """Along x and y, metres."""
+        """Lengths of its sides along x and y, metres."""
         half_x, half_y = self.footprint.half
         return 2 * half_x, 2 * half_y
 
     @property
     def corners(self) -> list[list[float]]:
-        """Two opposite ones, as points [3] on the ground."""
+        """Two opposite corners, as points [3] on the ground (metres)."""
         width, depth = self.size
         return [[self.x, self.y, 0.0], [self.x + width, self.y + depth, 0.0]]
 
@@ -44,7 +44,7 @@ def standing(
     Args:
         look: of the task.
         relay: of the task.
-        start, now: positions of the points at the start of the episode and now, [P, 3].
+        start, now: positions of the points at the start of the episode and now, [P, 3] (metres).
         goals: desired goals, [D, 3].
         places: positions of the layout's places, [K, 3].
     """

@@ -13,7 +13,7 @@ from rher_pl.pictures.playback import Playback
 from rher_pl.pictures.scenes import Picture
 
 FRAMES_PER_SECOND = 25
-"""Fetch takes 25 env steps in a second of its own time."""
+"""Real time: Fetch takes 25 env steps in a simulated second."""
 HOLD = 15
 """Frames for which the last picture of an episode stays."""
 SUFFIXES = (".mp4", ".mkv", ".mov")

@@ -43,12 +43,12 @@ class WindowScene(CameraScene):
 
     @property
     def seconds(self) -> float:
-        """Of a step, on the robot's clock."""
+        """Simulated seconds of an env step."""
         return float(self._env.unwrapped.dt)
 
 
 def watch(task: Task, acting: Acting, relay: Relay, seeds: range) -> int:
-    """Show episodes at the robot's own speed; how many end solved.
+    """Show episodes in real time; returns how many end solved.
 
     Raises:
         ConfigError: if the task has no camera, or no window can be opened.

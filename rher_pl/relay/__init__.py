@@ -1,6 +1,7 @@
 """The relay: chain of subtasks, goals, serving, and the layout of an observation.
 
-Pure torch. These files travel with an exported policy, so they import nothing else of this package.
+Pure torch. These files are copied along with a logged model, so they import nothing else from this
+package.
 """
 
 from .chain import Relay

@@ -1,14 +1,14 @@
-"""The relay: an ordered chain of subtasks, told apart by one goal encoding.
+"""The relay: an ordered chain of subtasks that share one goal encoding.
 
-Points are the gripper (where objects are reached) and then the objects, P of them. Each subtask
-has one goal slot for each point. With object ``i`` the active one,
+The P points are the gripper (if objects are reached) and then the objects. Each subtask has one
+goal slot for each point. With object ``i`` the active one, which is reached or brought,
 
 - the gripper's slot holds the position of object i while it is reached, else nothing;
 - the slot of an object before i in the chain holds its desired goal: it must stay solved;
 - the slot of object i holds its desired goal while it is brought, else nothing;
 - the slot of an object after i holds its own position: it must not be disturbed.
 
-A subtask is solved where every slot that holds something lies within its limit of its point.
+A subtask is solved when every point whose slot holds something is within its limit of that goal.
 
 Source: Luo et al., "Relay Hindsight Experience Replay", arXiv 2208.00843, section 4.
 """
@@ -32,22 +32,26 @@ class Relay:
     """A chain of subtasks over N objects.
 
     Shapes below: ``*`` any leading shape, ``P`` points, ``N`` objects and desired goals, ``S``
-    subtasks. A subtask is given as int64 [*], or as one int for all, which is faster.
+    subtasks. A subtask is given as int64 [*], or as one int for the whole batch, which is faster.
 
     Args:
         objects: name of the bring-subtask of each object, for example ``("push",)``.
         epsilon: distance in metres within which a slot counts as met.
-        reach: each object is reached by the gripper before it is brought. Else there is no
-            gripper among the points, and each object has one subtask.
-        last_only: the last subtask alone, which is plain HER (arXiv 1707.01495).
-        order: indices of the objects as they are worked on; by default one after the other.
-        handover: share of epsilon within which an object counts as home, so that :meth:`serving`
-            goes on to the next one, in (0, 1].
-        reached_distance: gripper to object, in metres, within which an object counts as reached;
-            None takes epsilon.
-        reward_radius: share of epsilon within which the active slot counts as met, in (0, 1].
-        finished_radius: share of epsilon within which the slot of an object that was brought before
-            counts as met, in (0, 1].
+        reach: whether the gripper reaches each object before it is brought. If not, the gripper is
+            not among the points, and each object has one subtask.
+        last_only: keep the last subtask alone, which is plain HER (arXiv 1707.01495).
+        order: indices of the objects in the order in which they are worked on; None is 0 to N - 1.
+        handover: share of epsilon, in (0, 1], within which an object counts as *home*, so that
+            :meth:`serving` goes on to the next one.
+        reached_distance: distance from gripper to object, in metres, within which the object counts
+            as reached; None is epsilon.
+        reward_radius: share of epsilon, in (0, 1], within which the active slot counts as met.
+        finished_radius: share of epsilon, in (0, 1], within which the slot of a *finished* object,
+            one that an earlier subtask brings, counts as met.
+
+    Raises:
+        ValueError: for no objects, a name that occurs twice, an ``order`` that does not name each
+            object once, or an ``epsilon``, ``handover`` or ``reward_radius`` out of its range.
     """
 
     objects: tuple[str, ...]
@@ -72,7 +76,7 @@ class Relay:
         if self.order is not None and sorted(self.order) != list(range(self.num_objects)):
             raise ValueError(f"order must name each of {self.num_objects} objects once")
         if len(set(self.names)) < self.num_subtasks:
-            raise ValueError(f"the subtasks {self.names} need names of their own: rename an object")
+            raise ValueError(f"two subtasks of {self.names} have the same name: rename an object")
 
     # --- what it is made of --------------------------------------------------------------------
 
@@ -82,17 +86,17 @@ class Relay:
 
     @property
     def num_points(self) -> int:
-        """P: the gripper, where there is reaching, and the objects."""
+        """P: the gripper, if objects are reached, and the objects."""
         return self.num_objects + self.reach
 
     @property
     def num_desired(self) -> int:
-        """Desired goals of the task, one for each object."""
+        """Number of desired goals of the task, one for each object."""
         return self.num_objects
 
     @cached_property
     def working_order(self) -> tuple[int, ...]:
-        """Indices of the objects as they are worked on."""
+        """Indices of the objects in the order in which they are worked on."""
         return tuple(range(self.num_objects)) if self.order is None else self.order
 
     @cached_property
@@ -105,7 +109,7 @@ class Relay:
 
     @property
     def last(self) -> int:
-        """Index of the last subtask, the task itself."""
+        """Index of the last subtask, which is the task itself."""
         return self.num_subtasks - 1
 
     @property
@@ -122,7 +126,7 @@ class Relay:
         return subtask + self.subtasks[subtask].reach
 
     def only_last(self) -> Relay:
-        """The same task without its chain; slots and points stay as they are."""
+        """The same task with its last subtask alone; slots and points stay as they are."""
         return replace(self, last_only=True)
 
     def reaching(self, distance: float | None) -> Relay:
@@ -130,25 +134,27 @@ class Relay:
         return replace(self, reached_distance=distance)
 
     def rewarded(self, share: float) -> Relay:
-        """The same chain as it is learned: an object is brought to within ``share`` of the distance
-        at which it counts as home, and then stays home.
+        """The same chain with the limits that rewards use while learning.
+
+        The active object's slot counts as met within ``share`` of the distance at which an object
+        counts as home, a finished object's slot within that distance itself.
         """
         return replace(self, reward_radius=share * self.handover, finished_radius=self.handover)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, as a checkpoint keeps them."""
+        """The arguments as plain types, for a checkpoint."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Relay:
-        """The relay that :meth:`to_dict` told of.
+        """The relay that :meth:`to_dict` described.
 
         Raises:
-            ValueError: for a name that is no argument, or a chain that is none.
+            ValueError: for a name that is not an argument, or values that :class:`Relay` rejects.
         """
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
-            raise ValueError(f"a relay has no {', '.join(sorted(map(str, unknown)))}")
+            raise ValueError(f"a relay has no argument {', '.join(sorted(map(str, unknown)))}")
         own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**own)
 
@@ -156,44 +162,47 @@ class Relay:
 
     @cached_property
     def slots(self) -> Slots:
-        """Lookup tables of what fills each slot."""
+        """Lookup tables that say what fills each slot."""
         return make_slots(self.subtasks, self.working_order, self.reach)
 
     def goals(self, achieved: Tensor, desired: Tensor, subtask: Tensor | int) -> Tensor:
-        """Goal of every slot, [*, P, 3]; 0 in a slot that holds nothing.
+        """Goal of every slot, [*, P, 3] (metres); 0 in a slot that holds nothing.
 
         Args:
             achieved: current positions of the points, [*, P, 3] (metres).
             desired: desired goals of the task, [*, N, 3] (metres).
-            subtask: see above.
+            subtask: int64 [*], or one int for all.
         """
         if isinstance(subtask, int):
             return fill(self.slots.source[subtask].tolist(), desired, achieved)
         return pick(desired, achieved, self.slots.source, subtask)
 
     def hindsight_goals(self, achieved: Tensor, later: Tensor, subtask: Tensor | int) -> Tensor:
-        """Hindsight goal of every slot, [*, P, 3].
+        """Hindsight goal of every slot, [*, P, 3] (metres).
+
+        It is where the slot's point is at time f. An object that must not be disturbed has its
+        position at time t instead, and a slot that holds nothing has 0.
 
         Args:
             achieved: positions at the transition's own time t, [*, P, 3] (metres).
             later: positions at a later time f of the same episode, [*, P, 3] (metres).
-            subtask: see above.
+            subtask: int64 [*], or one int for all.
         """
         if isinstance(subtask, int):
             return fill(self.slots.hindsight[subtask].tolist(), later, achieved)
         return pick(later, achieved, self.slots.hindsight, subtask)
 
     def moving_goal(self, subtask: int, slot: int) -> bool:
-        """Whether a slot's goal is where a point is now, so that it moves along."""
+        """Whether a slot's goal is the current position of a point, and so moves with it."""
         return int(self.slots.source[subtask, slot]) > self.num_desired
 
     # --- what is solved ------------------------------------------------------------------------
 
     @cached_property
     def limit(self) -> Tensor:
-        """Metres within which each slot counts as met, infinite for one that holds nothing, [S, P].
+        """Metres within which each slot counts as met, [S, P]; infinite if it holds nothing.
 
-        ``reward_radius`` tightens the active slot, ``finished_radius`` those of finished objects.
+        ``reward_radius`` tightens the active slot's, ``finished_radius`` those of finished objects.
         """
         limit = torch.full((self.num_subtasks, self.num_points), self.epsilon)
         active = torch.tensor(self.reward_radius * self.epsilon)
@@ -205,47 +214,54 @@ class Relay:
         return limit.masked_fill(~self.slots.used, torch.inf)
 
     def met(self, goals: Tensor, achieved: Tensor, subtask: Tensor | int) -> Tensor:
-        """Whether every slot that holds something lies within its limit of its point, [*] bool."""
+        """Whether every point with a goal in its slot is within its limit of it, [*] bool.
+
+        Args:
+            goals: of every slot, [*, P, 3] (metres).
+            achieved: positions of the points, [*, P, 3] (metres).
+            subtask: int64 [*], or one int for all.
+        """
         return within(goals, achieved, self.limit.to(goals.device)[subtask])
 
     def solved(self, achieved: Tensor, desired: Tensor) -> Tensor:
-        """Whether each subtask is solved in a state, [*, S] bool; see :meth:`met`."""
+        """Whether each subtask is solved in a state, [*, S] bool; arguments as in :meth:`goals`."""
         each = [self.met(self.goals(achieved, desired, s), achieved, s) for s in self.indices]
         return torch.stack(each, dim=-1)
 
     @property
     def indices(self) -> range:
-        """Of the subtasks."""
+        """Indices of the subtasks, first to last."""
         return range(self.num_subtasks)
 
     def home(self, achieved: Tensor, desired: Tensor) -> Tensor:
-        """Which objects are near enough to their goals to be left there, [*, N] bool."""
+        """Which objects are home, [*, N] bool: within ``handover`` times epsilon of their goals."""
         objects = achieved[..., int(self.reach) :, :]
         distance = torch.linalg.vector_norm(desired - objects, dim=-1)
         return distance <= self.handover * self.epsilon
 
     def serving(self, achieved: Tensor, desired: Tensor) -> Tensor:
-        """The bring-subtask to act by in a state, [*] int64.
+        """The bring-subtask that *serves* a state, that is, by which the policy acts, [*] int64.
 
-        It is that of the first object that is not home; the last one if all are. This is a
-        function of the state alone: a disturbed object is brought again.
+        It brings the first object that is not home, in the order in which objects are worked on, or
+        the last object if all are home. It depends on the state alone, so a disturbed object is
+        brought again.
         """
         brings = torch.tensor(self.brings, device=achieved.device)
         if len(brings) == 1:
             return brings[0].expand(achieved.shape[:-2])
         home = self.home(achieved, desired)
         ahead = torch.ones_like(home[..., 0])
-        finished = torch.zeros_like(ahead, dtype=torch.int64)  # objects before the first not home
+        finished = torch.zeros_like(ahead, dtype=torch.int64)  # home before the first that is not
         for index in self.working_order[:-1]:
             ahead = ahead & home[..., index]
             finished = finished + ahead
         return brings[finished]
 
     def working_on(self, achieved: Tensor, desired: Tensor) -> Tensor:
-        """The subtask that comes next in a state, [*] int64: for metrics and exploration.
+        """The subtask that comes next in a state, [*] int64; for metrics and exploration.
 
-        It is :meth:`serving`, or the reaching before it while that object is neither reached nor
-        home.
+        It is the subtask of :meth:`serving`, or the reach-subtask before it while the object is
+        neither reached nor home.
         """
         bring = self.serving(achieved, desired)
         if not self.reach or self.last_only:

@@ -1,8 +1,9 @@
-"""Which numbers the networks see, for each subtask: the input encoder's tables.
+"""Which numbers the networks see in each subtask: tables for the input encoder.
 
 With *roles*, the active object comes first and the others after it in the order of the chain, each
-marked done or pending. What is learned of one object then holds for all, and renaming the objects
-changes nothing. Without roles each object keeps its place, and a one-hot vector names the subtask.
+marked done or pending. What is learned about one object then holds for all, and renumbering the
+objects changes nothing. Without roles each object keeps its place, and a one-hot vector names the
+subtask.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from .layout import Layout
 
 
 class Columns(NamedTuple):
-    """Tables of the inputs, each with one entry for each subtask.
+    """Tables of the inputs; each list has one entry for each subtask.
 
     Args:
-        observed: columns of the observation that are seen.
+        observed: columns of the observation that the networks see.
         points: points of the relay, in the order in which their goals are seen.
-        objects: points of the objects, in that order; seen from the first point.
-        flags: numbers that tell the subtasks apart; a column that never varies is left out, but
-            for a chain of one.
-        places: columns of x, y and z of each place, the same for all subtasks.
+        objects: the points among these whose positions are seen relative to the first point.
+        flags: numbers that tell the subtasks apart. Those that would never vary are left out; a
+            relay of one subtask has a single 1.
+        places: columns of the observation with x, y and z of each fixed place, the same for all
+            subtasks.
         roles: whether the active object comes first.
     """
 
@@ -35,14 +37,15 @@ class Columns(NamedTuple):
 
 
 def input_columns(relay: Relay, layout: Layout, roles: bool, absolute_positions: bool) -> Columns:
-    """Tables for a relay on observations of a layout.
+    """Tables for a relay whose observations have the given layout.
 
     Args:
         relay: the chain.
         layout: of the observations.
-        roles: let the active object come first, where all objects have the same numbers.
-        absolute_positions: let the networks also see where on the table things are; else x and y
-            of positions are left out, heights stay.
+        roles: put the active object first; ignored unless all objects have the same numbers in the
+            same order.
+        absolute_positions: let the networks also see where on the table things are. Otherwise x and
+            y of positions and the heights of places are left out; other heights stay.
     """
     first = int(relay.reach)
     roles = roles and (relay.num_objects == 1 or layout.alike(range(relay.num_objects)))
@@ -65,13 +68,13 @@ def input_columns(relay: Relay, layout: Layout, roles: bool, absolute_positions:
 
 
 def _is_shown_otherwise(layout: Layout, column: int) -> bool:
-    """Whether a number is a place on the table, or a position that is seen from the gripper."""
+    """Whether absolute positions include a column: x or y of a position, or a place's height."""
     axis = layout.axis(column)
     return axis in ("x", "y") or (axis == "z" and layout.owner(column).startswith("place"))
 
 
 def _object_order(relay: Relay, subtask: int) -> list[int]:
-    """The active object, then the others as they are worked on."""
+    """The active object, then the others in the order in which they are worked on."""
     active = relay.subtasks[subtask].object
     return [active, *(index for index in relay.working_order if index != active)]
 

@@ -1,4 +1,4 @@
-"""How the numbers of a goal environment become points, and actions those that it takes."""
+"""Conversion between the numbers of a goal environment and the points and actions of a policy."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ AXES = 3
 
 @dataclass(frozen=True)
 class Interface:
-    """Of an environment with ``observation [O]``, ``achieved_goal`` and ``desired_goal``.
+    """How an environment gives ``observation [O]``, ``achieved_goal`` and ``desired_goal``.
 
     Args:
-        numbers: how many numbers of a goal fill each of D slots, 1 to 3; slots are padded with 0.
-        gripper: columns of the observation that hold the gripper's position, 1 to 3.
-        gripper_in_goal: ``achieved_goal`` begins with the gripper's position, 3 numbers.
+        numbers: how many numbers, 1 to 3, each of the D desired goals has; padded with 0 to 3.
+        gripper: the 1 to 3 columns of the observation that hold the gripper's position, if any do.
+        gripper_in_goal: whether ``achieved_goal`` begins with the gripper's position, 3 numbers.
         low, high: bounds of each number of an action; empty for [-1, 1].
     """
 
@@ -34,8 +34,10 @@ class Interface:
 
     @classmethod
     def usual(cls, relay: Relay, layout: Layout) -> Interface:
-        """As Gymnasium's Fetch: the gripper's position is in the observation, if it is whole there;
-        goals hold the objects' positions one after the other.
+        """The interface of Gymnasium's Fetch tasks.
+
+        The gripper's position is taken from the observation if x, y and z are all there, else from
+        the start of ``achieved_goal``. Goals hold the objects' positions one after the other.
         """
         columns = [c for c in layout.columns_of("gripper") if layout.axis(c)]
         whole = relay.reach and len(columns) == AXES
@@ -44,12 +46,12 @@ class Interface:
 
     @property
     def goal_size(self) -> int:
-        """Numbers of ``desired_goal``."""
+        """Length of ``desired_goal``."""
         return sum(self.numbers)
 
     @property
     def achieved_size(self) -> int:
-        """Numbers of ``achieved_goal``."""
+        """Length of ``achieved_goal``."""
         return self.goal_size + AXES * self.gripper_in_goal
 
     def points(self, observation: Tensor, achieved_goal: Tensor) -> Tensor:
@@ -60,11 +62,11 @@ class Interface:
         return _padded(achieved_goal, self._of_points)
 
     def goals(self, desired_goal: Tensor) -> Tensor:
-        """A desired goal as slots, [*, D, 3]."""
+        """A desired goal [*, goal_size] as points, [*, D, 3]."""
         return _padded(desired_goal, self.numbers)
 
     def split(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """The inverse of :meth:`points`: numbers of the gripper's columns, and achieved goal."""
+        """The inverse of :meth:`points`: the gripper's columns, and the achieved goal."""
         flat = torch.cat(
             [points[..., i, :count] for i, count in enumerate(self._of_points)], dim=-1
         )
@@ -76,30 +78,30 @@ class Interface:
 
     @property
     def _of_points(self) -> tuple[int, ...]:
-        """How many numbers are of each point."""
+        """How many numbers each point has."""
         first = (len(self.gripper),) if self.gripper else (AXES,) * self.gripper_in_goal
         return (*first, *self.numbers)
 
     def stretched(self, action: Tensor) -> Tensor:
-        """Actions [*, A] of [-1, 1] in the environment's own bounds."""
+        """Actions [*, A], scaled from [-1, 1] to the environment's own bounds."""
         if not self.low:
             return action
         low, high = (action.new_tensor(bound) for bound in (self.low, self.high))
         return torch.clamp(low + (action + 1.0) / 2.0 * (high - low), low, high)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, as a checkpoint keeps them."""
+        """The arguments as plain types, for a checkpoint."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Interface:
-        """The interface that :meth:`to_dict` told of."""
+        """The interface that :meth:`to_dict` described."""
         own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**own)
 
 
 def _padded(numbers: Tensor, counts: Sequence[int]) -> Tensor:
-    """Numbers [*, sum of counts] as [*, len(counts), 3], filled up with 0."""
+    """Numbers [*, sum of counts] as [*, len(counts), 3], padded with 0."""
     if all(count == AXES for count in counts):
         return numbers.unflatten(-1, (len(counts), AXES))
     parts = numbers.split(list(counts), dim=-1)

@@ -1,8 +1,8 @@
-"""Which numbers of an observation are whose.
+"""What each number of an observation belongs to.
 
-An observation is a flat vector. Its layout has one label for each column: whose number it is (the
-gripper's, an object's, a place's such as a wall or a hole, or nobody's) and whether it is the x, y
-or z of a position or something else.
+An observation is a flat vector. Its layout has a label for each column, which says what the number
+belongs to (the gripper, an object, a fixed place such as a wall or a hole, or none of these) and
+whether it is the x, y or z of a position or something else.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Layout:
 
     Args:
         labels: ``gripper x``, ``object 0 y``, ``place 0 z`` for a number of a position (metres);
-            ``gripper``, ``object 0``, ``place 0`` for any other number that belongs to one, such
-            as a velocity; ``-`` for one that belongs to nobody.
+            ``gripper``, ``object 0``, ``place 0`` for any other number that belongs to it, such
+            as a velocity; ``-`` for a number that belongs to none of them.
 
     Raises:
         ValueError: for a label that is none of these.
@@ -51,11 +51,11 @@ class Layout:
 
     @classmethod
     def of(cls, *parts: Sequence[str]) -> Layout:
-        """A layout of lists of labels, one after the other."""
+        """A layout from lists of labels, joined in order."""
         return cls(tuple(label for part in parts for label in part))
 
     def to_list(self) -> list[str]:
-        """Plain types, as a checkpoint keeps them."""
+        """The labels as a plain list, for a checkpoint."""
         return list(self.labels)
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ class Layout:
         return [(match[1] or NOBODY, match[2] or "") for match in found if match]
 
     def owner(self, column: int) -> str:
-        """``gripper``, ``object <i>``, ``place <i>`` or ``-``."""
+        """What a column belongs to: ``gripper``, ``object <i>``, ``place <i>`` or ``-``."""
         return self._parsed[column][0]
 
     def axis(self, column: int) -> str:
@@ -80,32 +80,36 @@ class Layout:
 
     @cached_property
     def places(self) -> tuple[tuple[int, int, int], ...]:
-        """Columns of x, y and z of each place."""
+        """Columns of x, y and z of each place.
+
+        Raises:
+            ValueError: if one of them is missing.
+        """
         names = dict.fromkeys(o for o, _ in self._parsed if o.startswith("place"))
         found = []
         for name in names:
             at = {self.axis(c): c for c in self.columns_of(name) if self.axis(c)}
             if sorted(at) != list(POSITION):
-                raise ValueError(f"{name} of a layout needs an x, a y and a z")
+                raise ValueError(f"{name} of a layout needs labels for its x, y and z: add them")
             found.append((at["x"], at["y"], at["z"]))
         return tuple(found)
 
     def alike(self, objects: Iterable[int]) -> bool:
-        """Whether all objects have the same numbers in the same order, so that they can swap."""
+        """Whether all objects have the same numbers in the same order: then roles can swap them."""
         kinds = {tuple(self.axis(c) for c in self.columns_of(f"object {i}")) for i in objects}
         return len(kinds) == 1
 
 
 def fetch_layout(num_objects: int, places: int = 0) -> Layout:
-    """Columns of a Fetch task: positions first, as gymnasium-robotics orders them for one object.
+    """The layout of a Fetch task; with one object, the order is that of gymnasium-robotics.
 
     Args:
         num_objects: N; 0 for FetchReach, whose gripper is the point that is brought.
-        places: fixed things whose positions end the observation.
+        places: number of fixed places, whose positions end the observation.
     """
     names = [f"object {i}" for i in range(num_objects)]
     parts = [position("gripper"), *map(position, names)]
-    parts += [_owned(name, 3) for name in names]  # seen from the gripper
+    parts += [_owned(name, 3) for name in names]  # positions relative to the gripper
     parts += [_owned("gripper", 2)]  # fingers
     for _ in ("rotation", "velocity", "angular velocity"):
         parts += [_owned(name, 3) for name in names]

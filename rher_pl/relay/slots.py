@@ -1,7 +1,7 @@
 """What fills the goal slots of each subtask, as lookup tables.
 
-A table's entry is a column of [nothing | first | positions], where ``first`` are the desired goals,
-or in hindsight the positions at a later time.
+An entry of a table is an index into [nothing | first | positions], where ``first`` are the desired
+goals or, in hindsight, the positions at a later time.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ NOTHING = 0
 
 
 class Slots(NamedTuple):
-    """Tables [S, P].
+    """Tables [S, P], one entry for each subtask and slot.
 
     Args:
-        source: columns of [nothing | desired goals | positions], int64.
-        hindsight: columns of [nothing | positions at f | positions at t], int64.
+        source: indices into [nothing | desired goals | positions], int64.
+        hindsight: indices into [nothing | positions at f | positions at t], int64.
         used: slots that hold something, bool.
-        active: the slot of the point that is being moved, bool.
-        finished: slots of objects that were brought before, bool.
+        active: the slot of the point that the subtask moves, bool.
+        finished: slots of objects that earlier subtasks bring, bool.
     """
 
     source: Tensor
@@ -59,20 +59,20 @@ def make_slots(subtasks: Sequence[Subtask], order: Sequence[int], reach: bool) -
             elif rank[index] < rank[subtask.object]:
                 source[s, point], hindsight[s, point] = 1 + index, 1 + point
                 finished[s, point] = True
-            else:  # "must not be disturbed" keeps its meaning in hindsight
+            else:  # must not be disturbed, in hindsight as well: its position at t
                 source[s, point], hindsight[s, point] = 1 + count + point, 1 + points + point
     return Slots(source, hindsight, source != NOTHING, active, finished)
 
 
 def fill(columns: list[int], first: Tensor, positions: Tensor) -> Tensor:
-    """The same ``columns`` of [nothing | first | positions] for all, giving [*, P, 3]."""
+    """Take the same ``columns`` of [nothing | first | positions] for all, giving [*, P, 3]."""
     nothing = first.new_zeros(()).expand(*first.shape[:-2], 3)
     candidates = [nothing, *first.unbind(-2), *positions.unbind(-2)]
     return torch.stack([candidates[column] for column in columns], dim=-2)
 
 
 def pick(first: Tensor, positions: Tensor, table: Tensor, subtask: Tensor) -> Tensor:
-    """Rows ``table[subtask]`` of [nothing | first | positions], giving [*, P, 3]."""
+    """Take ``table[subtask]`` of [nothing | first | positions], giving [*, P, 3]."""
     nothing = positions.new_zeros(*positions.shape[:-2], 1, 3)
     candidates = torch.cat([nothing, first, positions], dim=-2)
     index = table.to(candidates.device)[subtask].unsqueeze(-1)
@@ -80,7 +80,7 @@ def pick(first: Tensor, positions: Tensor, table: Tensor, subtask: Tensor) -> Te
 
 
 def within(goals: Tensor, achieved: Tensor, limit: Tensor) -> Tensor:
-    """Whether each point [*, P, 3] lies within its limit [*, P] of its goal, all of them: [*]."""
+    """Whether all points [*, P, 3] are within their limits [*, P] of their goals, [*] bool."""
     distances = torch.linalg.vector_norm(goals - achieved, dim=-1).unbind(-1)
-    # Point by point: along so short a dimension comparing and reducing take three times as long.
+    # Point by point: comparing and reducing along such a short dimension takes three times as long.
     return reduce(and_, map(le, distances, limit.unbind(-1)))

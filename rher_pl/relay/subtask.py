@@ -1,4 +1,4 @@
-"""One link of the chain, and what a task's objects are called."""
+"""One subtask of a relay, and the chain of all subtasks of a task."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 
 class Subtask(NamedTuple):
-    """One link of the chain: reach an object with the gripper, or bring it to its goal.
+    """One subtask of the chain: reach an object with the gripper, or bring it to its goal.
 
     Args:
         name: as it appears in metrics (``eval/success/<name>``).
         object: index of the object.
-        reach: whether the gripper is to reach the object; else the object is to be brought.
+        reach: whether it reaches the object; otherwise it brings the object.
     """
 
     name: str
@@ -22,13 +22,13 @@ class Subtask(NamedTuple):
 def chain(
     objects: tuple[str, ...], order: tuple[int, ...], reach: bool, last_only: bool
 ) -> tuple[Subtask, ...]:
-    """All links, first to last.
+    """All subtasks, first to last.
 
     Args:
         objects: name of the bring-subtask of each object.
-        order: indices of the objects as they are worked on.
+        order: indices of the objects in the order in which they are worked on.
         reach: whether each object is reached before it is brought.
-        last_only: keep the last link alone.
+        last_only: keep the last subtask alone.
     """
     links: list[Subtask] = []
     for index in order:

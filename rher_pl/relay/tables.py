@@ -1,8 +1,8 @@
 """Where each input of the networks comes from, as tables of columns.
 
-All that may be seen stands side by side in *sources*: the observation; the goals of the slots
-[3 P]; the same seen from their points [3 P]; and points and places seen from the first point
-[3 P + 3 places]. A column of a table counts through the sources from the first to the last.
+All possible inputs stand side by side in four *sources*: the observation [O]; goals of the slots
+[3 P]; these goals relative to their points [3 P]; and points and places relative to the first point
+[3 P + 3 places]. A table lists columns, numbered through the sources in this order.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from .layout import Layout
 
 
 class Tables(NamedTuple):
-    """Inputs of each subtask.
+    """Which columns of the sources are the inputs in each subtask.
 
     Args:
-        columns: of the sources, one list for each subtask, all of the same length.
-        bounds: column at which the second, third and fourth source begin.
-        sizes: how many inputs are numbers of the observation, goals, and fine relative ones.
+        columns: one list of columns for each subtask, all of the same length.
+        bounds: columns at which the second, third and fourth source begin.
+        sizes: how many inputs are numbers of the observation, goals (relative positions included),
+            and fine relative positions, see ``InputEncoder``.
     """
 
     columns: list[list[int]]
@@ -29,11 +30,11 @@ class Tables(NamedTuple):
 
     @property
     def alike(self) -> bool:
-        """Whether the same numbers are seen for all subtasks."""
+        """Whether all subtasks see the same columns."""
         return all(table == self.columns[0] for table in self.columns)
 
     def runs(self, subtask: int) -> list[tuple[int, slice]]:
-        """Columns as (source, slice): slices are views; picking by index would copy."""
+        """A subtask's columns as (source, slice): a slice is a view, indexing would copy."""
         firsts = (0, *self.bounds)
         found: list[tuple[int, slice]] = []
         for column in self.columns[subtask]:

@@ -1,1 +1,1 @@
-"""Whole episodes, what is sampled of them, and hindsight relabelling."""
+"""Storage of whole episodes, sampling from it, and hindsight relabelling."""

@@ -13,14 +13,14 @@ from rher_pl.relay import Relay
 def relabel(relay: Relay, transitions: TensorDictBase, subtask: int) -> TensorDict:
     """Turn gathered transitions into samples of one subtask.
 
-    Where ``relabeled`` is set, the goal is what the later state achieved (HER); elsewhere it is
-    the original one. The reward is recomputed from the *next* state: 0 exactly where every slot in
-    use is met by it, else -1.
+    Where ``relabeled`` is set, the goal is what the later state achieved (HER, arXiv 1707.01495);
+    elsewhere it is the original one. The reward is recomputed from the *next* state: 0 where that
+    state meets every slot in use, else -1.
 
     Args:
         relay: the chain.
         transitions: [B], as :meth:`rher_pl.replay.storage.EpisodeStorage.get` gives them.
-        subtask: 0-based.
+        subtask: index of the subtask, from 0.
 
     Returns:
         TensorDict [B] with ``observation``, ``achieved`` and ``goals`` [B, P, 3] (the absolute
@@ -36,7 +36,7 @@ def relabel(relay: Relay, transitions: TensorDictBase, subtask: int) -> TensorDi
     hindsight = relay.hindsight_goals(achieved, later, subtask)
     choose = relabeled.unsqueeze(-1)  # [B, 1, 1]
     goals = hindsight.where(choose, relay.goals(achieved, desired, subtask))
-    # The slot of an object that must not be disturbed shows where it is then, as while acting.
+    # As while acting, the slot of an object that must not be disturbed follows the object.
     next_hindsight = relay.hindsight_goals(next_achieved, later, subtask)
     next_goals = next_hindsight.where(choose, relay.goals(next_achieved, desired, subtask))
     met = relay.met(goals, next_achieved, subtask).unsqueeze(-1)
@@ -63,21 +63,23 @@ def relabel(relay: Relay, transitions: TensorDictBase, subtask: int) -> TensorDi
 
 
 def terminated(ending: Tensor, solves: Tensor) -> Tensor:
-    """Where nothing follows a transition, [B, 1] bool.
+    """Which transitions are terminal, so that values are not bootstrapped, [B, 1] bool.
 
-    A failure ends whatever is pursued. A success ends an episode because the task's original goal
-    is met; under another goal, or for a subtask on the way, the episode would have gone on. What is
-    cut off by time goes on as well.
+    A failure is terminal under every goal and in every subtask. A success ended the episode because
+    the task's original goal was met: it is terminal only in the last subtask, and only if the goal
+    in use is met as well. Otherwise the episode would have gone on. Being cut off by time is never
+    terminal.
 
     Args:
-        ending: how the episode ended with the transition, [B, 1] uint8.
-        solves: whether it meets the goal of the last subtask that is in use, [B, 1] bool.
+        ending: an :class:`Ending`, how the episode ended with the transition, [B, 1] uint8.
+        solves: whether the transition meets the goal in use of the last subtask, [B, 1] bool, or
+            [] for another subtask, where it is false.
     """
     return (ending == Ending.FAILURE) | ((ending == Ending.SUCCESS) & solves)
 
 
 class RelayRelabel(Transform):
-    """Replay-buffer transform of one subtask's pool; see :func:`relabel`."""
+    """Replay-buffer transform that makes samples of one subtask; see :func:`relabel`."""
 
     def __init__(self, relay: Relay, subtask: int) -> None:
         super().__init__()

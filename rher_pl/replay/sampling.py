@@ -25,15 +25,17 @@ class SamplingRule:
     Args:
         relabel_ratio: share of samples with a hindsight goal, in [0, 1]; HER's k / (k + 1).
         hindsight: the state that gives a hindsight goal.
-        inert_ratio: acceptance of goals met already, in [0, 1]; 1 is plain HER.
-        unmet_ratio: acceptance of goals of which another object's slot is not met, in [0, 1];
-            1 is plain HER. It matters with several objects only.
-        turn_share: share of samples from states in which it is the turn of the subtask's object, in
-            [0, 1]; 0 draws all states alike. It matters with several objects only.
+        inert_ratio: probability of keeping a hindsight goal that is met already, in [0, 1]; 1 is
+            plain HER.
+        unmet_ratio: with several objects, probability of keeping a hindsight goal under which the
+            slot of another object is not met, in [0, 1]; 1 is plain HER.
+        turn_share: with several objects, share of samples from states in which it is the turn of
+            the subtask's object, in [0, 1]: those in which ``Relay.serving`` brings it. 0 draws all
+            states alike.
         prioritize_motion: share of samples from episodes drawn in proportion to how far objects
             moved in them, in [0, 1]; 0 is plain HER.
-        reward_radius: share, in (0, 1], of the distance at which an object counts as home within
-            which its goal counts as met; 1 is plain HER.
+        reward_radius: the active goal counts as met within this share, in (0, 1], of the distance
+            at which an object counts as home; 1 is plain HER.
     """
 
     relabel_ratio: float = 0.8
@@ -49,25 +51,27 @@ class HindsightSampler(Sampler):
     """Draws (episode, t, f): all stored transitions alike, f as :class:`Hindsight` says.
 
     Each element keeps its original goal with probability ``1 - relabel_ratio``, independent of
-    its position in the batch. A draw whose hindsight goal is met already at t in the slot of the
-    active object teaches little (its reward is 0 unless the goal is lost in this very step); it is
-    accepted with probability ``inert_ratio`` and drawn again otherwise. So is, with probability
-    ``unmet_ratio``, a draw under which another object is away from its goal at t: that object would
-    be served, not this one. The decision looks at t and f only, never at the outcome of the action,
-    so that Q stays unbiased.
+    its position in the batch.
 
-    With several objects most states are of others' turns, and the moment at which one is left for
-    the next is a few steps of an episode. ``turn_share`` of the transitions are drawn from the
-    states in which it is the turn of the subtask's own object, all of them alike: where the policy
-    will act under it.
+    Some hindsight goals are drawn again, at most ``max_redraws`` times. If the active slot is met
+    already at t, the sample teaches little, as its reward is 0 unless the goal is lost in this very
+    step: such a draw is kept with probability ``inert_ratio``. If another object is away from its
+    goal at t, that object would be served, not this one: such a draw is kept with probability
+    ``unmet_ratio``. The decision depends on t and f only, never on the outcome of the action, so
+    that Q stays unbiased.
 
-    A share of the episodes may be drawn in proportion to the objects' motion instead, as in
-    energy-based prioritisation (arXiv 1810.01363) but by path length in place of energy; the
-    transitions of an episode so drawn are alike.
+    With several objects, most states are the turn of another object, and the change from one object
+    to the next takes only a few steps of an episode. So ``turn_share`` of the transitions are drawn
+    uniformly from the states in which it is the turn of the subtask's own object: these are the
+    states in which the policy will act under this subtask.
+
+    ``prioritize_motion`` of the episodes are drawn in proportion to the objects' motion, as in
+    energy-based prioritisation (arXiv 1810.01363) but by path length in place of energy. Within an
+    episode drawn in this way, all transitions are alike.
 
     Args:
         relay: the chain.
-        subtask: whose goals are drawn.
+        subtask: index of the subtask whose goals are drawn.
         rule: what is drawn.
         generator: the only source of randomness, on the storage's device.
     """
@@ -116,7 +120,7 @@ class HindsightSampler(Sampler):
     def _own_turn(
         self, storage: EpisodeStorage, row: Tensor, time: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Episodes and times [B], a share of them redrawn from states of the object's own turn."""
+        """Episodes and times [B], a share of them redrawn from turns of the subtask's object."""
         states = storage.states_of_turn(self.relay.subtasks[self.subtask].object)
         if not len(states):
             return row, time
@@ -125,7 +129,7 @@ class HindsightSampler(Sampler):
         return torch.where(own, drawn[:, 0], row), torch.where(own, drawn[:, 1], time)
 
     def _rows(self, storage: EpisodeStorage, size: int) -> Tensor:
-        """Episodes [size], each in proportion to its length."""
+        """Episodes [size], drawn in proportion to their lengths."""
         uniform = self._uniform(size)
         if storage.equal_lengths:
             return (uniform * len(storage)).long()
@@ -134,7 +138,7 @@ class HindsightSampler(Sampler):
         return torch.searchsorted(ends, (uniform * ends[-1]).long(), right=True)
 
     def _rows_by_motion(self, storage: EpisodeStorage, size: int) -> Tensor:
-        """Episodes [size] in proportion to their motion; all alike if nothing moved at all."""
+        """Episodes [size], drawn in proportion to their motion; all alike if nothing moved."""
         weights = storage.motion[: len(storage)].double() + 1e-6  # metres
         cumulative = weights.cumsum(0)
         drawn = torch.searchsorted(cumulative, self._uniform(size) * cumulative[-1], right=True)
@@ -154,11 +158,11 @@ class HindsightSampler(Sampler):
         return time + 1 + (self._uniform(len(time)) * (length - time)).long()
 
     def _rejected(self, storage: EpisodeStorage, index: Tensor) -> Tensor:
-        """Which draws [B] are not accepted; see :class:`HindsightSampler`."""
+        """Which draws [B] are to be drawn again; see :class:`HindsightSampler`."""
         row, time, later = index.unbind(-1)
         achieved, later_on = storage.achieved_goals(row, time), storage.achieved_goals(row, later)
         goals = self.relay.hindsight_goals(achieved, later_on, self.subtask)
-        away = torch.linalg.vector_norm(goals - achieved, dim=-1).unbind(-1)  # P times [B]
+        away = torch.linalg.vector_norm(goals - achieved, dim=-1).unbind(-1)  # P tensors [B]
         met = list(map(le, away, self._limits))
         own = met.pop(self._own)
         rejected = own & (self._uniform(len(row)) >= self.rule.inert_ratio)

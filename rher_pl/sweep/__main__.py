@@ -52,7 +52,7 @@ def address_of(argv: Sequence[str]) -> str | None:
 
 
 def tell(request: Request) -> int:
-    """The trials, and about how long they take."""
+    """Print the trials, and about how long they would take."""
     from rher_pl.cluster.joining import joined
     from rher_pl.sweep.estimate import probe
     from rher_pl.sweep.results import describe
@@ -80,7 +80,7 @@ def tell(request: Request) -> int:
 
 
 def run(request: Request) -> int:
-    """Train what is not there yet, and show what was found."""
+    """Train the trials that are not complete yet, and show the results."""
     from rher_pl.sweep import results
     from rher_pl.sweep.runs import end_parent
     from rher_pl.sweep.sharing import check_machines
@@ -106,7 +106,7 @@ def run(request: Request) -> int:
     except KeyboardInterrupt:
         interrupted.received = interrupted.received or signal.SIGINT
     if interrupted.received:
-        say(f"stopped by {signal.Signals(interrupted.received).name}: the same command goes on")
+        say(f"stopped by {signal.Signals(interrupted.received).name}: the same command continues")
         end_parent(place, "KILLED")
         return exit_status.SIGNAL + interrupted.received
     failed = [each for each in outcomes if each.failed]
@@ -115,7 +115,7 @@ def run(request: Request) -> int:
 
 
 def begin(request: Request) -> Place:
-    """Folder, experiment and parent run: those of before, or new ones."""
+    """Folder, experiment and parent run: those of an earlier start of this sweep, or new ones."""
     from rher_pl.sweep.place import Place, read_state, require_same, write_state
     from rher_pl.sweep.runs import begin_parent
 
@@ -136,7 +136,7 @@ def begin(request: Request) -> Place:
 
 
 def train(request: Request, place: Place) -> list[Outcome]:
-    """Trials that are whole are kept as they are."""
+    """Train the trials; complete ones are kept as they are."""
     from rher_pl.sweep.tuning import run_list, run_search
 
     if request.space:

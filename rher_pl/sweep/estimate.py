@@ -1,4 +1,4 @@
-"""What a sweep would take, from a few iterations of its training on this machine."""
+"""How long a sweep would take, from a few iterations of its training on this machine."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from rher_pl.errors import ConfigError
 from rher_pl.sweep.training import ONE_THREAD, WHOLE
 
 STARTING = 10.0
-"""Seconds of a process before its first env step and after its last, about."""
+"""About how many seconds a process takes before its first env step and after its last."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Measured on one core.
+    """Speed of a training on one core.
 
     Args:
-        iteration: seconds of one with its updates.
-        evaluation: seconds of one.
-        env_steps: of an iteration.
+        iteration: seconds of an iteration, its updates included.
+        evaluation: seconds of an evaluation.
+        env_steps: in an iteration.
     """
 
     iteration: float
@@ -61,7 +61,8 @@ def probe(settings: Mapping[str, Mapping[str, Any]], imports: Sequence[str]) -> 
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         found = list(Path(folder).glob("checkpoints/*/last.ckpt"))
         if done.returncode != 0 or not found:
-            raise ConfigError((done.stderr.strip().splitlines() or ["no estimate"])[-1])
+            said = done.stderr.strip().splitlines() or ["a training of three iterations failed"]
+            raise ConfigError(said[-1].removeprefix("error: "))
         *_, before, last = read_history(found[0])
     env_steps = last["env_steps"] - before["env_steps"]
     iteration = env_steps / last["perf/env_steps_per_second"]

@@ -1,4 +1,4 @@
-"""Where a sweep lives: its folder, its place in the store, and the trainings in it."""
+"""Where a sweep is kept: its folder, its place in the store, and the trainings in it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ class Trial:
     """One training of a sweep.
 
     Args:
-        options: in which it differs from the settings, by dotted name, as a command has them.
+        options: by dotted name, where they differ from the common settings; as on a command line.
         seed: of everything.
-        number: of the proposal in a search, where options may have many digits; else empty.
+        number: id of the proposal of a search, which names the folder, as its options may have many
+            digits; else empty.
     """
 
     options: Mapping[str, str]
@@ -39,7 +40,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Of its folder, the same whenever the sweep is started."""
+        """Name of its folder, the same at every start of the sweep."""
         parts = [f"{name}={value}" for name, value in sorted(self.options.items())]
         text = self.number or ",".join([*parts, f"seed={self.seed}"])
         return re.sub(r"[^\w.,=+\[\]-]", "", text)
@@ -50,9 +51,9 @@ class Place:
     """What every worker must know of a sweep; plain types.
 
     Args:
-        folder: absolute, seen by all machines.
+        folder: absolute path that all machines see.
         tracking_uri: of the MLflow store.
-        experiment: of the store.
+        experiment: name of its experiment in the store.
         parent: id of the run that the runs of all trials belong to.
         imports: modules of the user's own.
         epochs: evaluations of a whole training.
@@ -76,7 +77,7 @@ class Place:
 
 
 def common_settings(resolved: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What all trials are trained with, of what ``fit --print_config`` tells."""
+    """The settings that all trials share, of those that ``fit --print_config`` prints."""
     return {
         section: {key: value for key, value in resolved[section].items() if value is not None}
         for section in SECTIONS
@@ -84,7 +85,7 @@ def common_settings(resolved: Mapping[str, Mapping[str, Any]]) -> dict[str, dict
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """What a sweep of this folder wrote; empty if there is none.
+    """The state that a sweep wrote to this folder; empty if there is none.
 
     Raises:
         ConfigError: if it cannot be read.
@@ -99,7 +100,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Keep it, and the settings as a config of their own; both in one step each."""
+    """Write the state, and the settings as a config; each file is replaced in one step."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = {SETTINGS: state["settings"], STATE: state}
     for name, content in texts.items():

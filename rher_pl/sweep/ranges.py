@@ -29,7 +29,7 @@ class Range:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """``0..4`` or ``0,3,7``, also mixed; each seed once.
+    """Seeds from ``0..4`` or ``0,3,7``, also mixed; each once.
 
     Raises:
         ConfigError: for anything else, an empty or a reversed range.
@@ -74,7 +74,7 @@ def parse_search(options: Sequence[str]) -> dict[str, Range]:
 
 
 def split_list(text: str) -> list[str]:
-    """At commas outside of brackets: ``[64,192],[128,128]`` are two values."""
+    """Split at commas outside of brackets: ``[64,192],[128,128]`` are two values."""
     parts, depth = [""], 0
     for character in text:
         depth += (character in "([{") - (character in ")]}")
@@ -113,13 +113,11 @@ def _ends(where: str, kind: str, text: str) -> tuple[str, str]:
         low, high = (int(end) if kind == "int" else float(end) for end in ends)
     except ValueError as error:
         example = "int(2,8)" if kind == "int" else f"{kind}(1e-4,1e-2)"
-        raise ConfigError(
-            f"{where}: {kind}({text:.40}) has no two ends: write {example}"
-        ) from error
+        raise ConfigError(f"{where}: {kind}({text:.40}) needs two ends: write {example}") from error
     require(low != high, f"{where}: {kind}({text:.40}) is empty: its ends must differ")
     turned = f"{kind}({ends[1]},{ends[0]})"
     require(low < high, f"{where}: {kind}({text:.40}) is reversed: did you mean {turned}?")
     require(
-        kind != "log" or low > 0, f"{where}: log({text:.40}) must lie above 0: or write uniform"
+        kind != "log" or low > 0, f"{where}: log({text:.40}) must lie above 0, or write uniform"
     )
     return ends[0], ends[1]

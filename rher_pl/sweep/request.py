@@ -22,11 +22,11 @@ from rher_pl.tracking.uri import check_tracking_uri
 
 DESCRIPTION = """\
 Train over seeds and options on Ray Tune: each trial is an ordinary `fit` on a core, or a GPU, of
-its own. Options of `fit`, such as --data.num_envs 8, are for all trials. The same command goes on
-where an earlier one was stopped.
+its own. Options of `fit`, such as --data.num_envs 8, hold for all trials. After a stop, the same
+command continues where the sweep was.
 
-A grid's trials give the weights of single runs, bit for bit. A search need not give the same ones
-twice: what Optuna proposes depends on which trials have ended."""
+Trials of a grid give the same weights as single runs, bit for bit. A search need not give the same
+trials twice: what Optuna proposes depends on which trials have ended."""
 EXAMPLES = """\
 examples:
   python -m rher_pl.sweep --config push --seeds 0..4 --grid model.gamma=0.95,0.98
@@ -45,8 +45,8 @@ class Request:
         seeds: one training each, for every combination of ``grid``.
         grid: values by option.
         space: ranges by option, of a search.
-        trials: of a search.
-        prune: whether poor ones are stopped early.
+        trials: how many a search has; 0 without one.
+        prune: whether poor trials are stopped early.
         confirm: seeds with which the winner is trained once more.
         name, folder: of the sweep; the folder is absolute.
         tracking_uri: of the MLflow store.
@@ -75,7 +75,7 @@ class Request:
 
     @property
     def gpus(self) -> int:
-        """Of each trial."""
+        """GPUs of each trial."""
         return int(self.settings["trainer"].get("accelerator") in ("gpu", "cuda"))
 
     @property
@@ -94,17 +94,22 @@ class Request:
 def make_parser() -> Parser:
     parser = Parser("rher_pl.sweep", DESCRIPTION, EXAMPLES)
     add = parser.add_argument
-    add("--config", required=True, help="YAML, or the name of one that comes along, as for fit")
-    add("--seeds", default="0", help="as 0..4 or 0,3,7 (0)")
+    add("--config", required=True, help="YAML file, or the name of a shipped config, as for fit")
+    add("--seeds", default="0", help="such as 0..4 or 0,3,7 (0)")
     several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
-    add("--grid", metavar="OPTION=VALUES", help="as model.gamma=0.95,0.98", **several)
+    add("--grid", metavar="OPTION=VALUES", help="such as model.gamma=0.95,0.98", **several)
     add("--search", metavar="OPTION=RANGE", help="log(a,b), uniform(a,b), int(a,b), a,b", **several)
-    add("--trials", type=positive, default=20, help="of a search (20)")
+    add("--trials", type=positive, default=20, help="trials of a search (20)")
     add("--prune", action="store_true", help="a search stops poor trials early")
     add("--confirm", metavar="SEEDS", help="train the winner once more with these seeds")
-    add("--address", help="of a Ray head, as auto or <host>:6379 (this machine alone)")
-    add("--jobs", type=positive, default=os.cpu_count() or 1, help="at a time here (all cores)")
-    add("--name", help="of the sweep, its folder and experiment (from config and options)")
+    add("--address", help="Ray head, such as auto or <host>:6379 (this machine alone)")
+    add(
+        "--jobs",
+        type=positive,
+        default=os.cpu_count() or 1,
+        help="trials at a time on this machine (all cores)",
+    )
+    add("--name", help="name of sweep, folder and experiment (from config and options)")
     add("--folder", default="mlruns", help="output folder (mlruns)")
     add("--tracking_uri", metavar="URI", help="MLflow store (sqlite:///<folder>/mlflow.db)")
     add("--dry-run", action="store_true", help="list the trials and estimate their time only")
@@ -112,7 +117,7 @@ def make_parser() -> Parser:
 
 
 def read_request(argv: Sequence[str]) -> tuple[Request, bool]:
-    """The sweep that a command line asks for, and whether it is only to be told.
+    """The sweep that a command line asks for, and whether it is a dry run.
 
     Raises:
         ConfigError: for any mistake, before anything is started.
@@ -160,8 +165,10 @@ def check_choices(
     space: Mapping[str, Any],
     confirm: tuple[int, ...],
 ) -> None:
-    """What does not go together."""
-    require(not (grid and space), "--grid and --search: one of them; a search takes lists, too")
+    """Refuse options that do not go together."""
+    require(
+        not (grid and space), "--grid and --search exclude each other: a search takes lists, too"
+    )
     require(bool(space) or not options.prune, "--prune is for a search: add --search")
     require(
         not space or len(seeds) == 1,
@@ -169,7 +176,10 @@ def check_choices(
         "winner with others",
     )
     both = sorted({*seeds} & {*confirm})
-    require(not both, f"--confirm {both[:5]} chose the winner: write seeds not among --seeds")
+    require(
+        not both,
+        f"--confirm {both[:5]} are among --seeds, which choose the winner: write other seeds",
+    )
 
 
 def check_options(
@@ -178,16 +188,20 @@ def check_options(
     grid: Mapping[str, tuple[str, ...]],
     space: Mapping[str, Range],
 ) -> dict[str, dict[str, Any]]:
-    """Every option and value, as ``fit`` itself reads them; the settings of all trials."""
+    """Check every option and value as ``fit`` itself does; returns the settings of all trials."""
     varied = {**grid, **{name: found.values for name, found in space.items()}}
     given = [w.removeprefix("--").partition("=")[0] for w in rest if w.startswith("--")]
     for name in [*varied, *given]:
         own = name.startswith(("recorder.", "video.", "until.")) or name in DECIDED
-        hint = DECIDED.get(name, "--name, --folder and --tracking_uri, trials are of one length")
+        hint = DECIDED.get(
+            name, "--name, --folder and --tracking_uri; all trials have the same length"
+        )
         require(not own, f"a sweep sets {name} itself: use {hint}")
     twice = sorted({*given} & {*varied})
     require(not twice, f"{', '.join(twice)} is both varied and fixed: give it once")
-    require("trainer.max_epochs" not in varied, "trials are of one length: leave out max_epochs")
+    require(
+        "trainer.max_epochs" not in varied, "all trials have the same length: leave out max_epochs"
+    )
     resolved = resolve(common)
     for name, values in varied.items():
         for value in values:
@@ -199,6 +213,6 @@ def check_options(
     epochs = resolved["trainer"]["max_epochs"]
     require(
         isinstance(epochs, int) and epochs > 0,
-        f"trainer.max_epochs is {epochs}: a sweep needs trainings of a length, such as 16",
+        f"trainer.max_epochs is {epochs}: a sweep needs trainings of a fixed length, such as 16",
     )
     return common_settings(resolved)

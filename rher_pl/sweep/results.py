@@ -19,12 +19,12 @@ from rher_pl.sweep.runs import RUN_ID
 from rher_pl.sweep.tuning import Outcome
 
 MOST_GROUPS = 12
-"""In table and picture, the best ones."""
+"""Most groups in table and picture: the best ones."""
 FRESH_SEED = 3_000_000
-"""Of the first episode that judges the winner: no training evaluates on those from here on."""
+"""Of the first episode that judges the winner; no training evaluates on seeds from here on."""
 EPISODES = 100
 REPORT = "results.json"
-"""In the sweep's folder."""
+"""File in the sweep's folder."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Variant:
 
 
 def variants(place: Place, outcomes: Sequence[Outcome]) -> list[Variant]:
-    """Whole trainings with their curves, the best first."""
+    """Complete trainings by their options, with their curves; the best first."""
     members: dict[tuple[tuple[str, str], ...], list[Trial]] = {}
     for found in outcomes:
         if not found.failed and found.evaluations >= place.epochs:
@@ -54,7 +54,7 @@ def variants(place: Place, outcomes: Sequence[Outcome]) -> list[Variant]:
 
 
 def curve(place: Place, trial: Trial) -> Curve:
-    """As the store has it; told apart by the options of the sweep alone."""
+    """The curve of a trial in the store, with the options of the sweep alone as its config."""
     (found,) = find([run_of(place, trial)], place.tracking_uri, "success")
     return replace(found, config=dict(trial.options), seed=trial.seed)
 
@@ -65,9 +65,9 @@ def run_of(place: Place, trial: Trial) -> str:
 
 
 def judge_again(place: Place, winner: Variant) -> dict[str, Any]:
-    """Success of the winner's last policies on episodes that chose nothing.
+    """Success of the winner's last policies on fresh episodes.
 
-    The winner's own figures are too good: it was chosen by them.
+    The figures by which it was chosen are biased: chance made them high.
     """
     from rher_pl.deploy.measure import measure
     from rher_pl.deploy.trained import load_policy
@@ -89,7 +89,7 @@ def judge_again(place: Place, winner: Variant) -> dict[str, Any]:
 
 
 def show(place: Place, outcomes: Sequence[Outcome]) -> tuple[list[Variant], tuple[Path, ...]]:
-    """Print table and winner, draw; the variants, and the files that were written."""
+    """Print table and winner, and draw; returns the variants and the files that were written."""
     found = variants(place, outcomes)
     for each in outcomes:
         if each.failed:
@@ -131,7 +131,7 @@ def describe(options: dict[str, str]) -> str:
 
 
 def confirming(winner: Variant, seeds: Sequence[int]) -> list[Trial]:
-    """The winner's options with seeds that did not choose it."""
+    """Trials of the winner's options with seeds that did not choose it."""
     return [Trial(winner.trials[0].options, seed) for seed in seeds]
 
 

@@ -20,7 +20,7 @@ RUN_ID = "run_id"
 
 
 def begin_parent(tracking_uri: str, experiment: str, artifacts: Path, run_id: str | None) -> str:
-    """Id of the run of the whole sweep: the one of before where the store has it, or a new one."""
+    """Id of the run of the whole sweep: the earlier one if the store has it, or a new one."""
     with creating(tracking_uri):
         client = connect(tracking_uri)
         if run_id is not None and exists(client, run_id):
@@ -33,7 +33,7 @@ def begin_parent(tracking_uri: str, experiment: str, artifacts: Path, run_id: st
 
 
 def child_run(place: Place, trial: Trial) -> str:
-    """Id of the run of a trial, made once; its folder keeps it."""
+    """Id of the run of a trial, which is made once and kept in the trial's folder."""
     file = place.of(trial) / RUN_ID
     client = connect(place.tracking_uri)
     if file.is_file() and exists(client, run_id := file.read_text().strip()):

@@ -12,7 +12,7 @@ from rher_pl.errors import ConfigError, require
 
 
 def look_at(token: str, tracking_uri: str) -> dict[str, Any]:
-    """What a machine sees; run there.
+    """What a machine sees; this function runs on that machine.
 
     Args:
         token: path of a file in the sweep's folder.

@@ -19,9 +19,9 @@ from rher_pl.sweep.place import Place, Trial
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 """A trial has one core, and the number of threads decides how sums are rounded."""
 WHOLE = ("--until.success", "null", "--video.every_evaluations", "0")
-"""Curves of one length can be compared."""
+"""Whole trainings, whose curves can be compared; no videos."""
 STOP_SECONDS = 20.0
-"""More than ``fit`` needs to save after SIGTERM before it gives up by itself."""
+"""More than ``fit`` takes after SIGTERM to save, or to give up by itself."""
 LOCK_SECONDS = 120.0
 """A machine that is lost may hold its lock on the shared folder until its lease ends."""
 SET_DEATH_SIGNAL = 1
@@ -30,9 +30,9 @@ LIBC = ctypes.CDLL(None)
 
 
 class Training:
-    """Begins, or continues, the ``fit`` of a trial, and follows it through its checkpoint.
+    """Begins, or continues, the ``fit`` of a trial, and reads its progress from its checkpoint.
 
-    The process saves and ends when the one that began it does, however that ends.
+    The process saves and ends when its parent process ends, in whatever way that ends.
 
     Args:
         place: of the sweep.
@@ -58,7 +58,7 @@ class Training:
 
     @property
     def is_complete(self) -> bool:
-        """Whether it has all its evaluations, and ``fit`` has said that it is through."""
+        """Whether it has all its evaluations, and ``fit`` ended with success."""
         return len(self.rows()) >= self.place.epochs and (self.folder / "done").is_file()
 
     def rows(self) -> list[Row]:
@@ -72,7 +72,7 @@ class Training:
         return self._rows
 
     def begin(self) -> None:
-        """Start ``fit``, after one that another machine lost has let go of the run."""
+        """Start ``fit``, once no other process, such as one on a lost machine, holds the run."""
         wait_for_lock(self.checkpoint.with_name("running.lock"))
         package = str(Path(rher_pl.__file__).parents[1])
         paths = [package, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
@@ -88,7 +88,7 @@ class Training:
             )
 
     def command(self) -> list[str]:
-        """What trains it, or continues it."""
+        """The command that trains, or continues, the trial."""
         place, options = self.place, self.trial.options
         command = [sys.executable, "-m", "rher_pl.fit", "--config", str(place.settings)]
         for module in place.imports:
@@ -122,19 +122,19 @@ class Training:
             self.process.wait()
 
     def reason(self) -> str:
-        """The last error that it told."""
+        """The last error in its log."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.is_file() else []
         told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        return told[-1] if told else f"it ended without a word, see {self.log}"
+        return told[-1] if told else f"it ended without a message, see {self.log}"
 
 
 def end_with_parent() -> None:
-    """In a new process: SIGTERM when the process that began it is gone."""
+    """In a new process: ask for SIGTERM when the parent process ends."""
     LIBC.prctl(SET_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def wait_for_lock(path: Path, seconds: float = LOCK_SECONDS) -> None:
-    """Wait until no process trains the run; after that `fit` itself refuses, in one line."""
+    """Wait until no process trains the run; after ``seconds`` it is left to ``fit`` to refuse."""
     import fcntl
 
     def is_free(file: IO[str]) -> bool:

@@ -14,17 +14,17 @@ from rher_pl.sweep.runs import child_run
 from rher_pl.sweep.training import Training
 
 METRIC, EVALUATIONS, FAILED = "success", "evaluations", "failed"
-"""Of a result: mean of the last five evaluations, how many there are, and what went wrong."""
+"""Keys of a result: mean of the last five evaluations, how many there are, what went wrong."""
 WINDOW = 5
 POLL_SECONDS = 0.3
 SIGNALLED = 128
-"""Exit statuses from here on, and negative ones, are of a process that something else ended."""
+"""Exit statuses from here on, and negative ones, mean that a signal ended the process."""
 
 
 class SweepTrial(tune.Trainable):
-    """Nothing of it lives in Ray: wherever it is started again, it goes on from its checkpoint.
+    """A trial without state in Ray: wherever it is restarted, it continues from its checkpoint.
 
-    Evaluations of before are told again, so that a scheduler knows them; each has its number.
+    Earlier evaluations are reported again with their numbers, so that a scheduler knows them.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -37,7 +37,7 @@ class SweepTrial(tune.Trainable):
             self.training.begin()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """The same process takes the next trial."""
+        """Let the same process take the next trial."""
         self.cleanup()
         self.setup(new_config)
         return True
@@ -46,7 +46,7 @@ class SweepTrial(tune.Trainable):
         """Wait for an evaluation.
 
         Raises:
-            RuntimeError: if the training was ended from outside, so that it is started again.
+            RuntimeError: if a signal ended the training, so that Tune starts it again.
         """
         while True:
             status = 0 if self.whole else self.training.ended()
@@ -62,7 +62,7 @@ class SweepTrial(tune.Trainable):
             time.sleep(POLL_SECONDS)
 
     def _failed(self, status: int) -> dict[str, Any]:
-        """It ended by itself: trying again would end the same way, so that is its result."""
+        """The result of a training that failed by itself: trying again would fail the same way."""
         if status < 0 or status >= SIGNALLED:
             raise RuntimeError(f"the training was ended from outside (status {status})")
         reason = self.training.reason()
@@ -73,7 +73,7 @@ class SweepTrial(tune.Trainable):
 
 
 def result(rows: list[Row], done: bool) -> dict[str, Any]:
-    """What Tune is told of an evaluation, the last of ``rows``."""
+    """What Tune is told of the last evaluation in ``rows``."""
     last = [row["eval/success"] for row in rows[-WINDOW:]]
     return {
         METRIC: sum(last) / len(last),
@@ -84,6 +84,6 @@ def result(rows: list[Row], done: bool) -> dict[str, Any]:
 
 
 def as_trial(config: Mapping[str, Any], number: str = "") -> Trial:
-    """The trial of a configuration of Tune's; ``number`` of a proposal."""
+    """The trial of a configuration of Tune; ``number`` is that of a search's proposal."""
     options = {name: str(value) for name, value in config["options"].items()}
     return Trial(options, config["seed"], number)

@@ -25,7 +25,7 @@ from rher_pl.sweep.trial import EVALUATIONS, FAILED, METRIC, SweepTrial, as_tria
 MOST_LOSSES = 20
 """How often a trial may lose its machine or its process, and be started again."""
 PATIENCE = 3
-"""A trial is first judged after this share (a third) of its evaluations: at first all are at 0."""
+"""Pruning judges a trial first after a third of its evaluations: at first all are at 0."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Outcome:
 
     Args:
         trial: which.
-        evaluations: that it has.
+        evaluations: how many it has.
         failed: what went wrong, in one line; empty for nothing.
     """
 
@@ -44,7 +44,7 @@ class Outcome:
 
 
 class Interrupted:
-    """SIGINT and SIGTERM end the trials in order; a second one ends at once."""
+    """SIGINT and SIGTERM let all trials save and end; a second signal ends the sweep at once."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -53,7 +53,7 @@ class Interrupted:
     def listening(self) -> Iterator[None]:
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
         before = {number: signal.getsignal(number) for number in numbers}
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until Tune takes it for a wish to stop
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until Tune handles it, by stopping
         for number in numbers[:2]:
             signal.signal(number, self._handle)
         try:
@@ -70,7 +70,7 @@ class Interrupted:
 
 
 class Lines(tune.Callback):
-    """One line for each evaluation that was not told before.
+    """Prints one line for each new evaluation.
 
     Args:
         total: evaluations of a whole training.
@@ -97,7 +97,7 @@ class Lines(tune.Callback):
 
 
 def run_list(place: Place, trials: Sequence[Trial], gpus: int) -> list[Outcome]:
-    """Train each of them that is not whole yet."""
+    """Train each trial that is not complete yet."""
     done = [trial for trial in trials if is_whole(place, trial)]
     whole = [Outcome(trial, place.epochs, "") for trial in done]
     todo = [trial for trial in trials if trial not in done]
@@ -128,7 +128,7 @@ def _run(place: Place, trials: Sequence[Trial], gpus: int) -> list[Outcome]:
 def run_search(
     place: Place, space: Mapping[str, Range], seed: int, count: int, prune: bool, gpus: int
 ) -> list[Outcome]:
-    """Train ``count`` proposals of Optuna's TPE; go on with those of before, if there are any."""
+    """Train ``count`` proposals of Optuna's TPE, or go on with an earlier search."""
     from ray.tune.search.optuna import OptunaSearch
 
     path = run_config(place, "search").storage_path
@@ -143,7 +143,7 @@ def run_search(
             trainable,
             resume_unfinished=True,
             restart_errored=True,
-            param_space=param_space,  # Tune keeps plain values alone
+            param_space=param_space,  # Tune saves plain values only
         )
         return outcomes(tuner)
     cores = int(ray.cluster_resources().get("GPU" if gpus else "CPU", 1))
@@ -166,13 +166,13 @@ def run_search(
 
 
 def pruning(epochs: int) -> ASHAScheduler:
-    """Of trials at the same number of evaluations, the best third goes on."""
+    """Of trials at the same number of evaluations, the best third goes on (arXiv 1810.05934)."""
     first = max(1, -(-epochs // PATIENCE))
     return ASHAScheduler(EVALUATIONS, max_t=max(epochs, 1), grace_period=first, reduction_factor=3)
 
 
 def distribution(values: Range) -> Any:
-    """As Tune has it."""
+    """A range as a distribution of Tune."""
     if values.kind == "choice":
         return tune.choice(list(values.values))
     if values.kind == "int":
@@ -203,14 +203,14 @@ def outcomes(tuner: tune.Tuner, listed: Sequence[Trial] = ()) -> list[Outcome]:
     """Run, and say how each trial ended.
 
     Args:
-        tuner: of them.
+        tuner: of the trials.
         listed: the trials, where they were known before.
     """
     found, results = [], tuner.fit()
     for index in range(len(results)):
         each = results[index]
         metrics, config = each.metrics or {}, each.config or {}
-        if not listed and not config:  # of a search that was stopped before it told anything
+        if not listed and not config:  # a trial of a stopped search that reported nothing
             continue
         number = str(metrics.get("trial_id", ""))
         trial = listed[index] if listed else as_trial(config["trial"], number)

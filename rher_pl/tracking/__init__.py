@@ -1,1 +1,1 @@
-"""Everything MLflow."""
+"""Recording of runs in MLflow."""

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 DATABASE_ERROR = re.compile(r"\(\w+\.\w*Error\) (?P<reason>.*)")
-"""As SQLAlchemy puts what a database says between its own remarks."""
+"""Finds a database's own message in an error text of SQLAlchemy."""
 HTTP_LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-"""Seconds, and times: MLflow's own retries take minutes, and ours come after them."""
+"""Seconds, and number of retries: by default MLflow retries for minutes, before we do."""
 
 
 def connect(tracking_uri: str) -> MlflowClient:
@@ -30,7 +30,7 @@ def connect(tracking_uri: str) -> MlflowClient:
 
 
 def end_run(client: MlflowClient, run_id: str, status: str, tags: Mapping[str, str]) -> bool:
-    """Set a run's status and last tags; whether the store took them."""
+    """Set a run's status and last tags; returns whether the store took them."""
     try:
         for key, value in tags.items():
             client.set_tag(run_id, key, value)
@@ -42,7 +42,10 @@ def end_run(client: MlflowClient, run_id: str, status: str, tags: Mapping[str, s
 
 
 def end_run_within(seconds: float, client: MlflowClient, run_id: str, ended_by: str) -> None:
-    """Set a run's status to KILLED as this process is about to end; safe in any thread."""
+    """Set a run's status to KILLED before this process ends; safe in any thread.
+
+    It waits at most ``seconds``.
+    """
     arguments = (client, run_id, "KILLED", {"ended_by": ended_by})
     writer = threading.Thread(target=end_run, args=arguments, daemon=True)
     writer.start()
@@ -50,12 +53,12 @@ def end_run_within(seconds: float, client: MlflowClient, run_id: str, ended_by: 
 
 
 def warn_not_taken(what: str, error: Exception) -> None:
-    """One line on stderr."""
+    """Warn that the store did not take ``what``."""
     warn(f"MLflow did not take {what}: {short(error)}")
 
 
 def short(error: Exception) -> str:
-    """What an error says, cut where it gets long: of a database its own words; else its type."""
+    """An error's message, shortened: the database's own if it has one; the type if it is empty."""
     text = str(error)
     if database := DATABASE_ERROR.search(text):
         text = database["reason"]

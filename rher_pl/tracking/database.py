@@ -1,4 +1,4 @@
-"""Whether a SQLite file can be recorded to: MLflow's own, or new; not one of another program."""
+"""Checks that a SQLite file can be recorded to: it is MLflow's or new, not another program's."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from rher_pl.paths import check_writable, require_name, require_plain
 from rher_pl.tracking.making import opened, require_whole
 
 TABLES = {"alembic_version", "experiments", "runs", "metrics", "params", "tags"}
-"""Some of MLflow's, in all of its versions."""
+"""Tables that MLflow's database has in all versions; there are more."""
 
 
 def check_database(path: Path, option: str, example: str) -> None:
-    """Look into the file, if there is one, without changing it.
+    """Check a database file, if there is one, without changing it.
 
     Args:
         path: of the database.
-        option: that names it, for messages.
-        example: of what to write instead.
+        option: that the path was given with, for messages.
+        example: what to write instead, for messages.
 
     Raises:
         ConfigError: one line that names the database.
@@ -44,7 +44,7 @@ def check_database(path: Path, option: str, example: str) -> None:
         ) from error
     require(
         not found or found >= TABLES,
-        f"{shown} is the database of another program, which would be filled with tables: "
+        f"{shown} is the database of another program, and MLflow would add tables to it: "
         f"name another file, such as {example}",
     )
 
@@ -58,7 +58,7 @@ def _tables(path: Path) -> set[str]:
     if not path.is_file():
         raise OSError("not a file")
     with opened(path, "rw") as database:
-        database.execute("BEGIN IMMEDIATE")  # the right to write, which is not used
+        database.execute("BEGIN IMMEDIATE")  # takes the right to write, as a test
         rows = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         database.rollback()
     return {name for (name,) in rows}

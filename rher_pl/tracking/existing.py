@@ -1,4 +1,4 @@
-"""Runs and experiments that are there already, and that this training may be recorded to."""
+"""Existing runs and experiments that a training may be recorded to."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 def require_same_run(
     client: MlflowClient, run_id: str, params: Mapping[str, str], fresh: bool
 ) -> None:
-    """Refuse to go on in a run whose record would not be true any more.
+    """Refuse to record to a run whose record would become wrong.
 
     Args:
         client: of the store.
         run_id: of the run.
-        params: of what is going to be trained.
+        params: parameters of the training that begins.
         fresh: whether training begins anew.
 
     Raises:
@@ -32,7 +32,7 @@ def require_same_run(
     require(exists(client, run_id), f"there is no run {run_id}: {own}")
     known = client.get_run(run_id).data
     other = [f"{k} {known.params[k]}" for k, v in params.items() if known.params.get(k, v) != v]
-    require(not other, f"run {run_id} is of other options ({', '.join(other)!s:.120}): {own}")
+    require(not other, f"run {run_id} has other options ({', '.join(other)!s:.120}): {own}")
     require(
         not (fresh and known.metrics),
         f"run {run_id} has been trained: add --ckpt_path last to continue it, or {own}",
@@ -50,10 +50,10 @@ def exists(client: MlflowClient, run_id: str) -> bool:
 
 
 def experiment_of(tracking_uri: str, experiment: str | None, task: str) -> str:
-    """Name of the experiment: the one that is given, that of MLflow's own variables, or the task.
+    """Name of the experiment: ``experiment``, else that of MLflow's own variables, else the task.
 
     Raises:
-        ConfigError: if ``MLFLOW_EXPERIMENT_ID`` is of none.
+        ConfigError: if there is no experiment ``MLFLOW_EXPERIMENT_ID``.
     """
     named = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
     number = os.environ.get("MLFLOW_EXPERIMENT_ID")

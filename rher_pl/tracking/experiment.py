@@ -39,11 +39,12 @@ def begin_run(
         name: of a new run.
         run_id: of the run to continue, or None.
         tags: set now.
-        params: those that the run does not have yet are logged: MLflow's cannot be changed.
-        fresh: whether training begins anew, so that ``run_id`` must be one that was made for it.
+        params: parameters; those that the run has already are not logged, as MLflow cannot change
+            them.
+        fresh: whether training begins anew, so that the run ``run_id`` must be there, untrained.
 
     Raises:
-        ConfigError: if the store cannot be used, or if the run that is there is another one.
+        ConfigError: if the store cannot be used, or if the run has other options or was trained.
     """
     local = sqlite_path(tracking_uri)
     try:
@@ -66,7 +67,7 @@ def begin_run(
 
 
 def cannot_record(tracking_uri: str, error: Exception) -> ConfigError:
-    """One line that names the store, unless its address may hold a password."""
+    """The error for a store that fails; names it, unless its address may hold a password."""
     file = sqlite_path(tracking_uri)
     named = tracking_uri.startswith("http") and "@" not in tracking_uri
     store = f"the database {file}" if file else tracking_uri if named else "the store"
@@ -82,9 +83,9 @@ def default_run_name(last_subtask: str, algorithm: str, seed: int) -> str:
 
 
 def run_tags(task: str, algorithm: str, seed: int) -> dict[str, str]:
-    """What runs are found by, and where this one is made.
+    """Tags to find runs by, and the commit and hardware of this one.
 
-    Not the versions, a dozen: MLflow's page shows tags before the result.
+    Versions are left out: MLflow's page shows all tags above the result, and they are a dozen.
     """
     tags = {"task": task, "algorithm": algorithm, "seed": str(seed)}
     return tags | provenance.git_state() | provenance.hardware()
@@ -123,7 +124,7 @@ def make_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> 
     location = None if artifacts is None else artifacts.resolve().as_uri()
     try:
         return str(client.create_experiment(name, artifact_location=location))
-    except MlflowException:  # another process made it in this very moment
+    except MlflowException:  # another process made it at the same time
         found = client.get_experiment_by_name(name)
         if found is None:
             raise

@@ -9,11 +9,11 @@ Row = dict[str, float]
 """One evaluation: ``env_steps``, and metrics by name."""
 
 CLOCKS = ("perf/seconds", "perf/updates")
-"""Metrics that only ever go up."""
+"""Metrics that only increase."""
 
 
 class History:
-    """What figures and benchmark records are made of; it is part of a checkpoint."""
+    """The data of figures and benchmark records; a part of each checkpoint."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -43,7 +43,7 @@ class History:
 
 
 def mean(iterations: Sequence[Mapping[str, float]]) -> Row:
-    """Each metric over the iterations that have it; of clocks, the last value."""
+    """Mean of each metric over the iterations that have it; of ``CLOCKS``, the last value."""
     names = {name: None for metrics in iterations for name in metrics}
     values = {name: [m[name] for m in iterations if name in m] for name in names}
     means = {name: sum(found) / len(found) for name, found in values.items()}

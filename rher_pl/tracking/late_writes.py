@@ -1,4 +1,4 @@
-"""What a store did not take waits until it is back."""
+"""Writes that a store did not take wait until it is back."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rher_pl.errors import say, warn
 from rher_pl.tracking.client import short
 
 RETRY_SECONDS = 30.0
-"""Between two tries of what waits; each may take as long as the store's own retries."""
+"""Between two tries of waiting writes; each may take as long as the store's own retries."""
 
 
 class LateWrites:
-    """Writes to a store that may be away, or take some things only; the others are tried again.
+    """Writes to a store that may be unreachable or refuse some writes; those are tried again later.
 
-    One line says that something waits, one that nothing does any more.
+    One line on stderr says that a write waits, and one that none waits any more.
 
     Args:
-        is_away: whether the store is known to take nothing now.
+        is_away: tells whether the store is known to be unreachable now.
     """
 
     def __init__(self, is_away: Callable[[], bool]) -> None:
@@ -39,24 +39,24 @@ class LateWrites:
         return list(self._waiting)
 
     def write(self, what: str, write: Callable[[], Any]) -> None:
-        """Write now, after all that waits; or later, in place of an earlier ``what`` that waits."""
+        """Write now, after what waits, or later; replaces a waiting write of the same name."""
         self._attempt(what, write)
 
     def write_path(self, path: Path, write: Callable[[Path], Any]) -> None:
-        """Write a file or folder; a copy of it is kept if that must wait."""
+        """Write a file or folder; if the write must wait, a copy is kept."""
         if not self._attempt(path.name, lambda: write(path)):
             copy = self._copy(path)
             self._waiting[path.name] = lambda: write(copy)
 
     def catch_up(self) -> None:
-        """Try again what waits."""
+        """Try the waiting writes again."""
         self._tried = time.monotonic()
         waiting, self._waiting = self._waiting, {}
         for what, write in waiting.items():
             self._try(what, write)
         if self._told and not self._waiting:
             self._told = False
-            say("MLflow has taken what waited")
+            say("MLflow has taken everything that waited")
 
     def _attempt(self, what: str, write: Callable[[], Any]) -> bool:
         """Returns whether the store took it."""

@@ -1,6 +1,6 @@
 """MLflow's SQLite database, made whole or not at all.
 
-MLflow makes its tables one by one, and cannot go on from some of them.
+MLflow makes its tables one by one, and cannot go on if it was stopped in between.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from urllib.parse import quote
 from rher_pl.errors import require
 
 LOCKED_SECONDS = 5.0
-"""That a database may be in use by another program; MLflow's own writes take far less."""
+"""To wait for a database that another program uses; MLflow's own writes take far less."""
 
 
 def make_database(path: Path) -> None:
-    """Make the tables in a file beside, which becomes ``path`` when it is whole."""
+    """Make the tables in a draft beside ``path``, which is renamed when it is whole."""
     if path.is_file() and path.stat().st_size:
         return
     from mlflow.tracking import MlflowClient
@@ -48,11 +48,11 @@ def require_whole(path: Path, option: str) -> None:
             whole = "experiments" in tables and _any(database, "experiments")
             whole = whole and "alembic_version" in tables and _any(database, "alembic_version")
     except sqlite3.Error:
-        return  # busy, or none that SQLite can read: MLflow says so
+        return  # locked, or not readable by SQLite: MLflow reports that
     require(
         whole or not begun,
-        f"{option}: {path} is half made, as a first start that was stopped leaves it, and holds "
-        "no runs: delete it",
+        f"{option}: {path} is half made, because its first start was stopped, and holds no runs: "
+        "delete it",
     )
 
 
@@ -62,7 +62,7 @@ def _any(database: sqlite3.Connection, table: str) -> bool:
 
 @contextmanager
 def opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
-    """The database in a file that is there."""
+    """An existing SQLite database; ``mode`` is ``ro`` (read) or ``rw`` (write)."""
     address = f"file:{quote(str(path.absolute()))}?mode={mode}"
     with closing(sqlite3.connect(address, uri=True, timeout=LOCKED_SECONDS)) as database:
         yield database

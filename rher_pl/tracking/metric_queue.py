@@ -1,4 +1,4 @@
-"""Metrics on their way to a store that may be away for a while."""
+"""A queue of metrics for a store that may be unreachable for a while."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Point = dict[str, Any]
 POINTS_AT_ONCE = 20
 RETRY_SECONDS = 2.0
 PAUSE_SECONDS = 3.0
-"""Between two batches: each costs time that the learner could use, however few points it has."""
+"""Between two batches: each costs the learner time, however few points it has."""
 
 
 class MetricQueue:
     """Sends points in order from a thread of its own and keeps what the store does not take.
 
-    One line says that the store went away, and one that it is back and has everything.
+    One line on stderr says that the store is away, and one that it is back and has everything.
 
     Args:
-        send: writes points to the store; raises if it cannot. What it is given twice, because the
-            first answer was lost, must be stored once.
+        send: writes points to the store; raises if it cannot. It may get points twice, if the first
+            answer was lost, and must store them once.
     """
 
     def __init__(self, send: Callable[[list[Point]], None]) -> None:

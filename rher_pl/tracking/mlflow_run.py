@@ -23,9 +23,9 @@ PATIENCE = 5.0  # seconds that the end of a run waits for a store that takes not
 class MLflowRun:
     """A thin handle on one run.
 
-    Metrics are queued and sent by a thread (see :class:`MetricQueue`). Those that the run has
-    already, because it was stopped after the checkpoint that it continues from, are not sent again.
-    All else is written at once, or when the store is back (see :class:`LateWrites`).
+    Metrics are queued and sent by a thread (see :class:`MetricQueue`). Metrics that the run has
+    already are not sent again: it may have been stopped after the checkpoint that it continues
+    from. All else is written at once, or when the store is back (see :class:`LateWrites`).
 
     Args:
         client: of the store.
@@ -47,7 +47,7 @@ class MLflowRun:
         self.log_point({"step": step, "time": int(time.time() * 1000), "values": values})
 
     def log_point(self, point: Point) -> None:
-        """Queue what the run does not have yet of a point."""
+        """Queue those metrics of a point that the run does not have yet."""
         step = point["step"]
         new = {k: v for k, v in point["values"].items() if step > self.stored.get(k, -1)}
         if new:
@@ -94,7 +94,7 @@ class MLflowRun:
 
     def log_model(self, folder: Path, name: str, step: int) -> None:
         """Log a saved model: ``models:/<its id>`` and ``runs:/<run id>/<name>`` then load it."""
-        made: list[str] = []  # the model's id: what is tried again goes into the same one
+        made: list[str] = []  # the model's id: another try writes to the same model
         self._late.write_path(folder, lambda saved: self._log_model(saved, name, step, made))
 
     def _log_model(self, folder: Path, name: str, step: int, made: list[str]) -> None:
@@ -117,7 +117,7 @@ class MLflowRun:
         """
         if left := self.queue.close(PATIENCE):
             warn(
-                f"{left} iterations of metrics did not reach MLflow; when it is back, "
+                f"{left} batches of metrics did not reach MLflow; when it is back, "
                 "continue from the last checkpoint (--ckpt_path last), which has them"
             )
             return False
@@ -131,12 +131,12 @@ class MLflowRun:
 
 
 def readable(value: float) -> float:
-    """As many digits as float32 has: 0.94, not 0.9399999976."""
+    """A value with as many digits as float32 has: 0.94, not 0.9399999976."""
     return value if float(value).is_integer() else float(f"{value:.7g}")
 
 
 def _stored_steps(client: MlflowClient, run_id: str) -> dict[str, int]:
-    """Last step of every metric of the run; points arrive in order, so it has all before it."""
+    """Last step of each metric that the run has; points arrive in order, so none is missing."""
     names = client.get_run(run_id).data.metrics
     return {
         name: max(metric.step for metric in client.get_metric_history(run_id, name))

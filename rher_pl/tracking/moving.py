@@ -1,4 +1,4 @@
-"""Artifacts where their folder is now: MLflow keeps absolute paths of them."""
+"""Finds artifacts after their folder was moved: MLflow stores absolute paths."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LOCATIONS = (
 
 
 def follow_folder(path: Path, artifacts: Path) -> None:
-    """Look here for what was recorded in a folder that was moved here, or of which this is a copy.
+    """Change the locations in a database that was moved or copied together with its artifacts.
 
-    A location is changed if its files are here, or if the folder that it lies in is no more.
+    A location is changed if its files are in the present folder, or if the old folder is gone.
 
     Args:
         path: of the database.
@@ -35,7 +35,7 @@ def follow_folder(path: Path, artifacts: Path) -> None:
 
 
 def _relocate(database: sqlite3.Connection, root: str, here: str) -> None:
-    """Put the URI ``here`` for ``root`` at the beginning of locations."""
+    """Replace ``root`` at the beginning of locations by the URI ``here``."""
     gone, copied = not _path(root).exists(), False
     for table, column, key in LOCATIONS:
         for name, value in database.execute(f"SELECT {key}, {column} FROM {table}").fetchall():

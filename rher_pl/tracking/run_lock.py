@@ -20,10 +20,10 @@ LOCK = "running.lock"
 
 
 class RunLock:
-    """Held by the process that trains a run; the system lets go of it however the process ends.
+    """Held by the process that trains a run; the system releases it however the process ends.
 
-    The file ``running.lock`` in the run's checkpoint folder says ``RUNNING``, or the final status
-    if the store did not take it, or nothing once the store has it.
+    The file ``running.lock`` in the run's checkpoint folder contains ``RUNNING``, or the final
+    status if the store did not take it, or nothing once the store has it.
 
     Args:
         folder: of the run's checkpoints; its name is the run's id.
@@ -35,7 +35,7 @@ class RunLock:
         self._file = open(folder / LOCK, "a+")  # noqa: SIM115
 
     def take(self) -> bool:
-        """Whether no other process trains the run; then this one does."""
+        """Take the lock; returns False if another process trains the run."""
         return locked(self._file)
 
     @property
@@ -52,7 +52,7 @@ class RunLock:
         self._file.close()
 
     def withdraw(self) -> None:
-        """Close it, and leave no folder behind that holds nothing else."""
+        """Close the lock, and remove it and its folder if the folder holds nothing else."""
         self.close()
         if [path.name for path in self.folder.iterdir()] == [LOCK]:
             (self.folder / LOCK).unlink()
@@ -67,7 +67,7 @@ def lock_run(checkpoints: Path, run_id: str) -> RunLock:
         run_id: of the run.
 
     Raises:
-        ConfigError: if it is no id, or if another process trains the run.
+        ConfigError: if ``run_id`` cannot be an id, or if another process trains the run.
     """
     require(
         re.fullmatch(r"\w[\w-]*", run_id) is not None,
@@ -86,9 +86,9 @@ def lock_run(checkpoints: Path, run_id: str) -> RunLock:
 
 
 def abandoned_runs(checkpoints: Path) -> Iterator[RunLock]:
-    """Locks, now ours, of runs whose process is gone and whose end the store does not have.
+    """Take the locks of runs whose process is gone before the store had their final status.
 
-    What such a process was writing is removed.
+    Unfinished files of such a process are removed.
 
     Args:
         checkpoints: folder that holds the runs' checkpoint folders.
@@ -106,7 +106,7 @@ def abandoned_runs(checkpoints: Path) -> Iterator[RunLock]:
 
 
 def mark_abandoned_runs(client: MlflowClient, checkpoints: Path) -> None:
-    """Give runs of this folder whose process is gone their true status.
+    """Set the true status of runs in this folder whose process is gone.
 
     Args:
         client: of the store.

@@ -37,7 +37,7 @@ def run_checkpoint(run_id: str, folder: str, tracking_uri: str | None) -> Path:
 
 
 def _download(run_id: str, uri: str) -> Path:
-    """A checkpoint among the artifacts of a run; a local store's is used where it is."""
+    """A checkpoint among the artifacts of a run; that of a local store is not copied."""
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 

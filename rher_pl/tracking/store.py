@@ -1,8 +1,8 @@
-"""The SQLite file that MLflow records to, made by one process at a time.
+"""Makes the SQLite file that MLflow records to, one process at a time.
 
-``python -m rher_pl.tracking.store sqlite:///mlruns/mlflow.db`` makes it if it is not there, which a
-viewer that starts together with a first run must do before it looks. With ``--server`` it says
-where in that viewer to begin.
+``python -m rher_pl.tracking.store sqlite:///mlruns/mlflow.db`` makes it if it is not there, for a
+viewer that starts together with a first run. With ``--server`` it prints where to begin in that
+viewer.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ URI_VARIABLE = "MLFLOW_TRACKING_URI"
 
 
 def store_of(folder: str | Path, tracking_uri: str | None) -> str:
-    """URI of the store: the one that is given, that of MLflow's own variable, or the default."""
+    """URI of the store: ``tracking_uri``, else that of MLflow's own variable, else the default."""
     return tracking_uri or os.environ.get(URI_VARIABLE) or default_store(folder)
 
 
 def named_by(tracking_uri: str | None, option: str) -> str:
-    """What chose the store, for messages: the environment, or else the option."""
+    """What chose the store, for messages: the environment variable, or else the option."""
     return URI_VARIABLE if not tracking_uri and os.environ.get(URI_VARIABLE) else option
 
 
@@ -35,7 +35,7 @@ def default_store(folder: str | Path) -> str:
 
 
 def absolute_uri(tracking_uri: str) -> str:
-    """A SQLite URI with an absolute path: MLflow keeps stores by URI when the folder changes."""
+    """A SQLite URI with an absolute path: MLflow caches stores by URI, whatever the folder is."""
     path = sqlite_path(tracking_uri)
     return tracking_uri if path is None else f"sqlite:///{path.absolute()}"
 
@@ -48,7 +48,7 @@ def sqlite_path(tracking_uri: str) -> Path | None:
 
 @contextmanager
 def creating(tracking_uri: str) -> Iterator[None]:
-    """The tables are there; other processes of this package do not make the same ones now."""
+    """Make the tables of a SQLite store, and hold its lock while the context lasts."""
     path = sqlite_path(tracking_uri)
     if path is None:
         yield
@@ -61,7 +61,7 @@ def creating(tracking_uri: str) -> Iterator[None]:
 
 
 def main() -> None:
-    """Make the tables of a store, and say where to look at what it holds."""
+    """Make the tables of a store, and print where to look at what it holds."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("tracking_uri", help="such as sqlite:///mlruns/mlflow.db")
     parser.add_argument("--server", help="address of the viewer, such as http://127.0.0.1:5000")

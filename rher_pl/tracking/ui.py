@@ -11,9 +11,9 @@ from rher_pl.tracking.making import opened
 from rher_pl.tracking.store import default_store
 
 TRAINING_PAGES = "workflowType=machine_learning"
-"""Of an address: MLflow's pages for training, not those for language models it opens with."""
+"""Part of an address: shows MLflow's pages for training, not those for language models."""
 VIEW = "rher_pl"
-"""Names the list of runs with our columns, among the views that an experiment shares."""
+"""Name of the view of an experiment that lists its runs with our columns."""
 CHECKOUT = Path(__file__).parents[2]
 """Folder of the Makefile, where there is one."""
 
@@ -35,14 +35,15 @@ def runs_page(experiment_id: str, server: str = "") -> str:
     """Address of the runs of an experiment, with success as a column.
 
     Args:
-        server: left out, it is a link within MLflow's pages.
+        experiment_id: of the experiment.
+        server: address of the server; without it, the link works within MLflow's pages.
     """
     page = f"#/experiments/{experiment_id}/runs?{TRAINING_PAGES}&viewStateShareKey={VIEW}"
     return f"{server}/{page}" if server else page
 
 
 def where_to_look(database: Path, server: str) -> list[str]:
-    """Addresses to begin with: of every task's runs, or of the empty list of tasks."""
+    """Addresses to begin with: the runs of each task, or the list of tasks while it is empty."""
     described = f"mlflow.sharedViewState.{VIEW}"
     query = (
         "SELECT name, experiment_id FROM experiments JOIN experiment_tags USING (experiment_id) "

@@ -1,4 +1,4 @@
-"""Whether an MLflow store can be reached, found out within seconds; MLflow's retries take minutes.
+"""Checks within seconds that an MLflow store can be reached; MLflow's retries take minutes.
 
 Each check raises :class:`ConfigError` with one line that says what to write instead.
 """
@@ -22,7 +22,7 @@ OPTION = "recorder.tracking_uri"
 
 
 def check_tracking_uri(uri: str, option: str = OPTION) -> None:
-    """Reach what the URI names.
+    """Check that the store of a URI can be reached.
 
     Args:
         uri: of an MLflow store.
@@ -53,7 +53,7 @@ def _check_sqlite(uri: str, option: str) -> None:
     )
     require(
         "?" not in path,
-        f"{option} {uri!r:.100} says more than a file's name: leave out what begins with the ?",
+        f"{option} {uri!r:.100} has options after the file name: leave out what begins with the ?",
     )
     check_database(Path(path), option, EXAMPLE)
 
@@ -62,7 +62,7 @@ def _check_server(uri: str, option: str) -> None:
     try:
         urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=CONNECT_SECONDS).close()
     except urllib.error.HTTPError as error:
-        if error.code in (401, 403):  # a server that asks who we are; MLflow's client answers it
+        if error.code in (401, 403):  # the server asks for a login, which MLflow's client sends
             return
         raise ConfigError(
             f"{option} {uri} answers, but is no MLflow server (status {error.code}): "

@@ -14,15 +14,19 @@ from rher_pl.networks.actor_critic import NetworkSizes
 from rher_pl.networks.encoder import InputEncoder
 
 Batches = dict[str, Tensor]
-"""By name, each [U, B, ...]; the arguments of ``TD3.update_critic``."""
+"""Tensors [U, B, ...] by name, for U updates on B samples each; see ``TD3.learn``."""
 
 
 @torch.no_grad()
 def encode(encoder: InputEncoder, samples: TensorDict, subtask: int, gamma: float) -> Batches:
-    """Network inputs of one subtask's samples [U, B] at once; the normaliser stands still.
+    """Encode one subtask's samples [U, B] as network inputs; the normaliser is not updated.
 
-    An end that terminates counts for ever: its last reward goes on with discount ``gamma``, or
-    failing early would be worth more than going on unsolved.
+    The reward of a transition that terminates becomes ``reward / (1 - gamma)``, as if it were
+    repeated for ever. Otherwise failing early would be worth more than going on unsolved.
+
+    Returns:
+        ``inputs`` and ``next_inputs`` [U, B, I], ``action`` [U, B, A], ``reward`` [U, B] and
+        ``terminated`` [U, B] bool.
     """
     following = samples["next"]
     reward, terminated = (following[key].squeeze(-1) for key in ("reward", "terminated"))
@@ -42,20 +46,21 @@ def encode(encoder: InputEncoder, samples: TensorDict, subtask: int, gamma: floa
 def rounds(
     encoded: Sequence[Batches], mixing: Mixing, policy_noise: float, sizes: NetworkSizes
 ) -> Iterator[Batches]:
-    """What is learned from, one after the other.
+    """The batches to learn from, one after the other.
 
-    Joint: all subtasks in one mixed batch [U, B]. Sequential: one round [U, B_s] for each subtask.
+    Joint: all subtasks in one mixed batch [U, B]. Sequential: one batch [U, B_s] for each subtask.
 
     Args:
-        encoded: of each subtask.
-        mixing: see above.
+        encoded: encoded samples of each subtask; see :func:`encode`.
+        mixing: joint or sequential.
         policy_noise: standard deviation of the target policy smoothing noise.
-        sizes: of the networks; an ensemble of critics gets its random subsets.
+        sizes: of the networks. With more than ``SUBSET`` critics, the batches also say which
+            random subset of them each update uses (REDQ, arXiv 2101.05982).
     """
     joint = mixing == Mixing.joint
     for part in [_joined(encoded)] if joint else encoded:
         action = part["action"]
-        # Drawn on the CPU, whose generator's state is what a checkpoint holds.
+        # Drawn on the CPU, because a checkpoint holds the state of the CPU's generator.
         noise = torch.randn(action.shape) * policy_noise
         batches = {**part, "noise": noise.to(action.device)}
         if sizes.critics > SUBSET:

@@ -1,4 +1,4 @@
-"""What a trainer must be like."""
+"""Checks of the Lightning trainer."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from rher_pl.errors import require
 from rher_pl.learner.precision import PRECISIONS
 
 NEED_A_LOGGER = (LearningRateMonitor, DeviceStatsMonitor)
-"""Callbacks that Lightning refuses only in mid-run if there is none."""
+"""Callbacks that need a logger; without one, Lightning refuses them only during the run."""
 
 
 def check_trainer(trainer: pl.Trainer) -> None:
-    """One process, in a precision that the learner computes in.
+    """Require one process on one device, a supported precision, and batches to train on.
 
-    Several would each train a copy of their own and evaluate it on a share of the episodes.
+    Several processes would each train a copy of their own, evaluated on a share of the episodes.
 
     Raises:
-        ConfigError: if it is otherwise.
+        ConfigError: names what to write instead.
     """
     single = isinstance(trainer.strategy, SingleDeviceStrategy) and trainer.num_nodes == 1
     require(
@@ -29,7 +29,7 @@ def check_trainer(trainer: pl.Trainer) -> None:
     )
     require(
         str(trainer.precision) in PRECISIONS,
-        f"trainer.precision {trainer.precision!s:.40} is not computed in: write one of "
+        f"trainer.precision {trainer.precision!s:.40} is not supported: write one of "
         f"{', '.join(PRECISIONS)}",
     )
     require(
@@ -40,10 +40,10 @@ def check_trainer(trainer: pl.Trainer) -> None:
 
 
 def check_loggers(trainer: pl.Trainer) -> None:
-    """Callbacks that write to a logger have one.
+    """Require a logger if a callback writes to one.
 
     Raises:
-        ConfigError: names the first that has none.
+        ConfigError: names the callbacks that need one.
     """
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     needy = [type(each).__name__ for each in callbacks if isinstance(each, NEED_A_LOGGER)]

@@ -1,4 +1,4 @@
-"""What the options of the data module may be."""
+"""Which values the options of the data module may have."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ RANGES = {
 
 
 def check_shards(shards: int, workers: int | None, num_envs: int) -> None:
-    """Whether rows can be cut into shards, and there is something to play them.
+    """Require that the environments divide into shards, and that Ray is installed for them.
 
     Raises:
         ConfigError: names what to write.
     """
     require(
         shards > 0 or workers is None,
-        f"data.workers {workers} play shards, and there are none: add --data.shards {workers}",
+        f"data.workers {workers} has no effect without shards: add --data.shards {workers}",
     )
     if shards:
         require(
@@ -69,13 +69,13 @@ def split_batch(
     """Samples of each subtask in a mixed batch.
 
     Raises:
-        ConfigError: for a size below 1, or another number of sizes than subtasks.
+        ConfigError: for a size below 1, or if there is neither one size nor one for each subtask.
     """
     sizes = batch_size if isinstance(batch_size, list) else [batch_size]
     require(
         mode == RelayMode.full or len(sizes) == 1,
         f"batch_size has {len(sizes)} numbers, but relay none trains the last subtask alone: "
-        f"write one, as --data.batch_size {sum(sizes)} for as many samples in all",
+        f"write one, such as --data.batch_size {sum(sizes)} for as many samples in all",
     )
     each = sizes * subtasks if len(sizes) == 1 else sizes
     require(

@@ -26,13 +26,13 @@ from rher_pl.training.playing import make_player
 from rher_pl.training.settings import settings_of
 
 EVALUATION_SEED = 1_000_000
-"""Evaluation episodes use this seed and those after it; training never does."""
+"""Evaluation episodes use this seed and the following ones; training uses none of them."""
 SAMPLING_SEED = 2_000_000
-"""Added to the seed for sampling, so that it differs from that of the weights."""
+"""Added to the run's seed for sampling, so that sampling and weights have different seeds."""
 
 
 class Acts(Protocol):
-    """What the data module asks of the module it works for."""
+    """What the data module needs of the Lightning module."""
 
     policy: RelayPolicy
     success: MovingSuccess
@@ -44,55 +44,67 @@ class RelayDataModule(pl.LightningDataModule):
     Args:
         task: name of a registered task; or class_path and init_args of a ``GymnasiumTask``, which
             is any goal environment of Gymnasium.
-        relay: full is RHER; none is plain HER, which trains the last subtask alone, unguided.
+        relay: full trains all subtasks (RHER); none trains the last one alone, without a guide
+            (plain HER).
         seed: of environments, exploration and sampling.
         num_envs: N, episodes collected side by side in one iteration.
         num_threads: threads that step the environments, by default as many as PyTorch uses
             (``OMP_NUM_THREADS``); the result does not depend on it.
         updates_per_episode: TD3 updates for each collected episode.
-        batch_size: samples in a mixed batch from each subtask's pool, or one number per subtask.
+        batch_size: samples of each subtask in a mixed batch; one number for all subtasks, or one
+            for each.
         replay_capacity: transitions kept, at least one episode.
         relabel_ratio: share of samples with a hindsight goal, in [0, 1].
-        hindsight: state that gives a hindsight goal: future, final or episode.
-        inert_ratio: share of drawn hindsight goals that are met already which is kept, in [0, 1];
-            the others are drawn again. 1 is plain HER.
-        unmet_ratio: with several objects, share of drawn hindsight goals which is kept where
-            another object is away from its own, in [0, 1]; the others are drawn again, as another
-            subtask would be served there. 1 is plain HER.
-        turn_share: with several objects, share of samples from states in which it is the turn of
-            the subtask's own object, in [0, 1]; 0 draws all states alike.
+        hindsight: state of the same episode whose achieved goal becomes the hindsight goal: future
+            (a later one), final (the last one) or episode (any).
+        inert_ratio: probability, in [0, 1], of keeping a relabelled sample that is inert: its
+            hindsight goal is met already before the action. A sample that is not kept is replaced
+            by another draw. 1 is plain HER.
+        unmet_ratio: with several objects, probability, in [0, 1], of keeping a relabelled sample in
+            which another object is away from its goal, as the policy would serve that object first.
+            A sample that is not kept is replaced by another draw. 1 is plain HER.
+        turn_share: with several objects, share of samples, in [0, 1], that are drawn only from
+            states in which it is the turn of the subtask's own object, the first that is not home;
+            the others are drawn from all states.
         prioritize_motion: share of samples from episodes drawn in proportion to how far objects
             moved in them (arXiv 1810.01363), in [0, 1]; the others are drawn uniformly.
-        reward_radius: share of epsilon within which learning counts the active goal as met, in
-            (0, 1]. Below 1 the policy learns to come closer than it must, which leaves room for
-            error. Evaluation goes by the whole epsilon; 1 is plain HER. In a tower of three it is a
-            share of the smaller distance at which the next object's turn comes.
-        guide_share: probability that the guide acts while the object is not reached.
+        reward_radius: share of epsilon, in (0, 1], within which learning counts the active goal as
+            met. Below 1 the policy learns to come closer than it must, which leaves room for error.
+            Evaluation uses the whole epsilon. 1 is plain HER. In a tower of three it is a share of
+            the smaller distance at which the next object's turn comes.
+        guide_share: probability that the guide, which reaches for the object, acts while the object
+            is not reached.
         fading_guide: multiply the guide's share by the failure rate, in the last evaluations, of
             the subtask that brings the object.
-        fading_noise: multiply random share and noise by that failure rate as well.
+        fading_noise: multiply random_share and exploration_noise by that failure rate as well.
         random_share: probability of a uniform random action.
         exploration_noise: standard deviation of the Gaussian action noise.
-        hold_steps: env steps for which who acts, a random action and noise are held before the next
-            draw; more than 1 where something takes several steps of the same kind, such as to grasp
-            and lift.
-        reached_distance: gripper to object, in metres, up to which the guide acts; None is the
-            task's epsilon. Pushing begins at about 0.045, so a smaller value lets the guide push.
+        hold_steps: env steps for which each random draw of exploration (who acts, random action,
+            noise) is kept (arXiv 2006.01782). Use more than 1 where a skill takes several similar
+            steps, such as grasping and lifting.
+        reached_distance: distance from gripper to object, in metres, within which the object counts
+            as reached and the guide stops; None is the task's epsilon. Pushing begins at about
+            0.045, so with a smaller value the guide pushes, too.
         random_episodes: episodes of random actions, without updates, before learning starts.
-        shards: K, parts of N that Ray actors play, for simulators slower than 5 ms a step; 0 plays
-            here. The result is a function of the seed and of K, not of the number of workers.
-        workers: actors that play shards, each with a core; None is one for each core of the
+        shards: K, equal parts of the N environments that Ray actors step, for simulators slower
+            than 5 ms a step; 0 steps all of them in this process. The result depends on the seed
+            and on K, not on the number of workers.
+        workers: Ray actors that step the shards, one core each; None is one for each core of the
             cluster. RAY_ADDRESS names the cluster; without it, Ray is started on this machine.
-        pipelined: collect the next episodes in a thread while learning from the last ones, which
-            takes a core from the updates: slower on two cores, worth a try on more. They come
-            from a policy one iteration older; the result is still a function of the seed.
-        eval_every_env_steps: env steps between evaluations, an epoch.
+        pipelined: collect the next episodes in a thread while learning from the last ones. The
+            thread takes a core from the updates: slower on two cores, worth a try on more. The
+            episodes come from a policy one iteration older; the result still depends on the seed,
+            not on timing.
+        eval_every_env_steps: env steps between evaluations, that is, in an epoch.
         eval_episodes: episodes of an evaluation, always on the same seeds.
         eval_envs: evaluation episodes run side by side.
-        eval_last_policy: evaluate the last subtask's policy alone as well, on the same seeds, as
-            published for RHER: a control for tasks of several objects.
+        eval_last_policy: also evaluate with the last subtask's policy alone, on the same seeds, as
+            published for RHER; a control for tasks with several objects.
         epsilon: distance within which learning counts a goal as met, in metres; None is the task's.
         max_episode_steps: env steps in an episode; None is the task's.
+
+    Raises:
+        ConfigError: for an option out of its range, or options that do not fit together.
     """
 
     def __init__(
@@ -153,7 +165,7 @@ class RelayDataModule(pl.LightningDataModule):
         self._state: dict[str, Any] = {}
         self._torch_threads: int | None = None
 
-    # --- set up and taken down -----------------------------------------------------------------
+    # --- set-up and teardown -------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
         hp = self.hparams
@@ -180,7 +192,7 @@ class RelayDataModule(pl.LightningDataModule):
             self._close()
 
     def on_exception(self, exception: BaseException) -> None:
-        """Lightning does not tear down after a fault: close all, and keep nothing of it."""
+        """Close everything and keep no state: Lightning calls no teardown after an exception."""
         self._close()
 
     def _close(self) -> None:
@@ -194,13 +206,13 @@ class RelayDataModule(pl.LightningDataModule):
         self.eval_env = self.loader = None
 
     def _leave_a_core_to_the_collector(self) -> None:
-        """Until :meth:`teardown`, updates beside which episodes are collected do without one."""
-        # A run that failed may not have been torn down: the first count is the true one.
+        """Until :meth:`teardown`, let PyTorch use one thread less, for the collector's thread."""
+        # A failed run may have skipped the teardown: only the first count is the original one.
         self._torch_threads = self._torch_threads or torch.get_num_threads()
         torch.set_num_threads(max(1, self._torch_threads - 1))
 
     def _check_memory(self, env: EnvBase) -> None:
-        """Replay and the mixed batches of one iteration must fit, bytes of float32."""
+        """Require memory for the replay and one iteration's mixed batches, in float32."""
         hp, length = self.hparams, env.max_episode_steps
         require(
             hp["replay_capacity"] >= length,

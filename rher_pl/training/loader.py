@@ -51,19 +51,22 @@ class LoaderSettings:
 
 
 class RelayLoader:
-    """Each item is one iteration: N new episodes, and samples for U mixed batches drawn after
-    storing them, for each subtask [U, B_s].
+    """An endless iterator over the training iterations of a run.
 
-    It never ends; its length is the number of iterations in an epoch, at which Lightning stops
-    to evaluate.
+    Each item has N new ``episodes``, and ``pools``: for each subtask samples [U, B_s] for U mixed
+    batches, drawn after the episodes were stored. ``pools`` is None until the random episodes at
+    the beginning of a run are complete, and where there are no updates.
+
+    Its length is the number of iterations in an epoch, after which Lightning evaluates.
 
     Args:
         collector: source of episodes.
         relay: the chain.
-        rule: what is sampled.
-        settings: sizes.
+        rule: which transitions and hindsight goals are sampled.
+        settings: sizes of an iteration.
         generator: randomness of sampling; storage and samples are on its device.
-        waiting: an environment that others use, of which each iteration asks whether it is alive.
+        waiting: an environment that is idle meanwhile, such as the one for evaluation; each
+            iteration checks that it is still alive.
     """
 
     def __init__(
@@ -100,7 +103,7 @@ class RelayLoader:
         return {"episodes": episodes, "pools": self.sample() if warm else None}
 
     def sample(self) -> list[TensorDict]:
-        """Of each subtask its part [U, B_s] of the mixed batches."""
+        """Draw each subtask's part [U, B_s] of the mixed batches."""
         updates = self.settings.updates
         return [
             buffer.sample(updates * size).view(updates, size)
@@ -120,7 +123,7 @@ class RelayLoader:
         return self.storage
 
     def state_dict(self) -> dict[str, Any]:
-        """Exact at the end of an iteration."""
+        """Enough to continue exactly, if taken at the end of an iteration."""
         return {
             "collector": self.collector.state_dict(),
             "storage": None if self.storage is None else self.storage.state_dict(),
@@ -132,7 +135,7 @@ class RelayLoader:
         self.collector.load_state_dict(state["collector"])
         self.episodes = state["episodes"]
         sampling = state["sampling"].cpu()
-        if len(sampling) == len(self.generator.get_state()):  # else of another kind of device
+        if len(sampling) == len(self.generator.get_state()):  # else saved on another kind of device
             self.generator.set_state(sampling)
         self.storage, self.buffers = None, []
         if state["storage"] is not None:

@@ -73,39 +73,43 @@ class RHERModule(pl.LightningModule):
     ``training_step`` takes one iteration's episodes and does U updates.
 
     Args:
-        task: see the data module, whose task is used by the command line.
-        relay: how much of the task's relay is trained; the data module's is used as well.
-        mixing: joint updates on all subtasks at once; sequential goes through an iteration's
-            updates once for each subtask, which are then counted as so many more.
+        task: as in ``RelayDataModule``; the command line passes the same one.
+        relay: as in ``RelayDataModule``; the command line passes the same one.
+        mixing: joint updates on all subtasks in one mixed batch; sequential does an iteration's
+            updates once for each subtask, which makes and counts as many times more updates.
         algorithm: td3; or ddpg, which is the same with one critic, no noise and no delay.
-        gamma: discount, in (0, 1). RHER uses 1 - 1/T = 0.98; a shorter horizon learns sooner.
+        gamma: discount, in (0, 1). RHER uses 1 - 1/T = 0.98 for T = 50 env steps; a shorter
+            horizon learns sooner.
         tau: share by which the targets move towards the networks after every update, in (0, 1].
         learning_rate: of both Adam optimizers.
         policy_noise: standard deviation of the target policy smoothing noise; td3 only.
         noise_clip: bound of that noise.
         policy_delay: critic updates per actor update, at least 1; td3 only.
-        critics: Q functions, td3 only. With more than two, targets take the smallest of a random
-            two and the actor ascends the mean of all (REDQ, arXiv 2101.05982).
+        critics: number of Q functions, td3 only. With more than two, targets take the smaller of
+            two random ones and the actor ascends the mean of all (REDQ, arXiv 2101.05982).
         critic_layer_norm: layer normalisation in the critics.
         bounded_target: clip targets to the returns that are possible, [-1 / (1 - gamma), 0].
         action_l2: weight of the mean squared action in the actor's loss.
         hidden_size: width of the hidden layers of actor and critics.
         hidden_layers: number of hidden layers.
         relative_goals: let the networks also see goal minus current position.
-        absolute_positions: let the networks also see where on the table things are, beside where
-            they are relative to each other; needed only where the place matters.
+        absolute_positions: let the networks also see x and y in the world's frame, not only
+            relative positions; needed only where the place on the table matters.
         roles: with several objects, let the networks see the active object first and the others
-            after it, each marked done or pending. Else every object keeps its place.
-        stay: with several objects, let the networks see the goal of a finished object that lies
-            within epsilon where the object is, so that nothing is left to improve there.
+            after it, each marked done or pending. Else every object keeps its place in the input.
+        stay: with several objects, if a finished object is home, show the networks its position
+            instead of its goal, so that nothing is left to improve there.
         average_rate: share by which the evaluated actor moves towards the trained one after every
             update, in (0, 1]; 1 evaluates the trained one itself.
         engine: what computes the updates: PyTorch operation by operation (eager), one graph by
             ``torch.compile`` (compile), or C++ (native). auto is native on a CPU with a C++
             compiler, at most two critics and no layer norm, else eager.
-        learner: a class of yours, derived from ``rher_pl.TD3``, that learns in its place, such as
-            ``my_package.MyTD3``. It runs as it is written, by engine eager.
-        epsilon: the data module's is used by the command line.
+        learner: your own subclass of ``rher_pl.TD3`` to learn with, such as ``my_package.MyTD3``.
+            It runs as it is written, by engine eager.
+        epsilon: as in ``RelayDataModule``; the command line passes the same one.
+
+    Raises:
+        ConfigError: for an option out of its range, or options that do not fit together.
     """
 
     def __init__(
@@ -144,7 +148,8 @@ class RHERModule(pl.LightningModule):
             relative_goals or absolute_positions,
             "relative_goals and absolute_positions are both false: the networks would see no goal",
         )
-        networks = 1 + critics  # each: gradient, two Adam moments, target and average; float32
+        # Of each network: weights, gradient, two Adam moments, target and average; float32.
+        networks = 1 + critics
         require_memory(
             4.0 * 6 * networks * hidden_layers * hidden_size**2,
             "hidden_size, hidden_layers and critics",
@@ -172,15 +177,15 @@ class RHERModule(pl.LightningModule):
         self.success = MovingSuccess(self.relay.num_subtasks)
         self._engine_chosen = False
         self._knows_values = True
-        """Whether the critic is the one that belongs to the policy."""
+        """Whether the critic belongs to the policy; a file cut down to its policy has none."""
         self.env_steps = 0
         self.episodes = 0
         self.metrics: dict[str, Tensor] = {}
-        """Of the latest iteration."""
+        """Metrics of the latest iteration, by name."""
         self.metrics_eval: dict[str, Tensor] = {}
-        """Of the latest evaluation."""
+        """Metrics of the latest evaluation, by name."""
         self.evaluations: dict[str, TensorDict] = {}
-        """Episodes of the latest evaluation, by subtask; the task itself last."""
+        """Results of the latest evaluation's episodes, by subtask; the task itself last."""
 
     @property
     def updates(self) -> int:
@@ -194,9 +199,9 @@ class RHERModule(pl.LightningModule):
 
     @property
     def evaluated_policy(self) -> RelayPolicy:
-        """The policy to use: the trained one with averaged weights, free of its last noise.
+        """The policy to use: the trained one, with its weights averaged over the updates.
 
-        It is on the CPU, where environments are: a copy if the module is elsewhere.
+        It is on the CPU, where the environments are; a copy if the module is on another device.
         """
         policy = RelayPolicy(self.encoder, self.td3.averaged_actor)
         return policy if self.device.type == "cpu" else copy.deepcopy(policy).cpu()
@@ -231,14 +236,14 @@ class RHERModule(pl.LightningModule):
         sizes = [pool.shape[1] for pool in pools]
         gamma = self.td3.gamma
         encoded = [encode(self.encoder, pool, s, gamma) for s, pool in enumerate(pools)]
-        with torch.autocast(self.device.type, enabled=False):  # TD3 says itself what is reduced
+        with torch.autocast(self.device.type, enabled=False):  # TD3 reduces precision itself
             done = [
                 self.td3.learn(batches)
                 for batches in rounds(encoded, self.mixing, self.td3.policy_noise, self.td3.sizes)
             ]
         self.metrics |= update_statistics(done, sizes, self.relay)
         # TD3 steps its optimizers itself. This step has no gradients and changes nothing: it lets
-        # Lightning count an iteration, and call the hooks that others hang on a step.
+        # Lightning count an iteration, and call the hooks of an optimizer step.
         self.optimizers()[0].step()  # type: ignore[index]
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -249,15 +254,19 @@ class RHERModule(pl.LightningModule):
             self.send(self.metrics_eval)
 
     def send(self, metrics: Mapping[str, Tensor | float]) -> None:
-        """Give metrics of this moment to every logger of the trainer, against env steps.
+        """Log metrics to every logger of the trainer, against env steps.
 
-        Not by ``log``, which leaves out most of them: an epoch has few iterations.
+        ``log`` would leave out most of them, as an epoch has few iterations.
         """
         for logger in self.trainer.loggers:
             logger.log_metrics({k: float(v) for k, v in metrics.items()}, self.env_steps)
 
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
-        """Choose and build what computes the updates ahead of its first use."""
+        """Choose and build what computes the updates, before its first use.
+
+        Args:
+            batch_sizes: samples of each subtask in a mixed batch.
+        """
         self.on_fit_start()
         joint = self.mixing == Mixing.joint
         warm_up(self.td3, [sum(batch_sizes)] if joint else sorted({*batch_sizes}))
@@ -267,7 +276,7 @@ class RHERModule(pl.LightningModule):
     def evaluate(
         self, env: EnvBase, seeds: Sequence[int], last_policy: bool = False
     ) -> dict[str, TensorDict]:
-        """Noise-free episodes, one per seed; see ``evaluation/rollout.py``."""
+        """Play noise-free episodes, one per seed; see ``evaluation/rollout.py``."""
         critic, gamma, device = self.td3.critic, self.td3.gamma, self.device
         policy = self.evaluated_policy
 
@@ -276,7 +285,7 @@ class RHERModule(pl.LightningModule):
                 return inputs[:, 0] * torch.nan
             return critic(inputs.to(device), action.to(device))[0]
 
-        # Outside inference mode: what an environment keeps of an evaluation is written again.
+        # Not in inference mode, whose tensors cannot be changed later: the environment keeps some.
         with (
             torch.inference_mode(False),
             torch.no_grad(),
@@ -299,8 +308,8 @@ class RHERModule(pl.LightningModule):
     test_step = validation_step
 
     def _log_evaluation(self, fitting: bool, episodes: int) -> None:
-        """For callbacks, and as what ``validate()`` and ``test()`` return and give to loggers."""
-        # ``step`` is Lightning's name for what loggers show metrics against.
+        """Give metrics to callbacks; in ``validate`` and ``test`` to loggers and caller, too."""
+        # Lightning's loggers take a metric named ``step`` as their x axis.
         axis = {} if fitting else {"step": torch.tensor(float(self.env_steps))}
         with warnings.catch_warnings():  # results are returned without a logger, too
             warnings.filterwarnings("ignore", message=".*no logger configured.*")
@@ -313,7 +322,7 @@ class RHERModule(pl.LightningModule):
         write_entry(checkpoint, replace(self.entry(), rng_state=torch.get_rng_state()))
 
     def entry(self) -> Entry:
-        """What is trained, and how far it is."""
+        """What is trained, and how far training has come."""
         return Entry(
             task=self.task.name,
             relay=self.relay.to_dict(),

@@ -22,17 +22,17 @@ Acting = tuple[RelayPolicy, MovingSuccess, Exploration]
 def make_player(
     task: Task, options: Mapping[str, Any], acting: Acting, threads: int, like: EnvBase
 ) -> Player:
-    """A player for N = ``num_envs`` rows, see ``RelayDataModule`` for the options.
+    """Make the player of N = ``num_envs`` environments; see ``RelayDataModule`` for the options.
 
     Args:
         task: to play.
-        options: of the data module.
-        acting: policy, its success, and how it explores.
-        threads: that step environments in this process.
-        like: an environment with the shapes of the task's.
+        options: of the data module, by name.
+        acting: policy, success of each subtask, and how it explores.
+        threads: number of threads that step environments in this process.
+        like: an environment of the same task, which gives the shapes of episodes.
 
     Raises:
-        ConfigError: if environment or workers cannot be made.
+        ConfigError: if the environments or workers cannot be made.
     """
     if not options["shards"]:
         env = make_env(task, options["num_envs"], options["seed"], threads)

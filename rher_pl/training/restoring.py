@@ -1,4 +1,4 @@
-"""A checkpoint's content, before Lightning gives it to a module."""
+"""Changes to a checkpoint's content before Lightning loads it into a module."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOURCE = "the checkpoint"
 def continue_under(
     content: dict[str, Any], model: Mapping[str, Any], data: Mapping[str, Any]
 ) -> None:
-    """Let options that may change take effect, and refuse the others; see ``continuing.py``.
+    """Let changed options take effect, and refuse those that cannot; see ``continuing.py``.
 
     Args:
         content: of the checkpoint; changed in place.
@@ -29,21 +29,21 @@ def continue_under(
     """
     before, now = made_with(content, SOURCE), dotted(model, data)
     require_unchanged(before, now, SOURCE)
-    if "model.learning_rate" in changed(before, now):  # else a schedule may have set it
+    if "model.learning_rate" in changed(before, now):  # else keep it: a schedule may have set it
         for optimizer in content[OPTIMIZERS]:
             for group in optimizer["param_groups"]:
                 group["lr"] = model["learning_rate"]
 
 
 def complete(content: dict[str, Any], own: Mapping[str, Tensor]) -> bool:
-    """Let a policy alone be evaluated: what else is missing stays as it is in the module.
+    """Add the module's own tensors where a file cut down to its policy has none.
 
     Args:
         content: of the checkpoint; changed in place.
         own: tensors of the module, by name.
 
     Returns:
-        Whether all of it was there, the critic too.
+        Whether nothing was missing, the critic included.
     """
     tensors = content[TENSORS]
     others = {name: value for name, value in own.items() if not name.startswith(tuple(PARTS))}

@@ -10,12 +10,12 @@ Settings = TypeVar("Settings")
 
 
 def settings_of(kind: type[Settings], options: Mapping[str, Any], **others: Any) -> Settings:
-    """The settings of a dataclass from the options that have the names of its fields.
+    """Make a dataclass from the options that have the names of its fields.
 
     Args:
         kind: the dataclass.
-        options: by name; may hold more than are asked for.
-        others: take the place of options.
+        options: by name; those without a field are ignored.
+        others: values that replace those of ``options``.
     """
     named = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     return kind(**({name: options[name] for name in named if name in options} | others))

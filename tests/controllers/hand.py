@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 Moves = Iterator[FloatArray]
-"""Actions [4], one for each env step; positions are read anew for each."""
+"""Actions [4], one for each env step, each computed from the positions at that step."""
 
 SPEED = 0.65
 """Share of an action's metres that the gripper moves in one env step: a weld drags it."""
 
 
 def up(metres: float) -> FloatArray:
-    """The vector [3] that leads so much higher."""
+    """The vector [3] that points ``metres`` up."""
     return np.array([0.0, 0.0, metres])
 
 

@@ -19,7 +19,7 @@ LOW, HIGH = -0.009, 0.052  # of the grip site against a cube's centre, z: to pus
 GOOD, NEAR = 0.042, 0.025  # metres from its goal at which a cube can wait, and is left alone
 BRAKE = 30.0  # 1/m: a cube that moves v metres in a step slides on for BRAKE * v^2
 WALL_HALF = np.array([0.01, 0.04])
-PREFER = 0.3  # metres of pushing that an order of the cubes is worth
+PREFER = 0.3  # metres of pushing by which a cube is preferred to the next one in the order
 TURN = 0.12  # metres of pushing that going round a cube costs
 
 
@@ -38,7 +38,7 @@ class Pushing:
 
     Args:
         env: one of the suite, unwrapped.
-        order: of the cubes, where one shall be preferred to the next.
+        order: of the cubes, those to be preferred first; empty for no preference.
     """
 
     def __init__(self, env: Any, order: Sequence[int] = ()) -> None:
@@ -165,7 +165,7 @@ class Pushing:
 
 
 def orders(env: Any) -> list[Callable[[], Pushing]]:
-    """Controllers to rehearse: without an order, then one for each."""
+    """Controllers to rehearse: one without a preferred order, then one for each order."""
     every = permutations(range(len(env.object_names)))
     return [partial(Pushing, env), *(partial(Pushing, env, order) for order in every)]
 

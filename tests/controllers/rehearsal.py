@@ -13,7 +13,7 @@ from controllers.hand import Moves
 
 
 class Controller(Protocol):
-    """Yields an action for each step, of the state that the environment is in by then."""
+    """Yields an action for each step, computed from the state that the environment is in then."""
 
     def moves(self) -> Moves: ...
 

@@ -19,15 +19,15 @@ from rher_pl.errors import require, warn
 from rher_pl.tasks import Task
 
 DATA_OPTIONS = ("reached_distance", "reward_radius")
-"""Of a relay: what options of the data module set, which may change from run to run."""
+"""Fields of a relay that options of the data module set; they may change from run to run."""
 
 
 def check_task(info: CheckpointInfo, task: Task) -> None:
-    """A checkpoint continues or is evaluated on its own task only, as it was then.
+    """Require the task that the checkpoint was made with, unchanged.
 
     Args:
         info: of the checkpoint.
-        task: that the config says.
+        task: of the config.
     """
     entry = info.entry
     require(
@@ -54,7 +54,7 @@ def _without_options(relay: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_can_continue(info: CheckpointInfo) -> None:
-    """Training goes on only from a whole state of this version."""
+    """Require a whole training state in the format of this version."""
     require(
         info.has_training_state,
         f"checkpoint {info.path} holds no replay or optimizers and can be evaluated, not "
@@ -69,12 +69,12 @@ def check_can_continue(info: CheckpointInfo) -> None:
 
 
 def check_options(info: CheckpointInfo, options: Mapping[str, Any], command: str) -> None:
-    """What is in the checkpoint already must not be asked for otherwise.
+    """Refuse other values of options that are fixed in the checkpoint.
 
     Args:
         info: of the checkpoint.
         options: asked for, by dotted name.
-        command: to evaluate, only what the networks are made of matters.
+        command: ``fit``; for any other only the options of model and relay matter.
     """
     sections = ("",) if command == "fit" else ("model.", "data.relay")
     for section in sections:
@@ -82,21 +82,21 @@ def check_options(info: CheckpointInfo, options: Mapping[str, Any], command: str
 
 
 def check_shapes(info: CheckpointInfo, shapes: Mapping[str, torch.Size]) -> None:
-    """The networks that the config describes must be those of the checkpoint.
+    """Require networks of the sizes that the checkpoint has.
 
     Args:
         info: of the checkpoint.
-        shapes: of the new module's tensors, by name. A policy alone is some of them.
+        shapes: of the new module's tensors, by name; the checkpoint of a policy has some of them.
     """
     require(
         info.shapes.items() <= shapes.items(),
-        f"checkpoint {info.path} holds networks of other sizes: another version of rher_pl "
-        "wrote it",
+        f"checkpoint {info.path} holds networks of other sizes: use the version of "
+        "rher_pl that wrote it",
     )
 
 
 def warn_of_versions(info: CheckpointInfo) -> None:
-    """Say which packages are others than those that wrote the checkpoint."""
+    """Warn of packages in other versions than those that wrote the checkpoint."""
     here = versions()
     other = {name: was for name, was in info.versions.items() if here.get(name, was) != was}
     if other:

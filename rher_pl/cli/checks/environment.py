@@ -1,4 +1,4 @@
-"""Whether a task can be learned: random episodes of it are played, and looked at."""
+"""Whether a task can be learned, judged from random episodes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from rher_pl.relay import Relay
 from rher_pl.tasks import Task, make_env
 
 FEW_MOVED, MANY_SOLVED = 0.02, 0.5
-"""Shares of random episodes: that move an object, and that begin solved."""
+"""Shares of random episodes: a task is doubtful if fewer move an object or more begin solved."""
 DIFFERING = 0.01
-"""Share of goals near what was achieved on which two judges may differ, by rounding."""
+"""Share of nearby goals on which epsilon and ``compute_reward`` may differ by rounding."""
 QUICK_EPISODES, QUICK_STEPS = 2, 50
-"""Played before a run."""
+"""Episodes, and env steps of each, that are played before a run."""
 
 
 def findings(task: Task, frames: TensorDict) -> Iterator[Finding]:
-    """What random episodes [N, T] of a task say."""
+    """What random episodes [N, T] of a task show."""
     relay, achieved = task.relay, states(frames, "achieved_goals").float()
     yield _sizes(task, frames)
     yield _ends(frames)
@@ -39,7 +39,7 @@ def findings(task: Task, frames: TensorDict) -> Iterator[Finding]:
 
 
 def _solved(relay: Relay, frames: TensorDict) -> Tensor:
-    """By the environment's own word if it has one, [N, T+1] bool."""
+    """Whether each state is solved, as the environment says if it does, [N, T+1] bool."""
     if "is_success" in frames.keys():
         return states(frames, "is_success").squeeze(-1)
     achieved, desired = (states(frames, key).float() for key in STATE_KEYS[1:])
@@ -48,7 +48,7 @@ def _solved(relay: Relay, frames: TensorDict) -> Tensor:
 
 def _sizes(task: Task, frames: TensorDict) -> Finding:
     actions, bounds = task.action_size, task.interface.low if task.interface else ()
-    own = f", stretched to [{min(bounds):g}, {max(task.interface.high):g}]" if bounds else ""  # type: ignore[union-attr]
+    own = f", scaled to [{min(bounds):g}, {max(task.interface.high):g}]" if bounds else ""  # type: ignore[union-attr]
     return Finding(
         "sizes",
         Level.OK,
@@ -102,7 +102,7 @@ def _solved_at_reset(share: float) -> Finding:
 
 
 def rewards(choice: GymnasiumTask, task: Task) -> Finding:
-    """The environment's own reward beside the task's epsilon."""
+    """Compare the environment's own reward with the task's epsilon."""
     if isinstance(getattr(task.relay, "reward", None), OwnReward):
         how = "whole batches at once" if task.relay.reward.batched else "one goal at a time, slower"  # type: ignore[attr-defined]
         return Finding("reward", Level.OK, f"the environment's own compute_reward, {how}")
@@ -127,7 +127,7 @@ def rewards(choice: GymnasiumTask, task: Task) -> Finding:
 
 
 def checked(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """What is found; a fault of the environment is a finding, too."""
+    """The findings; a fault of the environment is one, too."""
     try:
         yield from look()
     except (ConfigError, TrainingError) as error:
@@ -135,10 +135,10 @@ def checked(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
 
 
 def quick_check(task: Task, count: int = QUICK_EPISODES) -> None:
-    """A second's look before a run at a task that a config wrote.
+    """Check, in about a second, a task that a config describes, before a run.
 
     Raises:
-        ConfigError: if nothing can be learned of it; what is only doubtful is printed.
+        ConfigError: if nothing can be learned from it; what is only doubtful is a warning.
     """
 
     def look() -> Iterator[Finding]:

@@ -41,7 +41,7 @@ def show(findings: Iterable[Finding], word: str, meaning: str) -> int:
     Args:
         findings: of checks.
         word: for the level between ok and broken, at most 6 letters.
-        meaning: of it, for the last line.
+        meaning: of ``word``, for the last line.
 
     Returns:
         How many are broken.

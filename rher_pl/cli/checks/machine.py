@@ -1,4 +1,4 @@
-"""What this machine can do: drawing, computing, keeping what is recorded."""
+"""What this machine can do: draw, compute, and keep records."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from rher_pl.learner.precision import PRECISIONS
 
 
 def check_linked(configs: Sequence[Any] | None) -> None:
-    """A config that sets an option which follows another one would be ignored silently."""
+    """Refuse a config that sets an option which follows another: it would be silently ignored."""
     for config in configs or ():
         values = yaml.safe_load(read_config(Path(str(config))))
         for key, source in LINKED.items():
@@ -31,21 +31,21 @@ def check_linked(configs: Sequence[Any] | None) -> None:
 
 
 def check_seed(seed: int) -> None:
-    """NumPy's legacy generator takes 32 bits."""
+    """Require a seed of 32 bits, the most that NumPy's legacy generator takes."""
     require(0 <= seed < 2**32, f"seed_everything must be in [0, {2**32}), got {seed}")
 
 
 def check_precision(precision: Any) -> None:
-    """Lightning would put another in place of some that this machine cannot compute in."""
+    """Require a known precision: Lightning would replace some that this machine lacks."""
     require(
         str(precision) in (*PRECISIONS, "32", "bf16"),
-        f"trainer.precision {precision!s:.40} is not computed in: write one of "
+        f"trainer.precision {precision!s:.40} is not supported: write one of "
         f"{', '.join(PRECISIONS)}",
     )
 
 
 def check_limits(trainer: Any) -> None:
-    """Training must have an end, or Lightning's default of 1000 epochs would be run."""
+    """Require an end of training: without one, Lightning would run 1000 epochs."""
     limits = (trainer.max_epochs, trainer.max_time)
     bounded = any(limit is not None for limit in limits) or trainer.max_steps > 0
     require(

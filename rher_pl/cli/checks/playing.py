@@ -16,7 +16,7 @@ from rher_pl.envs.checks import STATE_KEYS, check_episodes, check_finite, check_
 from rher_pl.tasks import WrittenTask, get_task, make_env
 
 SEED = 5_000_000
-"""Of the first episode; used by nobody else."""
+"""Of the first episode; nothing else plays these seeds."""
 KEPT = (*STATE_KEYS, "ending", "is_success", "done", "truncated", "terminated")
 
 
@@ -50,7 +50,7 @@ def states(frames: TensorDict, key: str) -> Tensor:
 
 
 def digest(frames: TensorDict) -> str:
-    """Of all numbers of some episodes."""
+    """SHA-256 of all numbers in the states of some episodes."""
     numbers = [states(frames, key).numpy().tobytes() for key in STATE_KEYS]
     return hashlib.sha256(b"".join(numbers)).hexdigest()
 
@@ -68,7 +68,7 @@ def reproduces_afresh(
 
     Args:
         choice: the task.
-        modules: to be imported first.
+        modules: of the user, to be imported first.
         frames: of episodes that were played here.
     """
     with multiprocessing.get_context("spawn").Pool(1) as pool:

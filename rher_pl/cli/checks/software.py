@@ -1,4 +1,4 @@
-"""Whether Python, packages and simulator are ones that train as they should."""
+"""Whether Python, packages and simulator are versions that train correctly."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _version(name: str) -> str | None:
 
 
 def check_simulator() -> Iterator[Finding]:
-    """MuJoCo's version, then where the arm starts and whether it follows its weld."""
+    """MuJoCo's version, where the arm starts, and whether it follows its weld constraint."""
     version = _version("mujoco") or "missing"
     try:
         from farama_notifications import notifications
@@ -105,7 +105,7 @@ def check_tasks() -> Iterator[Finding]:
             broken = True
             yield Finding(name, Level.BROKEN, f"does not start: {_reason(error)}", fix)
     if not broken:
-        yield Finding("tasks", Level.OK, f"all {len(SUITE)} of our own start")
+        yield Finding("tasks", Level.OK, f"all {len(SUITE)} tasks of this package start")
 
 
 def _reason(error: Exception) -> str:
@@ -131,7 +131,7 @@ def _drive_arm() -> tuple[list[float], list[float]]:
 
 def check_arm(start: list[float], end: list[float]) -> Iterator[Finding]:
     """Judge where the gripper began and where ten steps along x took it (metres)."""
-    fix = 'a MuJoCo that simulates the arm wrongly: pip install "mujoco==3.10.0"'
+    fix = 'this MuJoCo simulates the arm wrongly: pip install "mujoco==3.10.0"'
     at = "({:.3f}, {:.3f}, {:.3f})".format(*start)
     off = max(abs(a - b) for a, b in zip(start, START_POSE, strict=True))
     sound = off <= POSE_TOLERANCE

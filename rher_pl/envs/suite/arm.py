@@ -19,9 +19,9 @@ mend_joint_comparisons(mujoco_utils)
 
 
 class ArmEnv(MujocoFetchEnv):
-    """The steps of an environment, without its task; see :class:`~.base.SuiteEnv`.
+    """Simulation, actions and observations; goals and reward are in :class:`~.base.SuiteEnv`.
 
-    All that differs between two episodes is in ``data``: one model may serve many.
+    All that differs between two episodes is in ``data``, so many simulations may share one model.
     """
 
     object_names: ClassVar[tuple[str, ...]] = ()
@@ -46,17 +46,17 @@ class ArmEnv(MujocoFetchEnv):
         "elevation": -42.0,
         "lookat": np.array([1.34, 0.75, 0.45]),
     }
-    """From where it is drawn: metres and degrees."""
+    """The camera, in metres and degrees."""
 
-    initial_qpos: Any  # given as names and positions of joints, then those of all [nq]
+    initial_qpos: Any  # positions by joint name, later of all joints [nq]
 
     def __init__(self, **kwargs: Any) -> None:
         check_mujoco_version(mujoco.__version__)
         joints = {"robot0:slide0": 0.405, "robot0:slide1": 0.48, "robot0:slide2": self.lift}
         kwargs.setdefault("default_camera_config", self.camera)
         super().__init__(
-            model_path=str(ARM),  # that it exists is checked; the model is built around it
-            has_object=False,  # of the single one that gymnasium-robotics knows
+            model_path=str(ARM),  # only checked to exist: _xml makes the model
+            has_object=False,  # gymnasium-robotics knows only one object: not used
             block_gripper=self.locked,
             n_substeps=20,
             gripper_extra_height=self.extra_height,
@@ -79,7 +79,7 @@ class ArmEnv(MujocoFetchEnv):
         return {}
 
     def _achieved(self, gripper: FloatArray, objects: FloatArray) -> FloatArray:
-        """What has been achieved [N, 3], of the gripper's position [3] and the objects' [N, 3]."""
+        """Achieved goals [N, 3], from positions of the gripper [3] and of the objects [N, 3]."""
         return objects
 
     def _initialize_simulation(self) -> None:
@@ -94,7 +94,7 @@ class ArmEnv(MujocoFetchEnv):
         self.initial_qvel = self.data.qvel.copy()
 
     def _restore(self) -> None:
-        """Bring ``data`` to the state before anything is drawn."""
+        """Set ``data`` to the initial state, from which starts are drawn."""
         mujoco.mj_resetData(self.model, self.data)
         self.data.time = self.initial_time
         self.data.qpos[:] = self.initial_qpos
@@ -118,7 +118,7 @@ class ArmEnv(MujocoFetchEnv):
         qpos, qvel = mujoco_utils.robot_get_obs(model, data, self._model_names.joint_names)
         velocity = mujoco_utils.get_site_xvelp(model, data, GRIP) * self.dt
         objects = np.array([mujoco_utils.get_site_xpos(model, data, n) for n in names])
-        objects = objects.reshape(-1, 3)  # of none as well
+        objects = objects.reshape(-1, 3)  # [0, 3] without objects
         turns = [rotations.mat2euler(mujoco_utils.get_site_xmat(model, data, n)) for n in names]
         linear = [mujoco_utils.get_site_xvelp(model, data, n) * self.dt for n in names]
         angular = [mujoco_utils.get_site_xvelr(model, data, n) * self.dt for n in names]
@@ -133,6 +133,6 @@ class ArmEnv(MujocoFetchEnv):
         }
 
     def _render_callback(self) -> None:
-        # Only where a site is drawn: the simulation itself is left as it is.
+        # Only the drawn site moves: the simulation itself is left as it is.
         for i, goal in enumerate(self.goal.reshape(-1, 3)):
             self.data.site_xpos[self.model.site(target_name(i)).id] = goal

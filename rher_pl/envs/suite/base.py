@@ -15,7 +15,7 @@ from rher_pl.envs.suite.options import check_keys, points
 from rher_pl.envs.suite.overlap import refuse_overlap
 
 BOUND = 100.0
-"""Of the observation space: metres, radians, or either in a step; nothing comes near it."""
+"""Bound of the observation space, in metres, radians, or either per step; no value is near it."""
 
 
 class SuiteEnv(ArmEnv, EzPickle):
@@ -27,7 +27,7 @@ class SuiteEnv(ArmEnv, EzPickle):
       relative to the gripper (3N); finger joints (2); objects' Euler angles (3N), velocities
       relative to the gripper (3N), angular velocities (3N); gripper's velocity (3), fingers'
       velocities (2); positions of the task's places, if any (3 each). Metres and radians;
-      velocities are those in a step.
+      velocities are per env step.
     - ``achieved_goal``, ``desired_goal [3N]``: positions of the objects, and where they shall be.
 
     The action [4] in [-1, 1] is the gripper's move in x, y, z, in units of ``max_action`` metres,
@@ -36,7 +36,7 @@ class SuiteEnv(ArmEnv, EzPickle):
     ``info`` has ``is_success`` (whole task, 0.0 or 1.0) and ``success`` (bool [N], each object).
 
     ``reset(options={"goal": ..., "objects": ...})``, each [N, 3] or [3N] and each optional, starts
-    from given goals and positions; one that cannot be is a ValueError that names the limit.
+    from given goals and positions; an impossible one raises a ValueError that names the limit.
 
     Args:
         kwargs: ``render_mode`` (``rgb_array`` or ``human``), ``width``, ``height`` of a picture,
@@ -71,7 +71,7 @@ class SuiteEnv(ArmEnv, EzPickle):
         raise NotImplementedError
 
     def _put_goal(self, goals: FloatArray) -> None:
-        """Get ready for ``goals [N, 3]``, or raise a ValueError that names the limit."""
+        """Prepare ``data`` for ``goals [N, 3]``, or raise a ValueError that names the limit."""
         raise NotImplementedError
 
     # Gymnasium
@@ -83,11 +83,11 @@ class SuiteEnv(ArmEnv, EzPickle):
         """Start an episode.
 
         Args:
-            seed: of ``np_random``; None goes on with it.
+            seed: of ``np_random``; with None, that goes on.
             options: ``goal`` and ``objects``, see the class. What is not given is drawn.
 
         Raises:
-            ValueError: for another key, or what cannot be; names the limit.
+            ValueError: for an unknown option, or an impossible scene; names the limit.
         """
         given = {key: value for key, value in (options or {}).items() if value is not None}
         check_keys(given)
@@ -104,7 +104,7 @@ class SuiteEnv(ArmEnv, EzPickle):
         return observation, self._info(observation)
 
     def step(self, action: Any) -> tuple[dict[str, FloatArray], float, bool, bool, dict[str, Any]]:
-        """Move for 0.04 s; see the class."""
+        """Take an env step of 0.04 s; see the class."""
         observation, reward, terminated, truncated, _ = super().step(action)
         return observation, reward, terminated, truncated, self._info(observation)
 
@@ -150,7 +150,7 @@ class SuiteEnv(ArmEnv, EzPickle):
         return self._draw_goal().ravel()
 
     def set_objects(self, objects: ArrayLike) -> None:
-        """Start ``data`` anew with the objects at given positions, [N, 3] or [3N].
+        """Reset ``data``, with the objects at given positions, [N, 3] or [3N].
 
         Raises:
             ValueError: if they cannot be there; names the limit.
@@ -163,7 +163,7 @@ class SuiteEnv(ArmEnv, EzPickle):
             refuse_overlap(self.model, self.data, name)
 
     def set_goal(self, goal: ArrayLike) -> FloatArray:
-        """Given goals, [N, 3] or [3N], as [3N]; what stands for them in ``data`` is put there.
+        """Given goals, [N, 3] or [3N], as [3N]; fixtures that they decide are moved in ``data``.
 
         Raises:
             ValueError: if they cannot be met; names the limit.

@@ -14,8 +14,8 @@ from rher_pl.envs.suite.options import within
 from rher_pl.envs.suite.parts import CUBE_HALF, cube, cube_name
 
 SIDE = 2 * CUBE_HALF
-FROM_GRIPPER = 0.1  # metres, horizontally, from the gripper's start to any cube
-RISE = 0.45  # metres above the table that a goal of a free gripper may be
+FROM_GRIPPER = 0.1  # least metres, horizontally, from the gripper's start to any cube
+RISE = 0.45  # metres above a resting cube that a goal may be if the fingers can be opened
 
 
 def smallest_gap(positions: FloatArray) -> float:
@@ -37,9 +37,9 @@ class CubesEnv(SuiteEnv):
     """N cubes that start on the table, around the gripper."""
 
     start_range: ClassVar[float] = 0.1
-    """Metres along x and y from the gripper's start."""
+    """Most metres, along x and along y, from the gripper's start to a cube or goal."""
     start_distance: ClassVar[float] = 0.08
-    """Metres between two cubes at the start."""
+    """Least metres between two cubes at the start."""
 
     @property
     def num_cubes(self) -> int:
@@ -51,7 +51,7 @@ class CubesEnv(SuiteEnv):
         return model_xml([*cubes, *self._fixtures()], self.num_cubes, actuated=not self.locked)
 
     def _fixtures(self) -> list[str]:
-        """Bodies beside the cubes, XML each."""
+        """Bodies other than the cubes, XML each."""
         return []
 
     def _initial_joints(self) -> dict[str, Any]:

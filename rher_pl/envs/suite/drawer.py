@@ -22,7 +22,7 @@ from rher_pl.envs.suite.parts import (
 
 TOWARD_ROBOT = np.array([-1.0, 0.0, 0.0])
 BESIDE = np.array([0.0, 0.01, 0.01])
-"""Metres that a given goal may be beside the line on which the handle moves."""
+"""Metres, along each axis, that a given goal may be off the line on which the handle moves."""
 TABLE = Table(height=FOOT, x=1.42)
 
 
@@ -31,10 +31,10 @@ class DrawerEnv(SuiteEnv):
 
     The drawer starts closed; the goal is 0.04 to 0.2 m from there toward the robot. There are no
     finger actuators, so that ``action[3]`` does nothing. The gripper is kept at the handle's height
-    or above: the original moves its target there and runs an extra step, here the target is
+    or above: the original moves its target there and runs an extra step; here the target is
     limited within the step.
 
-    The option ``objects`` is where the handle starts, that is how far the drawer is open.
+    The option ``objects`` is the handle's start position, which says how far the drawer is open.
     """
 
     object_names: ClassVar[tuple[str, ...]] = (HANDLE,)
@@ -50,7 +50,7 @@ class DrawerEnv(SuiteEnv):
         "lookat": np.array([1.38, 0.70, 0.45]),
     }
     opening: ClassVar[tuple[float, float]] = (0.04, OPENS)
-    """Least and most that a goal asks for, metres."""
+    """Least and greatest opening that a goal asks for, metres."""
 
     def _xml(self) -> str:
         case = drawer(1.5, 0.63, slides=True, damping=1000)

@@ -14,14 +14,14 @@ from rher_pl.envs.suite.parts import BOX, CASE, HANDLE, HANDLE_FROM_CASE, box, d
 
 HANDLE_LOW = np.array([1.276, 0.77, 0.45])
 HANDLE_HIGH = np.array([1.286, 0.78, 0.45])
-"""Between which the handle of the closed drawer is, and with it the case."""
+"""Least and greatest position of the closed drawer's handle, with which the case moves."""
 BOX_AT_REST = 0.391  # z of a box that stands in the drawer
 INSIDE_LOW = np.array([0.065, -0.059, -0.06])
 INSIDE_HIGH = np.array([0.165, 0.059, -0.05])
-"""Between which the box can stand in the closed drawer, seen from the handle."""
+"""Least and greatest position of the box in the closed drawer, relative to the handle."""
 ABOVE_LOW = np.array([0.03, -0.118, 0.05])
 ABOVE_HIGH = np.array([0.22, 0.118, 0.35])
-"""Between which a goal of the box may be, seen from the closed handle."""
+"""Least and greatest goal of the box, relative to the handle of the closed drawer."""
 BOX_ON_CASE = 0.51  # z of its goals; it rests there at 0.513
 
 
@@ -30,13 +30,13 @@ class DrawerBoxEnv(DrawerEnv):
 
     Object 0 is the handle, object 1 the box. The case stands a little differently in each episode;
     the goal of the handle is 0.15 to 0.18 m toward the robot, that of the box a point on top of the
-    case. The fingers can be opened, and the gripper may go as low as it likes.
+    case. The fingers can be opened, and the gripper's height is not limited.
 
-    The original counts a goal as met within 0.02 m in its environment and 0.05 m in its trainer,
-    here 0.05 m. It lets the box fall 4 mm at the start, here the box stands.
+    The original counts a goal as met within 0.02 m in its environment and 0.05 m in its trainer;
+    here it is 0.05 m. It lets the box fall 4 mm at the start; here the box stands.
 
-    The option ``objects`` is where the handle of the closed drawer is, which moves the case, and
-    where the box stands in the drawer.
+    The option ``objects`` has two positions: of the handle of the closed drawer, with which the
+    case moves, and of the box in the drawer.
     """
 
     object_names = (HANDLE, BOX)
@@ -64,7 +64,7 @@ class DrawerBoxEnv(DrawerEnv):
         return self._case() + HANDLE_FROM_CASE
 
     def _place(self, handle: FloatArray, box: FloatArray) -> None:
-        """Put the case where the closed handle is at ``handle [3]``, and the box [3]."""
+        """Move the case so that the closed handle is at ``handle [3]``; put the box at ``box``."""
         self._case()[:] = handle - HANDLE_FROM_CASE
         address = self.model.joint(f"{BOX}:joint").qposadr[0]
         self.data.qpos[address : address + 3] = box

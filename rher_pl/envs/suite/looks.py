@@ -8,7 +8,7 @@ _WALL = Footprint("wall", "place 0", (0.0, 0.0), (0.01, 0.04))
 _BLOCK = Footprint("block", "goal 0", (0.0, 0.0), (0.1, 0.1))
 _HOLE = Footprint("hole", "goal 0", (0.0, 0.0), (0.02, 0.02))
 _CASE, _CASE_HALF = (0.124, 0.0), (0.1, 0.118)
-"""From the handle of the closed drawer to the middle of the case."""
+"""Middle of the case, relative to the handle of the closed drawer, and half its size: x and y."""
 _DRAWER = Footprint("drawer", "object 0", (0.115, 0.0), (0.091, 0.1))
 
 
@@ -30,4 +30,4 @@ LOOKS = {
     "FetchThreePush-v0": _cubes(3),
     "FetchThreeStack-v0": _cubes(3),
 }
-"""By name of the task."""
+"""Looks by name of the task."""

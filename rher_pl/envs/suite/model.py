@@ -18,7 +18,7 @@ MATERIALS = ASSETS / "fetch" / "shared.xml"
 GRIP = "robot0:grip"
 FINGER_JOINTS = ("robot0:l_gripper_finger_joint", "robot0:r_gripper_finger_joint")
 COLOURS = ("0.84 0.37 0", "0 0.45 0.70", "0.80 0.47 0.65")
-"""Of objects and their goals; told apart by colour-blind eyes too."""
+"""Colours of objects and their goals, which colour-blind people can tell apart too."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def model_xml(bodies: list[str], targets: int, actuated: bool, table: Table | No
         targets: number of sites that show a goal, ``target0`` and so on; below the floor until
             they are drawn.
         actuated: whether the fingers can be moved.
-        table: another one than the usual.
+        table: to replace the usual one.
     """
     fingers = "".join(_finger_actuator(joint) for joint in FINGER_JOINTS) if actuated else ""
     return f"""<mujoco>

@@ -9,7 +9,7 @@ from rher_pl.envs.suite.cubes import CubesEnv
 from rher_pl.envs.suite.parts import CUBE_HALF, WALL, WALL_HALF, cube_names, wall
 
 NEAREST = np.array(WALL_HALF)[:2] + CUBE_HALF
-"""Metres along x, and along y, of which a cube keeps one from the wall's centre."""
+"""Metres along x and y: a cube that is this far from the wall's centre along one is clear of it."""
 
 
 class ObstaclePushEnv(CubesEnv):
@@ -20,7 +20,7 @@ class ObstaclePushEnv(CubesEnv):
     sides parallel to the axes; its position ends the observation.
 
     In the original the wall cuts into the cube in 19% of episodes and into the fingers in 4%, and
-    10% of the goals need the cube inside the wall; here these are drawn again.
+    10% of the goals need the cube inside the wall; here such starts and goals are drawn again.
     """
 
     object_names = cube_names(1)
@@ -43,7 +43,7 @@ class ObstaclePushEnv(CubesEnv):
     def _build_wall(self, cube: FloatArray) -> bool:
         """Put the wall between gripper and cube; False if the cube is too near for that."""
         self._wall()[:] = *(self._centre() + cube[:2]) / 2, self.height_offset
-        # The fingers are narrower than the cube, and as far from the wall.
+        # The fingers are as far from the wall as the cube, and narrower.
         return self._beside_wall(cube)
 
     def _draw_start(self) -> None:

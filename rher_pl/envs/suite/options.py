@@ -1,4 +1,4 @@
-"""What ``reset(options=...)`` may say, and the lines for what it may not."""
+"""Checks what ``reset(options=...)`` says, and refuses mistakes in one line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FloatArray = NDArray[np.float64]
 KEYS = ("goal", "objects")
 AXES = "xyz"
 ROUNDING = 1e-6
-"""Metres by which a given position may be beyond a limit."""
+"""Metres by which a given position may exceed a limit."""
 
 
 def check_keys(options: Iterable[str]) -> None:
@@ -28,7 +28,7 @@ def points(name: str, value: ArrayLike, number: int) -> FloatArray:
     """``value``, [number, 3] or [3 * number], as float64 [number, 3].
 
     Raises:
-        ValueError: for other shapes, or what is no finite number.
+        ValueError: for another shape, or what is not a finite number.
     """
     if number == 0:
         raise ValueError(f"this task has no {name} to place: leave option {name!r} out")

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 DEPTH = 0.001
-"""Metres that an object may cut into something: one at rest does, a little."""
+"""Metres that an object may overlap another body: at rest it does so, a little."""
 
 
 def refuse_overlap(model: Any, data: Any, site: str) -> None:
-    """Raise a ValueError if the body of a site cuts into another body, in a state as of ``data``.
+    """Raise a ValueError if the body of a site overlaps another body in the state ``data``.
 
     Args:
-        model: MuJoCo's.
-        data: of which the contacts are known, as after ``mj_forward``.
-        site: the object's, by which it is named.
+        model: of MuJoCo.
+        data: with its contacts, as after ``mj_forward``.
+        site: name of the object's site, which the message uses.
     """
     own = int(model.site_bodyid[model.site(site).id])
     for contact in data.contact[: data.ncon]:

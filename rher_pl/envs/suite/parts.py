@@ -50,7 +50,7 @@ OPENS = 0.2
 HANDLE_FROM_CASE = (-0.124, 0.0, 0.13)
 """From the foot of the case to the handle of the closed drawer, along the world's axes."""
 FOOT = 0.32
-"""z of the foot of the case, and of the table it stands on."""
+"""z of the foot of the case, and of the top of the table that it stands on."""
 
 
 def _plate(position: str, size: str, mass: float, colour: str) -> str:
@@ -64,10 +64,9 @@ def drawer(x: float, y: float, slides: bool, damping: float) -> str:
     In its own frame the drawer opens toward -y; the case is turned so that this is the world's -x.
 
     Args:
-        x: of the case, as is y.
-        y: see x.
-        slides: whether the case itself gives way along y, by 0.03; else nothing moves it but
-            ``mocap_pos``.
+        x, y: position of the case.
+        slides: whether the case itself can slide along y, by up to 0.03; else only ``mocap_pos``
+            moves it.
         damping: of the drawer's joint, N s/m.
     """
     grey, beige, white = "0.3 0.5 0.6 0.6", "0.85 0.75 0.55 1", f"{COLOURS[0]} 1"
@@ -105,7 +104,7 @@ BOX = "box"
 
 
 def box() -> str:
-    """A box of 4 kg, as large as a cube; its joint resists."""
+    """A box of 4 kg, as large as a cube; its joint is damped."""
     half = CUBE_HALF
     return (
         f'<body name="{BOX}"><joint name="{BOX}:joint" type="free" damping="10"/>'
@@ -125,7 +124,7 @@ HOLE_HALF = 0.02
 def block() -> str:
     """A block with a square hole, on a table; its place, ``mocap_pos``, is part of the state.
 
-    Its origin is the bottom of the hole's axis.
+    Its origin is where the hole's axis ends, at the bottom.
     """
     half = BLOCK_HEIGHT / 2
     middle, side = (BLOCK_HALF + HOLE_HALF) / 2, (BLOCK_HALF - HOLE_HALF) / 2

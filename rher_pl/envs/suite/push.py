@@ -36,7 +36,7 @@ class ThreePushEnv(DoublePushEnv):
     each other; goals are on the table in the same square, at least 0.1 m from each other.
 
     The original lets cubes cut into each other in 6.5% of episodes, and its success looks at two of
-    the three; here they are drawn again, and all three count.
+    the three; here such starts are drawn again, and all three count.
     """
 
     object_names = cube_names(3)

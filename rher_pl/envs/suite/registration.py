@@ -22,7 +22,7 @@ SUITE = tuple(_ENTRIES)
 
 
 def gymnasium_id(name: str) -> str:
-    """Under which Gymnasium knows a task of the suite."""
+    """The id under which Gymnasium knows a task of the suite."""
     return f"{NAMESPACE}/{name}"
 
 

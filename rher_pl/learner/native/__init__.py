@@ -1,1 +1,1 @@
-"""TD3 in C++ on a CPU, in float32 or bfloat16: many updates by one call."""
+"""TD3 in C++ on a CPU, in float32 or bfloat16: many updates in one call."""

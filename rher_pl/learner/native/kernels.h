@@ -1,9 +1,9 @@
-// Products of matrices with what comes before and after them in a network.
+// Products of matrices, with the operations before and after them in a network.
 //
-// A product reads one factor unit by unit along the inner length, and the other one in panels: for
-// PANEL columns at a time unit after unit, [columns / PANEL, inner / IN_UNIT, PANEL, IN_UNIT]. So a
-// matrix is kept in rows, for products along its width, and in panels with units along samples, for
-// those along samples. Widths are filled up to whole panels with zeros.
+// A product reads its first factor unit by unit along the inner dimension. It reads the second one
+// in panels of PANEL columns, unit after unit: [columns / PANEL, inner / IN_UNIT, PANEL, IN_UNIT].
+// So a matrix is kept in rows, for products along its width, and in panels with units along the
+// samples, for products along the samples. Widths are padded with zeros to whole panels.
 
 #pragma once
 
@@ -16,18 +16,18 @@ struct Kernels {
     using Number = typename Type::Number;
     static constexpr int IN_UNIT = Type::IN_UNIT;
 
-    // Rows of weights that can be stepped by themselves: whole blocks and whole panels.
+    // Rows of weights that can be stepped independently: whole blocks and whole panels.
     static constexpr int STRIP = std::lcm(BLOCK, PANEL);
 
-    // Whether units along samples can be read in panels only, and not in rows as well.
+    // Whether units along the samples can be read in panels only, not in rows.
     static constexpr bool READ_IN_PANELS = IN_UNIT > 1;
 
     struct Matrix {
         Number *rows, *panels;
-        int width, stride, samples;  // stride: width in whole panels
+        int width, stride, samples;  // stride: width, padded to whole panels
 
         Number* row(int r) const { return rows + int64_t(r) * stride; }
-        // The panel of columns j and on, from sample r on.
+        // The panel that begins with column j, from sample r on.
         Number* panel(int j, int r = 0) const {
             return panels + int64_t(j) * samples + int64_t(r) * PANEL;
         }
@@ -43,7 +43,7 @@ struct Kernels {
         return matrices(arena, rows, width, 1, true, READ_IN_PANELS)[0];
     }
 
-    // Matrices of one size, kept for later: in rows (else only two at a time are), and in panels.
+    // `count` matrices of one size. Without `in_rows`, they take turns with two memories for rows.
     static std::vector<Matrix> matrices(Arena& arena, int rows, int width, int count, bool in_rows,
                                         bool in_panels) {
         const int stride = round_up(width, PANEL);
@@ -63,15 +63,15 @@ struct Kernels {
         return {in, out, nullptr, forward, backward};
     }
 
-    // Make a thread's share of the panels; `backward` if a gradient is to go through the weights. It
-    // is a share of the inputs, as in the gradient, so that a thread reads what it has changed.
+    // Make a thread's share of the panels; `backward` if a gradient goes through the weights. The
+    // share is over the inputs, as in the gradient, so that a thread reads what it changed itself.
     static void prepare(const Weight& weight, bool backward, Thread thread) {
         const Range inputs = thread.share(round_up(weight.in, PANEL), PANEL);
         for (int i = inputs.first; i < inputs.last; i += PANEL)
             for (int j = 0; j < weight.out; j += PANEL) refresh(weight, {i, i + PANEL}, j, backward);
     }
 
-    // The panels of some inputs and of the PANEL outputs from j on.
+    // Make the panels of some inputs and of the PANEL outputs from j on.
     static void refresh(const Weight& weight, Range inputs, int j, bool backward) {
         for (int i = inputs.first; i < std::min(inputs.last, weight.in); i += PANEL) {
             make_panel(weight, i, j);
@@ -79,7 +79,7 @@ struct Kernels {
         }
     }
 
-    // Two rows at a time, first and first + 1.
+    // Write two rows, `first` and `first + 1`.
     static void put(const Matrix& matrix, int first, const float* two) {
         for (int j = 0; j < matrix.width; j += PANEL) {
             Vector values[2][2];
@@ -89,7 +89,7 @@ struct Kernels {
         }
     }
 
-    // Row r as floats; the buffer holds whole panels.
+    // Row r as floats; the buffer must hold whole panels.
     static const float* get(const Matrix& matrix, int r, float* buffer) {
         if constexpr (IN_UNIT == 1) return matrix.row(r);
         for (int j = 0; j < matrix.stride; j += LANES)
@@ -116,7 +116,7 @@ struct Kernels {
         }
     }
 
-    // out = d W^T where h, what the rectifier before these weights put out, is above 0.
+    // out = d W^T where h, the output of the ReLU before these weights, is above 0; else 0.
     static void backward(Range rows, const Matrix& d, const Weight& weight, const Matrix& h,
                          const Matrix& out) {
         for (int j = 0; j < out.stride; j += PANEL) {
@@ -133,7 +133,7 @@ struct Kernels {
         }
     }
 
-    // Rows `range` of x^T d, [in, out], over all samples; the range starts with a block.
+    // Rows `range` of x^T d, [in, out], over all samples; the range starts at a block.
     static void weight_gradient(Range range, const Matrix& x, const Matrix& d, float* out) {
         for (int j = 0; j < d.width; j += PANEL)
             for (int first = range.first; first < range.last; first += BLOCK) {
@@ -144,7 +144,7 @@ struct Kernels {
             }
     }
 
-    // Columns `range` of the sum of d over all samples; the range starts with a panel.
+    // Columns `range` of the sum of d over all samples; the range starts at a panel.
     static void bias_gradient(Range range, const Matrix& d, float* out) {
         static const Unit one(1.0f);
         for (int j = range.first; j < range.last; j += PANEL) {
@@ -158,7 +158,7 @@ struct Kernels {
     }
 
    private:
-    // One number, as often as there are in a unit.
+    // One number, repeated to fill units.
     struct Unit {
         Number numbers[2 * PANEL];
 
@@ -170,7 +170,7 @@ struct Kernels {
         }
     };
 
-    // The factor that is read unit by unit: the first one, and steps in numbers.
+    // The factor that is read unit by unit: its first unit, and steps to the next ones in numbers.
     struct Units {
         const Number* first;
         int64_t next_row, next;
@@ -182,7 +182,7 @@ struct Kernels {
         return {matrix.row(r), matrix.stride, IN_UNIT};
     }
 
-    // Rows of the transpose, from j on. In rows, a block may reach beyond the last one.
+    // Rows of the transpose, from j on. In rows, a block may reach beyond the matrix, see BEYOND.
     static Units along_samples(const Matrix& matrix, int j) {
         if constexpr (!READ_IN_PANELS) return {matrix.rows + j, 1, matrix.stride};
         return {matrix.panel(j / PANEL * PANEL) + j % PANEL * IN_UNIT, IN_UNIT, PANEL * IN_UNIT};
@@ -192,8 +192,8 @@ struct Kernels {
     struct Tile {
         Vector sums[BLOCK][2];
 
-        // By itself, as compilers find registers for all sums only where there is nothing else; and
-        // of one unit at least, as they otherwise keep the sums in memory in case there is none.
+        // The loop stands alone, as compilers find registers for all sums only if there is nothing
+        // else; and it runs at least once, as they otherwise keep the sums in memory.
         __attribute__((always_inline)) Tile(Units a, const Number* panel, int length) {
             Vector left[BLOCK] = {}, right[BLOCK] = {};
             do {
@@ -222,7 +222,7 @@ struct Kernels {
         if (matrix.panels != nullptr) Type::write_units(two, matrix.panel(j, first));
     }
 
-    // At most a panel of floats, zeros after them.
+    // Reads at most a panel's width of floats, and fills up with zeros.
     static void read(const float* from, int count, Vector (&to)[2]) {
         float some[PANEL] = {};
         if (count < PANEL) {
@@ -242,7 +242,7 @@ struct Kernels {
         std::memcpy(to, some, sizeof(float) * count);
     }
 
-    // PANEL rows from i on and columns from j on of W, units along its rows.
+    // PANEL rows of W from i on and PANEL columns from j on; a unit spans neighbouring rows.
     static void make_panel(const Weight& weight, int i, int j) {
         const int height = round_up(weight.in, PANEL), count = weight.out - j;
         Number* to = weight.forward + int64_t(j) * height + int64_t(i) * PANEL;
@@ -255,7 +255,7 @@ struct Kernels {
         }
     }
 
-    // From PANEL rows of units to units along rows, in panels.
+    // Transposes PANEL rows of units to the order of a panel, [units, PANEL].
     static void turn(const Number (&rows)[PANEL][PANEL], char* to) {
         for (int half = 0; half < 2; ++half)
             for (int u = 0; u < PANEL / IN_UNIT; u += LANES) {
@@ -269,7 +269,7 @@ struct Kernels {
             }
     }
 
-    // PANEL rows from i on and columns from j on of W, units along its columns.
+    // The same numbers as a panel of the transpose; a unit spans neighbouring columns of W.
     static void make_transposed_panel(const Weight& weight, int i, int j) {
         const int height = round_up(weight.out, PANEL);
         Number* to = weight.backward + int64_t(i) * height + int64_t(j) * PANEL;

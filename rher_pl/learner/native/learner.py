@@ -1,4 +1,4 @@
-"""TD3 whose updates are done by C++, see ``learning.cpp``."""
+"""TD3 whose updates are computed in C++, see ``learning.cpp``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rher_pl.learner.td3 import TD3
 from rher_pl.networks.actor_critic import NetworkSizes
 
 AT_ONCE = 100
-"""Updates in a call into C++, which cannot be interrupted: half a second with usual sizes."""
+"""Most updates in one call into C++, which cannot be interrupted: half a second, at usual sizes."""
 
 FLOATS = ("inputs", "action", "next_inputs", "noise", "reward")
 
@@ -30,7 +30,7 @@ class NativeTD3(TD3):
 
     @property
     def engine(self) -> Engine:  # type: ignore[override]
-        """Eager while C++ does not know an optimizer's rules, the device, or the type."""
+        """Native, or eager while C++ does not support an optimizer, the device, or the type."""
         known = (
             self.device.type == "cpu"
             and self.compute_type in NativeTD3.types()
@@ -41,9 +41,9 @@ class NativeTD3(TD3):
 
     @staticmethod
     def types() -> set[torch.dtype]:
-        """What hidden layers can be computed in on this CPU.
+        """Dtypes in which C++ computes hidden layers on this CPU.
 
-        One that multiplies whole tiles of bfloat16 (AMX) does so in PyTorch, and here does not.
+        A CPU that multiplies whole tiles of bfloat16 (AMX) does so in PyTorch, and not in C++ here.
         """
         features = torch.cpu.get_capabilities()
         pairs = features.get("avx512_bf16", False) and not features.get("amx_bf16", False)
@@ -55,7 +55,7 @@ class NativeTD3(TD3):
         if device.type != "cpu":
             return f"it trains on a CPU, not on {device.type}"
         if sizes.critics > SUBSET or sizes.critic_layer_norm:
-            return f"it knows at most {SUBSET} critics, without layer normalisation"
+            return f"it supports at most {SUBSET} critics, without layer normalisation"
         if dtype not in NativeTD3.types():
             return f"it does not compute in {dtype} on this CPU"
         return None
@@ -71,7 +71,7 @@ class NativeTD3(TD3):
         return {name: values for name, values in metrics.items() if values.numel()}
 
     def _learn_at_once(self, batches: Batch) -> dict[str, Tensor]:
-        """As many updates as there are ``batches`` [U, B, ...], by one call."""
+        """An update for each of the ``batches`` [U, B, ...], all in one call."""
         updates, batch_size = batches["inputs"].shape[:2]
         call = self._call(updates, batch_size)
         actor_updates = (self.updates + updates) // self.policy_delay
@@ -104,7 +104,7 @@ class NativeTD3(TD3):
         )
 
     def _room(self, call: Call) -> Tensor:
-        """Memory to compute in, kept while sizes stay."""
+        """Scratch memory, kept while the sizes stay the same."""
         sizes = (call.batch, call.threads, call.reduced)
         if self._scratch is None or self._scratch[0] != sizes:
             size = load().scratch_size(ctypes.byref(call))
@@ -112,7 +112,7 @@ class NativeTD3(TD3):
         return self._scratch[1]
 
     def _trained(self) -> Iterator[Tensor]:
-        """All that an update changes, in the order of ``struct Tensors``, each as C++ takes it."""
+        """All that an update changes, checked, in the order of ``struct Tensors``."""
         inputs, actions = self.sizes.inputs, self.sizes.actions
         critic = self._shapes(self.sizes.critics, inputs + actions, 1)
         actor = self._shapes(1, inputs, actions)
@@ -130,7 +130,7 @@ class NativeTD3(TD3):
                 yield from _checked(f"the slow {name}", list(follower.parameters()), shapes)
 
     def _shapes(self, members: int, inputs: int, outputs: int) -> list[tuple[int, ...]]:
-        """Of weight and bias of each layer."""
+        """Shapes of weight and bias of each layer, first to last."""
         widths = [inputs, *[self.sizes.hidden_size] * self.sizes.hidden_layers, outputs]
         shapes: list[tuple[int, ...]] = []
         for n, m in pairwise(widths):
@@ -142,7 +142,7 @@ def _checked(name: str, values: list[Tensor], shapes: Sequence[tuple[int, ...]])
     """The same tensors, if they are contiguous float32 on the CPU in these shapes."""
     if len(values) != len(shapes) or not all(map(_fits, values, shapes)):
         raise ConfigError(
-            f"{name} has not the shapes {shapes} in contiguous float32: the checkpoint is damaged "
+            f"{name} is not contiguous float32 of the shapes {shapes}: the checkpoint is damaged "
             "or of another network, begin without --ckpt_path"
         )
     return values

@@ -1,6 +1,6 @@
-// TD3 updates, one after the other. A weight is stepped as soon as its gradient is known; what follows
-// it and the panels that hold it are brought up to date while it is in reach, so that each is read
-// once an update.
+// TD3 updates, one after the other. A weight is stepped as soon as its gradient is known. Its
+// target, its average and the panels that hold it are updated while it is still in the cache, so
+// that each is read once per update.
 
 #include "steps.h"
 #include "td3.h"
@@ -10,16 +10,16 @@ extern "C" {
 // Sizes and settings of a call, as in library.py.
 struct Call {
     int32_t batch, inputs, actions, hidden, layers, critics, threads, reduced, updates, bounded;
-    int64_t phase, policy_delay;  // phase: updates since the actor's last one would have been due
+    int64_t phase, policy_delay;  // phase: updates so far, modulo policy_delay
     double gamma, noise_clip, action_l2, tau, average_rate;
-    double critic_adam[4], actor_adam[4];  // rate, betas, epsilon
+    double critic_adam[4], actor_adam[4];  // learning rate, betas, epsilon
 };
 
 }  // extern "C"
 
 namespace {
 
-// What an optimizer has of each parameter of a network, and the averages that follow after each update.
+// Parameters of a network, their optimizer's state, and the averages that follow after each update.
 struct Trained {
     AdamRule rule;
     Network values, means, squares, steps, targets, averages;  // averages: null if there are none
@@ -28,7 +28,7 @@ struct Trained {
 
 // All tensors of a call, in this order.
 struct Tensors {
-    Sample first;  // of the first batch, those of the others right after them
+    Sample first;  // of the first batch; the other batches follow in memory
     float* q;      // [critics, updates, batch]
     double *critic_losses, *actor_losses;
     Trained critic, actor;
@@ -65,7 +65,7 @@ struct Tensors {
     }
 };
 
-// A parameter of one member, or its part.
+// A parameter of one member of a network, or a part of it.
 struct Parameter {
     float *value, *mean, *square, *target, *average;
     float tau, average_rate;
@@ -76,7 +76,7 @@ struct Parameter {
           average(all.averages != nullptr ? all.averages[t] + first : nullptr), tau(all.tau),
           average_rate(all.average_rate) {}
 
-    // The averages follow, after a step if there is a gradient.
+    // Steps the value if there is a gradient, then moves the averages.
     void move(const Adam& adam, int64_t at, int64_t count, const float* gradient) const {
         if (gradient != nullptr) adam.step(count, gradient, value + at, mean + at, square + at);
         approach(tau, count, value + at, target + at);
@@ -84,7 +84,7 @@ struct Parameter {
     }
 };
 
-// One member of a network that is trained, and its target.
+// One member of a trained network, and its target.
 template <typename Kernel>
 struct Trainee {
     const Passes<Kernel>& passes;
@@ -93,7 +93,7 @@ struct Trainee {
     int member;
     Gradients gradients;
 
-    // A thread's share of step `number`, or of the way of the averages alone if there is no trace.
+    // A thread's share of step `number`; without a trace, only the averages move.
     void move(Thread thread, int number, const Trace<Kernel>* trace) const {
         if (trace != nullptr) passes.small_gradients(thread, *trace, gradients);
         const int layers = passes.s.layers, hidden = net.hidden, outputs = net.outputs;
@@ -110,7 +110,7 @@ struct Trainee {
     }
 
    private:
-    // Strip by strip, as much as stays in reach from the gradient to the panels.
+    // Strip by strip, so that each stays in the cache from the gradient to the panels.
     void move_weights(Thread thread, int number, int layer, const Trace<Kernel>* trace) const {
         const typename Kernel::Weight &weight = net.weights[layer], &follower = target.weights[layer];
         const int out = weight.out, t = 2 * layer;
@@ -214,7 +214,7 @@ int64_t scratch_size(const Call* call) {
                                    : Learner<Full>(sizes, {}, nullptr).arena.used);
 }
 
-// As many updates as there are batches. Tensors are contiguous, and as struct Tensors orders them.
+// One update for each batch. Tensors are contiguous, in the order of struct Tensors.
 void learn(const Call* call, void* const* addresses, char* scratch) {
     const Sizes sizes = sizes_of(*call);
     const Tensors tensors(*call, sizes, addresses);

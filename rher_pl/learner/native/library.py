@@ -1,7 +1,8 @@
 """The library in C++: built for this machine, kept in a folder of the user's own, and loaded.
 
-``$XDG_CACHE_HOME/rher_pl/native`` (``~/.cache`` if that is not set) holds one file for each source,
-compiler, set of flags and kind of CPU. What another user could have written is never loaded.
+``$XDG_CACHE_HOME/rher_pl/native`` (``~/.cache`` if that is not set) holds one file for each version
+of the source, compiler, set of flags and kind of CPU. A file that another user could have written
+is never loaded.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ FLAGS = (
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
 )
 SEAL = hashlib.sha256().digest_size
-"""Bytes of the digest behind a library's own; loaders read no further than those."""
+"""Bytes of the digest that is appended to a library's file; loaders of libraries ignore it."""
 
 
 class Unavailable(RuntimeError):
-    """There is no library on this machine; says why in a few words."""
+    """The library is not available on this machine; the message says why in a few words."""
 
 
 class Call(ctypes.Structure):
@@ -47,10 +48,10 @@ class Call(ctypes.Structure):
 
 
 def load() -> ctypes.CDLL:
-    """The library, found or built; that takes seconds once.
+    """The library, found or built; building takes seconds, the first time only.
 
     Raises:
-        Unavailable: there is no compiler, or it fails.
+        Unavailable: if it cannot be built or loaded, for example without a compiler.
     """
     found = _find_or_build()
     if isinstance(found, str):
@@ -73,16 +74,16 @@ def _find_or_build() -> ctypes.CDLL | str:
         found = _open(folder / name) if folder else None
         if found is None:
             found = _build(compiler, folder, name)
-    # A ValueError for a CXX that no shell could read, a RuntimeError for a user without a home.
+    # ValueError: CXX cannot be parsed. RuntimeError: the user has no home folder.
     except (OSError, RuntimeError, ValueError, subprocess.SubprocessError, Unavailable) as error:
         return " ".join(str(error).split())[:200]
     return found
 
 
 def _compiler() -> list[str]:
-    """Its command with all flags; ``RHER_NATIVE_FLAGS`` adds some."""
+    """The compiler's command with all flags; ``RHER_NATIVE_FLAGS`` adds more."""
     if not has_owners():
-        raise Unavailable("no C++ on this system, as its files have no owners to go by")
+        raise Unavailable("no C++ on this system, as its files do not show who owns them")
     chosen = os.environ.get("CXX")
     for words in [shlex.split(chosen)] if chosen else [["g++"], ["clang++"], ["c++"]]:
         if words and shutil.which(words[0]):
@@ -91,7 +92,7 @@ def _compiler() -> list[str]:
 
 
 def _identity(compiler: list[str]) -> str:
-    """Digest of sources, flags, and what the compiler says of itself and of this CPU."""
+    """Digest of sources, flags, and the macros by which the compiler names itself and this CPU."""
     macros = _run([*compiler, "-E", "-dM", "-x", "c++", os.devnull])
     sources = [path.read_bytes() for path in sorted(_sources())]
     parts = [*sources, " ".join(compiler).encode(), macros]
@@ -113,7 +114,7 @@ def _run(command: list[str]) -> bytes:
 
 
 def _own_folder() -> Path | None:
-    """Where libraries are kept; None if it is not, or cannot be made, the user's own."""
+    """Folder in which libraries are kept; None if it cannot be made, or is not the user's own."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     folder = base / "rher_pl" / "native"
     try:
@@ -131,26 +132,26 @@ def _own_folder() -> Path | None:
 
 
 def _build(compiler: list[str], folder: Path | None, name: str) -> ctypes.CDLL:
-    """Compile and load; keep what was built in ``folder`` if there is one."""
+    """Compile and load the library, and keep it in ``folder`` if there is one."""
     with tempfile.TemporaryDirectory(prefix="rher_pl-", dir=folder) as private:
         built = Path(private) / name
         _run([*compiler, str(Path(__file__).with_name("learning.cpp")), "-o", str(built)])
         content = built.read_bytes()
         built.write_bytes(content + hashlib.sha256(content).digest())
         built.chmod(0o600)
-        # Loaded here: a path from which something was loaded before gives that again.
+        # Loaded from here, as a path from which a library was loaded before gives that one again.
         library = _open(built)
         if library is None:
-            raise Unavailable(f"what {compiler[0]} built cannot be loaded")
+            raise Unavailable(f"the library that {compiler[0]} built cannot be loaded")
         if folder is not None:
             os.replace(built, folder / name)
     return library
 
 
 def _open(path: Path) -> ctypes.CDLL | None:
-    """The library in a file that is the user's own, whole, and of this source; else None."""
+    """The library in a file, if that is the user's own, complete, and fits ``Call``; else None."""
     try:
-        # A link is not followed, and a pipe not waited for.
+        # Do not follow a link, and do not wait for a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             info = os.fstat(descriptor)

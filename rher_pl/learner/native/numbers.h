@@ -1,5 +1,5 @@
 // The two types that hidden layers are computed in. Both are handled in units of four bytes: one
-// float32, or two neighbours in bfloat16, whose products one instruction adds up in float32.
+// float32, or two neighbouring bfloat16, whose products one instruction adds up in float32.
 
 #pragma once
 
@@ -20,13 +20,13 @@ void store(Vector value, float* to) { *reinterpret_cast<LooseVector*>(to) = valu
 
 typedef uint32_t UnitVector __attribute__((vector_size(4 * LANES)));
 
-// Rows and columns of a square of units change places.
+// Transposes a square of units.
 void transpose(UnitVector (&rows)[LANES]) {
 #if __has_builtin(__builtin_shuffle)
-    // Bit by bit of row and column number: what lies above the diagonal with what lies below it.
+    // For each bit of the row and column numbers, swap the blocks above and below the diagonal.
 #pragma GCC unroll 4
     for (int bit = 1; bit < LANES; bit *= 2) {
-        UnitVector lower, upper;  // lanes of the first row, then of the second one
+        UnitVector lower, upper;  // indices of lanes: of the first row, then of the second one
         for (int lane = 0; lane < LANES; ++lane) {
             lower[lane] = lane & bit ? LANES + lane - bit : lane;
             upper[lane] = lane & bit ? LANES + lane : lane + bit;
@@ -53,20 +53,20 @@ struct Float32 {
     using Number = float;
     static constexpr int IN_UNIT = 1;
 
-    // sum + a b, with one unit of a for all lanes
+    // sum + a b, where one unit of a is used in all lanes
     static Vector add_product(Vector sum, const float* a, const float* b) {
         return sum + (*a - Vector{}) * load(b);
     }
 
     static Vector expand(const float* from) { return load(from); }
 
-    // A panel of floats from two rows.
+    // Writes a panel's width of two rows of floats.
     static void write(const Vector (&two)[2][2], float* const (&rows)[2]) {
         for (int k = 0; k < 2; ++k)
             for (int half = 0; half < 2; ++half) store(two[k][half], rows[k] + half * LANES);
     }
 
-    // The same as units along the two rows.
+    // The same, in units that run across the two rows.
     static void write_units(const Vector (&two)[2][2], float* to) {
         float* const rows[2] = {to, to + PANEL};
         write(two, rows);

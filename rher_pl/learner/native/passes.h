@@ -1,4 +1,4 @@
-// A network's passes over a batch, forward and back, by rows, and the gradients of its weights.
+// Forward and backward passes of a network over rows of a batch, and the gradients of its weights.
 
 #pragma once
 
@@ -13,7 +13,7 @@ float dot(const float* a, const float* b, int n) {
     return sum;
 }
 
-// Sum of rows [count, n] by weight.
+// Weighted sum of rows [count, n].
 void weigh(const float* weights, const float* rows, int count, int n, float* out) {
     for (int i = 0; i < n; ++i) out[i] = weights[0] * rows[i];
     for (int k = 1; k < count; ++k) {
@@ -23,7 +23,7 @@ void weigh(const float* weights, const float* rows, int count, int n, float* out
     }
 }
 
-// One member of a network: its hidden layers as the kernel wants them, and its head [outputs, hidden].
+// One member of a network: hidden layers as kernels read them, and the head [outputs, hidden].
 template <typename Kernel>
 struct Net {
     std::vector<typename Kernel::Weight> weights;
@@ -48,7 +48,7 @@ struct Net {
         head_bias = net[2 * s.layers + 1] + int64_t(member) * outputs;
     }
 
-    // Gradients go through all weights but the first ones, if any do.
+    // If `backward`, gradients go through the weights of all layers but the first.
     void prepare(bool backward, Thread thread) const {
         for (size_t l = 0; l < weights.size(); ++l)
             Kernel::prepare(weights[l], backward && l > 0, thread);
@@ -61,12 +61,13 @@ struct Net {
     }
 };
 
-// Outputs of the hidden layers, or the gradients of their sums, first to last.
+// Outputs of the hidden layers, or gradients of their inputs to ReLU, first to last.
 template <typename Kernel>
 using Layers = std::vector<typename Kernel::Matrix>;
 
-// What becomes of them: outputs passed on only, also gone back through, or for gradients of weights
-// as well; and slopes, passed back only or for gradients of weights as well.
+// What layers are kept for. Outputs: for the next layer only (PASS), also for the backward pass
+// (RETURN), or for gradients of weights as well (LEARN). Slopes, which are gradients of the inputs
+// to ReLU: for the backward pass only, or for gradients of weights as well.
 enum class Purpose { PASS, RETURN, LEARN, PASS_SLOPES, LEARN_SLOPES };
 
 template <typename Kernel>
@@ -78,12 +79,12 @@ Layers<Kernel> make_layers(Arena& arena, const Sizes& s, Purpose purpose) {
     return Kernel::matrices(arena, rows, s.hidden, s.layers, in_rows, in_panels);
 }
 
-// What the passes of a member leave behind, of which gradients of its weights are made.
+// What the passes of a member leave behind, from which the gradients of its weights are computed.
 template <typename Kernel>
 struct Trace {
     const typename Kernel::Matrix& x;
     const Layers<Kernel>&h, &d;
-    const float* slopes;  // of the head's outputs, [rows, outputs]
+    const float* slopes;  // gradients of the head's outputs, [rows, outputs]
     int outputs;
 
     const typename Kernel::Matrix& before(int layer) const { return layer > 0 ? h[layer - 1] : x; }
@@ -178,7 +179,7 @@ struct Passes {
             action[i] = std::tanh(action[i]);
     }
 
-    // From slopes of the head's outputs, [rows, outputs], to gradients of all hidden layers' sums.
+    // From slopes of the head's outputs, [rows, outputs], to slopes of all hidden layers.
     void backward(Range range, const Net<Kernel>& net, const float* slopes, const Layers<Kernel>& h,
                   const Layers<Kernel>& d, float* buffer) const {
         std::vector<float> output(round_up(s.hidden, PANEL));

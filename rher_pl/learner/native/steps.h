@@ -1,5 +1,5 @@
-// Steps of some numbers: Adam (Kingma and Ba, arXiv 1412.6980) and Polyak averages. Not inlined, so that
-// no compiler rounds differently in different places.
+// Steps of arrays: Adam (Kingma and Ba, arXiv 1412.6980) and Polyak averages. They are not inlined,
+// so that no compiler rounds differently in different places.
 
 #pragma once
 
@@ -12,7 +12,7 @@ struct AdamRule {
     double rate, beta1, beta2, epsilon;
 };
 
-// Adam's step of some number, from 1.
+// Adam's step of the given number, counted from 1.
 struct Adam {
     float rate, scale, new1, new2, beta2, epsilon;
 
@@ -23,7 +23,7 @@ struct Adam {
 
     __attribute__((noinline)) void step(int64_t count, const float* gradient, float* value,
                                         float* mean, float* square) const {
-        const Adam a = *this;  // nothing that is written to is a part of it
+        const Adam a = *this;  // a copy: no array that is written to can overlap it
 #pragma omp simd
         for (int64_t i = 0; i < count; ++i) {
             const float g = gradient[i];

@@ -1,11 +1,12 @@
 // Losses and gradients of TD3 on a mixed batch (Fujimoto et al., arXiv 1802.09477).
 //
-// Threads share the critics. If each has a team of its own, its weights and all that is computed of it
-// stay near the cores of that team: cores of different clusters are slow to see what others wrote. Of
-// the rest a thread takes a share of the rows through a whole pass, and then a share of the gradients
-// of weights. Threads wait for each other a few times a pass, not once an operation, and no sum depends on how many
-// they are. Heads, targets and losses are float32. NaN goes through every step, so that a diverged
-// network is seen in its loss.
+// The critics are divided among the threads. If each critic has a team of threads of its own, its
+// weights and intermediate results stay near the cores of that team, as cores of different clusters
+// are slow to see each other's writes. In the rest of the work, a thread takes a share of the rows
+// through a whole pass, and then a share of the gradients of weights. Threads wait for each other a
+// few times per pass, not after each operation, and no sum depends on the number of threads. Heads,
+// targets and losses are float32. NaN goes through every step, so that a diverged network shows in
+// its loss.
 
 #pragma once
 
@@ -32,7 +33,8 @@ struct CriticPasses : Passes<Kernel> {
         }
     }
 
-    // All critics see the smoothed action of the target actor in some rows, TD3 equation 14.
+    // Inputs of the target critics in some rows, with the target actor's smoothed actions, TD3
+    // equation 14.
     void load_next(Range range, const Rule& rule, const Sample& sample,
                    const Net<Kernel>& target_actor, float* buffer) const {
         const Sizes& s = this->s;
@@ -60,7 +62,7 @@ struct CriticPasses : Passes<Kernel> {
         return std::clamp(sample.reward[r] + gamma * least, rule.lowest, rule.highest);
     }
 
-    // Of a critic's values of some rows: their slopes in the loss, which take their place.
+    // Replaces a critic's values in some rows by their slopes, the gradients of the loss.
     void regress(Range range, int e, const Rule& rule, const Sample& sample, float* q,
                  double* errors) const {
         for (int r = range.first; r < range.last; ++r) {
@@ -80,7 +82,7 @@ struct CriticPasses : Passes<Kernel> {
 template <typename Kernel>
 struct ActorPasses : Passes<Kernel> {
     Layers<Kernel> h, d, critic_h, critic_d;
-    float *values, *slopes;  // of the critic [rows], and along the actions [rows, actions]
+    float *values, *slopes;  // of the critic [rows]; gradients of the actions [rows, actions]
 
     ActorPasses(const Sizes& s, Arena& arena)
         : Passes<Kernel>(s, arena), h(make_layers<Kernel>(arena, s, Purpose::LEARN)),
@@ -90,7 +92,7 @@ struct ActorPasses : Passes<Kernel> {
           values(arena.take<float>(this->rows)),
           slopes(arena.take<float>(int64_t(this->rows) * s.actions)) {}
 
-    // Slopes of minus the first critic's mean value along the actions of some rows.
+    // Gradients of minus the critic's mean value, with respect to the actions of some rows.
     void judge(Range range, const Net<Kernel>& critic, double* losses, float* buffer) const {
         const Sizes& s = this->s;
         this->forward(range, critic, this->joined, critic_h);
@@ -109,7 +111,7 @@ struct ActorPasses : Passes<Kernel> {
         }
     }
 
-    // The penalty of actions, and back through tanh.
+    // Adds the penalty of actions, and goes back through tanh.
     void penalise(Range range, float action_l2, double* losses) const {
         const Sizes& s = this->s;
         const float weight = action_l2 / (float(s.batch) * s.actions);
@@ -123,8 +125,8 @@ struct ActorPasses : Passes<Kernel> {
     }
 };
 
-// All networks, and what passes through them write to. What belongs to a critic, to the actor's passes
-// and to those of the critics lies apart.
+// All networks, and the memory that their passes write to. Each critic, the actor's passes and the
+// critics' passes have separate memory.
 template <typename Kernel>
 struct Learner {
     const Sizes& s;
@@ -146,8 +148,8 @@ struct Learner {
           critic_terms(arena.take<double>(int64_t(s.members) * s.batch)),
           actor_terms(arena.take<double>(s.batch)) {}
 
-    // Regress all critics on the clipped double-Q target: calls learn(e, trace) in the threads of each
-    // critic e. Values are at q[e * next_q], squared errors are the critics' terms.
+    // Regress all critics on the clipped double-Q target, then call learn(e, trace) in the threads
+    // of each critic e. Its values go to q + e * next_q, its squared errors to critic_terms.
     template <typename Learn>
     void regress(Thread thread, const Rule& rule, const Sample& sample, float* q, int64_t next_q,
                  Learn learn) const {
@@ -173,8 +175,8 @@ struct Learner {
         });
     }
 
-    // Ascend the first critic's value of the actor's own actions, TD3 equation 15, less their squares:
-    // calls learn(trace) in each thread.
+    // Ascend the first critic's value of the actor's own actions, TD3 equation 15, less the penalty
+    // of actions, then call learn(trace) in each thread.
     template <typename Learn>
     void ascend(Thread thread, const Rule& rule, const float* inputs, Learn learn) const {
         const ActorPasses<Kernel>& passes = ascent;
@@ -209,7 +211,7 @@ using Full = Kernels<Float32>;
 #ifdef __AVX512BF16__
 using Reduced = Kernels<BFloat16>;
 #else
-using Reduced = Full;  // this compiler does not know the instruction, which is no loss of precision
+using Reduced = Full;  // without the instruction, in float32: no precision is lost
 #endif
 
 }  // namespace

@@ -19,7 +19,7 @@ struct Sizes {
 
     int parameters() const { return 2 * (layers + 1); }  // a weight and a bias of each layer
 
-    // Numbers in one member of a network.
+    // How many numbers the parameters of one member of a network have.
     int64_t numbers(int in, int out) const {
         return int64_t(in + 1) * hidden + (layers - 1) * int64_t(hidden + 1) * hidden +
                int64_t(hidden + 1) * out;
@@ -44,13 +44,13 @@ struct Sample {
 
 #ifdef __AVX512F__
 constexpr int LANES = 16;  // floats in a vector
-constexpr int BLOCK = 8;   // rows that are computed together, as many as registers have room for
+constexpr int BLOCK = 8;   // rows that are computed together, as many as fit in registers
 #else
 constexpr int LANES = 8;
 constexpr int BLOCK = 6;
 #endif
 
-constexpr int PANEL = 2 * LANES;  // columns that are
+constexpr int PANEL = 2 * LANES;  // columns that are computed together
 
 int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
@@ -61,7 +61,7 @@ struct Range {
 struct Thread {
     int number, count;
 
-    // Its share of n things in whole blocks.
+    // The thread's share of n things, in whole blocks.
     Range share(int n, int block = BLOCK) const {
         const int64_t blocks = (n + block - 1) / block;
         return {std::min(n, int(blocks * number / count) * block),
@@ -69,7 +69,8 @@ struct Thread {
     }
 };
 
-// Runs the work once in each thread. One thread forms no team: a forked process may be unable to.
+// Runs the work once in each thread. A single thread forms no team, as a forked process may be
+// unable to form one.
 template <typename Work>
 void in_threads(int threads, Work work) {
     if (threads == 1) return work(Thread{0, 1});
@@ -82,8 +83,8 @@ void barrier() {
 #pragma omp barrier
 }
 
-// What a thread does of `things` that are alike: some of them, each with the threads of its team. Where
-// each thing has a team of its own, what belongs to it stays near the cores of that team.
+// Which of `things` that are alike (critics) a thread works on, each with the threads of its team.
+// If each thing has a team of its own, its data stays near the cores of that team.
 struct WorkShare {
     Range things;
     Thread thread;  // in its team
@@ -99,15 +100,15 @@ struct WorkShare {
         for (int thing = things.first; thing < things.last; ++thing) work(thing);
     }
 
-    // Threads of the team wait for each other. All teams do so equally often.
+    // The threads of the team wait for each other. All teams must call this equally often.
     void barrier() const {
         if (thread.count > 1) ::barrier();
     }
 };
 
-constexpr int BEYOND = 64;  // bytes that a block may reach beyond the end of what was handed out
+constexpr int BEYOND = 64;  // bytes that a block may reach beyond the end of the memory handed out
 
-// Memory handed out piece by piece; without a base it only counts.
+// Memory that is handed out piece by piece; without a base, it only counts bytes.
 struct Arena {
     char* base;
     int64_t used = 0;
