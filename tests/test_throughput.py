@@ -118,9 +118,9 @@ def test_every_row_is_measured_on_each_number_of_threads(settings: Settings) -> 
 
 @pytest.mark.parametrize(("row", "expected"), [("eager_fp32", torch.float32), ("eager", None)])
 def test_rows_learn_in_the_precision_they_name(
-    settings: Settings, row: str, expected: torch.dtype | None, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, row: str, expected: torch.dtype | None
 ) -> None:
-    monkeypatch.setattr(updates, "default_precision", lambda: "bf16-mixed")
+    settings["trainer"]["precision"] = "bf16-mixed"
     learn = updates.make_contestant(settings, row, batch_size=8, updates=2)
     assert learn.func.__self__.compute_type == (expected or torch.bfloat16)
     learn()
@@ -143,7 +143,7 @@ def test_torchrl_learns_from_the_same_batches(settings: Settings) -> None:
 def test_losses_are_compared_with_those_in_float32(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(updates, "default_precision", lambda: "32-true")
+    settings["trainer"]["precision"] = "32-true"
     same = updates.loss_agreement(settings, 16, 2)
     assert all(worst < 1e-4 for worst in same.values())
     original = updates.make_learner

@@ -31,6 +31,11 @@ def make_parser() -> Parser:
     parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts; not recorded")
     parser.add_argument("--against", type=Path, metavar="PATH", help="checkout to compare with")
     parser.add_argument(
+        "--precision",
+        choices=("32-true", "bf16-mixed"),
+        help="of updates (bf16-mixed where the CPU has it)",
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="a few rounds, to see that it works; not recorded"
     )
     parser.add_argument(
@@ -42,7 +47,8 @@ def make_parser() -> Parser:
 def body(arguments: Sequence[str]) -> int:
     """Measure, show and record."""
     options = make_parser().parse_args(arguments)
-    settings = resolve(options.config, {})
+    given = {"trainer.precision": options.precision} if options.precision else {}
+    settings = resolve(options.config, given)
     parts = options.only or PARTS
     if options.against is not None:
         found = (options.against / "rher_pl").is_dir()
@@ -61,7 +67,7 @@ def body(arguments: Sequence[str]) -> int:
     if not console.is_terminal:
         console.width = 100  # a log file has no width of its own
     budget = measure.QUICK if options.quick else measure.Budget()
-    results = provenance(options.quick)
+    results = provenance(options.quick, options.precision)
     if options.against is not None:
         work = (options.against, budget.epochs, budget.trainings)
         results["against"] = compare_checkouts(options.config, *work)
@@ -71,7 +77,7 @@ def body(arguments: Sequence[str]) -> int:
             subject = measure.Subject(options.config, settings, budget)
             results |= measure.PARTS[part](subject)
     console.print(make_table(results))
-    is_whole = not (options.quick or options.only or options.against)
+    is_whole = not (options.quick or options.only or options.against or options.precision)
     if path := options.results or (RESULTS if is_whole else None):
         save(results, path)
         console.print(f"results {path}", soft_wrap=True)

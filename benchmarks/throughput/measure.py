@@ -77,6 +77,11 @@ class Subject:
         return str(self.settings["data"]["task"])
 
     @property
+    def options(self) -> list[str]:
+        """For the command line of runs."""
+        return ["--trainer.precision", str(self.settings["trainer"]["precision"])]
+
+    @property
     def batch_size(self) -> int:
         """Samples in a mixed batch."""
         sizes, mode = self.settings["data"]["batch_size"], RelayMode(self.settings["data"]["relay"])
@@ -125,7 +130,9 @@ def iteration(subject: Subject) -> Results:
     from benchmarks.throughput.runs import measure_iteration
 
     found = {
-        name: measure_iteration(subject.config, subject.budget.epochs, ["--data.pipelined", value])
+        name: measure_iteration(
+            subject.config, subject.budget.epochs, ["--data.pipelined", value, *subject.options]
+        )
         for name, value in COLLECTIONS.items()
     }
     over_parts = {name: seconds["over_parts"] for name, seconds in found.items()}
@@ -145,9 +152,10 @@ def training(subject: Subject) -> Results:
     model, work = subject.settings["model"], (subject.budget.episodes, UPDATES_PER_EPISODE)
     length = int(make_env(get_task(subject.task), 1, 0).max_episode_steps)
     ours, compiled = (subject.config, length, *work), ["--model.engine", "compile"]
+    options = subject.options
     contestants: dict[str, Callable[[], tuple[float, int]]] = {
-        "ours": lambda: train_ours(*ours),
-        "ours_compiled": lambda: train_ours(*ours, compiled),
+        "ours": lambda: train_ours(*ours, options),
+        "ours_compiled": lambda: train_ours(*ours, [*compiled, *options]),
         "sb3": lambda: train_sb3(subject.task, model, subject.batch_size, *work),
     }
     rounds: dict[str, list[float]] = {name: [] for name in contestants}

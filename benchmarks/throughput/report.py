@@ -19,11 +19,18 @@ from benchmarks.throughput.measure import Results
 from rher_pl.learner.precision import default_precision
 from rher_pl.tracking.provenance import commit_label, hardware, versions
 
+INSTRUCTIONS = (
+    "RHER_NATIVE_FLAGS",
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "MKL_ENABLE_INSTRUCTIONS",
+)
+"""Environment variables that limit the instructions of the CPU which are used."""
 LEGEND = "Spread: the quartiles of rounds taken in turns; for whole runs, least to most."
 """How to read the table."""
 
 
-def provenance(quick: bool) -> Results:
+def provenance(quick: bool, precision: str | None = None) -> Results:
     """When, where and with what a benchmark was run."""
     machine, found = hardware(), versions()
     with suppress(PackageNotFoundError):
@@ -35,7 +42,8 @@ def provenance(quick: bool) -> Results:
         "cpu": machine["cpu"],
         "cpu_count": os.cpu_count(),
         "torch_threads": int(machine["torch_threads"]),
-        "precision": default_precision(),
+        "precision": precision or default_precision(),
+        "instructions": {name: os.environ[name] for name in INSTRUCTIONS if name in os.environ},
         "versions": found,
     }
 

@@ -16,7 +16,7 @@ from rher_pl.choices import LINKED, Engine
 from rher_pl.errors import ConfigError
 from rher_pl.learner.batches import random_batches
 from rher_pl.learner.engines import with_engine
-from rher_pl.learner.precision import compute_type, default_precision
+from rher_pl.learner.precision import compute_type
 from rher_pl.learner.td3 import TD3
 from rher_pl.training.module import RHERModule
 
@@ -51,6 +51,10 @@ def model_options(settings: Settings) -> dict[str, Any]:
     return settings["model"] | linked
 
 
+def precision_of(settings: Settings) -> str:
+    return str(settings["trainer"]["precision"])
+
+
 def make_batches(learner: TD3, updates: int, batch_size: int) -> dict[str, Tensor]:
     """Encoded batches [U, B] in the shapes of real ones."""
     generator = torch.Generator().manual_seed(0)
@@ -59,7 +63,7 @@ def make_batches(learner: TD3, updates: int, batch_size: int) -> dict[str, Tenso
 
 def chosen_engine(settings: Settings) -> str:
     """Row of the engine that ``auto`` takes on this machine."""
-    return str(make_learner(settings, Engine.auto, default_precision()).engine.value)
+    return str(make_learner(settings, Engine.auto, precision_of(settings)).engine.value)
 
 
 def measure_updates(
@@ -107,7 +111,7 @@ def make_contestant(
     settings: Settings, row: str, batch_size: int, updates: int
 ) -> Callable[[], Any]:
     """A function that does ``updates`` of a row; all rows get the same random batches."""
-    precision = default_precision() if row in ("eager", "compile", "native") else "32-true"
+    precision = precision_of(settings) if row in ("eager", "compile", "native") else "32-true"
     learner = make_learner(settings, ENGINES.get(row, Engine.eager), precision)
     batches = make_batches(learner, updates, batch_size)
     if row == "td3loss":
@@ -134,7 +138,7 @@ def loss_agreement(settings: Settings, batch_size: int, batches: int) -> dict[st
     every = settings["model"]["policy_delay"]
     for number in range(batches):
         found = []
-        for engine, precision in ((Engine.eager, "32-true"), (Engine.auto, default_precision())):
+        for engine, precision in ((Engine.eager, "32-true"), (Engine.auto, precision_of(settings))):
             learner = make_learner(settings, engine, precision)
             learner.updates = every - 1  # the next update is one of the actor too
             samples = make_batches(learner, batches, batch_size)

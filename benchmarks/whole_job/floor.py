@@ -16,9 +16,8 @@ from torch import Tensor
 from benchmarks.learning.settings import Settings
 from benchmarks.throughput.environments import physics_alone
 from benchmarks.throughput.rounds import Contestant, Rate, interleave
-from benchmarks.throughput.updates import make_learner
+from benchmarks.throughput.updates import make_learner, precision_of
 from rher_pl.choices import Engine
-from rher_pl.learner.precision import default_precision
 
 ENVS, UPDATES, ROUNDS = 16, 40, 20
 
@@ -47,7 +46,7 @@ def floor_rates(task: str, settings: Settings, batch_size: int, threads: int) ->
 
 def products_alone(settings: Settings, batch_size: int) -> Contestant:
     """The matrix products of ``UPDATES`` updates of TD3 with two critics."""
-    learner = make_learner(settings, Engine.eager, default_precision())
+    learner = make_learner(settings, Engine.eager, precision_of(settings))
     sizes, dtype = learner.sizes, learner.compute_type or torch.float32
     hidden = [sizes.hidden_size] * sizes.hidden_layers
     actor = _layers([sizes.inputs, *hidden, sizes.actions], batch_size, dtype)
