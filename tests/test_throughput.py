@@ -70,6 +70,7 @@ def test_environments_play_whole_episodes_of_every_batch(monkeypatch: pytest.Mon
         return dict.fromkeys(contestants, RATE)
 
     monkeypatch.setattr(environments, "interleave", once)
+    monkeypatch.setattr(environments, "find_spec", lambda name: None)  # without envpool
     substeps: list[int] = []
     original = environments.mujoco.mj_step
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import Any
 
 import gymnasium
@@ -27,6 +28,7 @@ def measure_environments(
 ) -> dict[str, Rate]:
     """Whole episodes of random actions, resets included; ours as ``ours_<envs>x<threads>``.
 
+    ``envpool_<envs>x<threads>`` is there if envpool is installed and has the task.
     ``gymnasium_task`` is the largest of these batches, by the adapter for users' environments.
     ``floor`` is MuJoCo alone on one thread; ``floor_x<threads>`` is the best that more can give.
 
@@ -47,6 +49,9 @@ def measure_environments(
         "floor": physics_alone(task, actions, 1),
     }
     contestants |= {f"floor_x{count}": physics_alone(task, actions, count) for count in threads[1:]}
+    if find_spec("envpool") is not None and task in SHIPPED:
+        pools = {f"envpool_{most}x{count}": _envpool(task, actions, count) for count in threads}
+        contestants |= pools
     envs: dict[str, EnvBase] = {
         f"ours_{n}x{t}": FetchEnv(task, n, num_threads=t) for n in num_envs for t in threads
     }
@@ -80,6 +85,24 @@ def _gym_make(task: str, actions: Actions) -> Contestant:
         for action in actions[:, 0]:
             env.step(action)
         return len(actions)
+
+    return episode
+
+
+def _envpool(task: str, actions: Actions, threads: int) -> Contestant:
+    """envpool's own simulation of the task in C++; it resets by itself when an episode ends."""
+    import envpool
+
+    moves = actions.astype(np.float64)
+    env = envpool.make(
+        task, env_type="gymnasium", num_envs=actions.shape[1], num_threads=threads, seed=0
+    )
+
+    def episode() -> int:
+        env.reset()
+        for action in moves:
+            env.step(action)
+        return len(moves) * moves.shape[1]
 
     return episode
 
