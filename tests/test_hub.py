@@ -311,7 +311,7 @@ def test_without_the_extra(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert pushed(Path("never_opened.ckpt")) == 2
-    line = "needs huggingface_hub, not installed here: pip install 'rher_pl[hub]'"
+    line = "needs huggingface_hub, not installed here: pip install huggingface_hub"
     assert line in capsys.readouterr().err
     with pytest.raises(ConfigError, match="hf://me/point needs huggingface_hub"):
         load_policy("hf://me/point")

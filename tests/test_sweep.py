@@ -122,12 +122,12 @@ def test_mistakes_are_one_line(
     assert not (tmp_path / "mlruns" / "sweeps").exists()
 
 
-def test_without_ray_one_line_names_the_extra(
+def test_without_ray_one_line_names_the_packages(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(joining.importlib.util, "find_spec", lambda name: None)
     assert main(["--config", "push"]) == exit_status.MISTAKE
-    assert "pip install 'rher_pl[ray]'" in capsys.readouterr().err
+    assert "pip install 'ray[tune]' optuna" in capsys.readouterr().err
 
 
 def test_an_address_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ def require_packages(what: str, names: Sequence[str]) -> None:
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     require(
         not missing,
-        f"{what} needs {' and '.join(missing)}, not installed here: pip install 'rher_pl[ray]'",
+        f"{what} needs {' and '.join(missing)}, not installed here: pip install 'ray[tune]' optuna",
     )
 
 

@@ -65,7 +65,7 @@ def require_hub(what: str) -> None:
         import huggingface_hub  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            f"{what} needs huggingface_hub, not installed here: pip install 'rher_pl[hub]'"
+            f"{what} needs huggingface_hub, not installed here: pip install huggingface_hub"
         ) from error
 
 

@@ -112,7 +112,11 @@ def make_parser() -> Parser:
     add("--name", help="name of sweep, folder and experiment (from config and options)")
     add("--folder", default="mlruns", help="output folder (mlruns)")
     add("--tracking_uri", metavar="URI", help="MLflow store (sqlite:///<folder>/mlflow.db)")
-    add("--dry-run", action="store_true", help="list the trials and estimate their time only")
+    add(
+        *("--dry_run", "--dry-run"),
+        action="store_true",
+        help="list the trials, train three iterations, and estimate the time of all",
+    )
     return parser
 
 

@@ -70,8 +70,8 @@ class RelayDataModule(pl.LightningDataModule):
             moved in them (arXiv 1810.01363), in [0, 1]; the others are drawn uniformly.
         reward_radius: share of epsilon, in (0, 1], within which learning counts the active goal as
             met. Below 1 the policy learns to come closer than it must, which leaves room for error.
-            Evaluation uses the whole epsilon. 1 is plain HER. In a tower of three it is a share of
-            the smaller distance at which the next object's turn comes.
+            Evaluation uses the whole epsilon. 1 is plain HER. In FetchThreeStack it is
+            a share of half of epsilon, the distance at which the next object's turn comes.
         guide_share: probability that the guide, which reaches for the object, acts while the object
             is not reached.
         fading_guide: multiply the guide's share by the failure rate, in the last evaluations, of
