@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rher_pl.cli import exit_status
-from rher_pl.cli.command import Parser, positive, run_command
+from rher_pl.cli.command import Parser, positive, run_command, seed
 from rher_pl.cli.policy_options import add_policy_options, add_view_option, chosen_policy
 from rher_pl.evaluation import FIRST_SEED
 
@@ -31,7 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="episodes to play (100; 1 if --goal and --objects are given)",
     )
     parser.add_argument(
-        "--seed", type=int, default=FIRST_SEED, help=f"seed of the first episode ({FIRST_SEED})"
+        "--seed", type=seed, default=FIRST_SEED, help=f"seed of the first episode ({FIRST_SEED})"
     )
     parser.add_argument(
         "--threads", type=positive, default=1, help="threads that step simulations (1)"
@@ -145,6 +145,10 @@ def evaluate_command(argv: Sequence[str]) -> int:
     quiet()
     require(
         bool(options.video) or not options.grid, "--grid is about the video: add --video out.mp4"
+    )
+    require(
+        bool(options.video or options.render) or not options.explore,
+        "--explore is about what is shown: add --video out.mp4, or --render human",
     )
     if options.video:
         check_video_path(options.video)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rher_pl.cli import exit_status
-from rher_pl.cli.command import Parser, run_command
+from rher_pl.cli.command import Parser, run_command, seed
 from rher_pl.cli.policy_options import add_policy_options, chosen_policy
 from rher_pl.evaluation import CARD_SEED
 
@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="episodes evaluated for the card; 0 writes no card (100)",
     )
     parser.add_argument(
-        "--seed", type=int, default=CARD_SEED, help=f"seed of the first episode ({CARD_SEED})"
+        "--seed", type=seed, default=CARD_SEED, help=f"seed of the first episode ({CARD_SEED})"
     )
     return parser
 
@@ -44,13 +44,15 @@ def make_parser() -> argparse.ArgumentParser:
 def how_to_use(trained: TrainedPolicy, targets: Sequence[str], folder: Path, name: str) -> str:
     """Python for each kind of file, in Markdown; for ``pretrained``, an episode in Gymnasium."""
     from rher_pl.deploy.exporting import file_of
+    from rher_pl.deploy.pretrained import FOLDER as PACKAGED
     from rher_pl.deploy.usage import episode, usage
 
     files = {target: file_of(target, folder, name).name for target in targets}
     text, task = usage(files), trained.task
+    shown = name if folder.resolve() == PACKAGED else files.get("pretrained", name)
     if "pretrained" not in files or task.gymnasium_id is None or task.written is not None:
         return text
-    return f"{episode(name, task)}\n{text}" if len(files) > 1 else episode(name, task)
+    return f"{episode(shown, task)}\n{text}" if len(files) > 1 else episode(shown, task)
 
 
 def export_command(argv: Sequence[str]) -> int:

@@ -62,7 +62,7 @@ fit --help lists every option."""
 
 def fit_command(argv: Sequence[str]) -> int:
     arguments = with_shipped_configs(split_command(argv))
-    prepare_environment(os.environ.get("RAY_ADDRESS"))
+    prepare_environment(os.environ.get("RAY_ADDRESS") or None)
 
     from rher_pl.cli.run_fit import run
 

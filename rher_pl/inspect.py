@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from rher_pl.cli import exit_status
-from rher_pl.cli.command import Parser, run_command
+from rher_pl.cli.command import Parser, run_command, seed
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -25,13 +25,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", metavar="FILE", default="episode.png", help="picture to write (episode.png)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed for drawing hindsight goals (0)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed for drawing hindsight goals (0)")
     return parser
 
 
 def inspect_command(argv: Sequence[str]) -> int:
     options = make_parser().parse_args(argv)
 
+    from dataclasses import fields
     from pathlib import Path
 
     import torch
@@ -59,10 +60,10 @@ def inspect_command(argv: Sequence[str]) -> int:
     episode = TensorDict(read_episode(content, options.episode, source), batch_size=[])
     settings = data_options(content, source)
     relay = Relay.from_dict(entry.relay).rewarded(settings.share("reward_radius"))
+    shares = [field.name for field in fields(SamplingRule) if field.name != "hindsight"]
     rule = SamplingRule(
-        settings.share("relabel_ratio"),
-        settings.one_of("hindsight", Hindsight),
-        settings.share("inert_ratio"),
+        hindsight=settings.one_of("hindsight", Hindsight),
+        **{name: settings.share(name) for name in shares if name in settings},
     )
     look = get_task(entry.task).look if entry.task in known_tasks() else Look()
     columns = torch.tensor(Layout(tuple(entry.layout)).places, dtype=torch.long).view(-1, 3)

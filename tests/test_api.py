@@ -328,11 +328,14 @@ def test_every_metric_reaches_the_loggers_that_python_gives(half: rher_pl.Run) -
 
 
 def test_module_and_data_module_with_a_plain_trainer() -> None:
-    data = rher_pl.RelayDataModule("PointPush-v0", batch_size=16, eval_every_env_steps=100)
+    options = {"batch_size": 16, "eval_every_env_steps": 100, "max_episode_steps": 20}
+    data = rher_pl.RelayDataModule("PointPush-v0", **options)
     module = rher_pl.RHERModule("PointPush-v0", hidden_size=16, learner=HalfTD3)
     trainer = pl.Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False)
     trainer.fit(module, data)
-    assert rher_pl.policy_of(module).evaluate(5).figures["episodes"] == 5
+    policy = rher_pl.policy_of(module)
+    assert policy.evaluate(5).figures["episodes"] == 5
+    assert policy.task.max_episode_steps == 20
     assert module.hparams["learner"] == f"{__name__}.HalfTD3"
 
 

@@ -96,6 +96,15 @@ def test_parts_that_do_not_fit_together_are_one_line(
     assert "\n" not in str(refused.value)
 
 
+def test_networks_larger_than_the_file_take_no_memory(checkpoint: Path, tmp_path: Path) -> None:
+    for sizes in ({"hidden_size": 10**9}, {"hidden_layers": 2**62}):
+        content = read_checkpoint_file(checkpoint)
+        content["hyper_parameters"] |= sizes
+        write_checkpoint(content, tmp_path / "large.ckpt")
+        with pytest.raises(ConfigError, match="larger than its weights"):
+            load_policy(tmp_path / "large.ckpt")
+
+
 @pytest.mark.parametrize("name", ["a" * 5_000, "no\0such", "nowhere.ckpt"])
 def test_a_name_that_is_no_file_is_one_line(name: str) -> None:
     with pytest.raises(ConfigError, match="or one of the policies") as refused:

@@ -116,6 +116,7 @@ def test_an_episode_that_failed_is_terminal_at_its_last_transition_for_every_sub
         row, time, _ = sample["index"].unbind(-1)
         is_last = time + 1 == pools.data["length"][row, 0]
         assert torch.equal(sample["next", "terminated"].squeeze(-1), is_last)
+        assert (sample["next", "reward"].squeeze(-1)[is_last] == -1.0).all()  # the crash is no goal
         assert 0 < is_last.sum() < len(is_last)
 
 

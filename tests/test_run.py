@@ -23,6 +23,7 @@ from mlflow.tracking import MlflowClient
 import rher_pl.evaluate
 from rher_pl.callbacks.stopping import StopOnSignal
 from rher_pl.checkpoints.file import read_checkpoint_file, write_checkpoint
+from rher_pl.checkpoints.layout import read_entry
 from rher_pl.collect.collector import EpisodeCollector
 from rher_pl.deploy.parity import stratified_states
 from rher_pl.deploy.portable import INPUTS
@@ -355,6 +356,8 @@ def test_a_stopped_run_is_recorded_as_killed(
     client, run = the_run()
     assert run.info.status == "KILLED"
     assert steps(client, run, "train/critic_loss") == ITERATIONS[:2]
+    _, content = content_of("last")
+    assert read_entry(content, "last").env_steps == ITERATIONS[1]  # nothing of it is lost
 
 
 # --- a store or a disk that is away ---------------------------------------------------------------

@@ -109,9 +109,10 @@ def learning(records: Records) -> list[str]:
     group = group_of(records)
     peers, data = published(group.task), records.settings["data"]
     notes = f"{data['eval_episodes']} episodes every {data['eval_every_env_steps']:,} env steps."
+    budget = len(group.env_steps) * data["eval_every_env_steps"]  # as the options count it
     config, *options = records.folder.name.split("+")
     command = ["python", "-m", "benchmarks.learning", "--config", f"configs/{config}.yaml"]
-    command += ["--seeds", *map(str, group.seeds), "--env_steps", str(group.env_steps[-1])]
+    command += ["--seeds", *map(str, group.seeds), "--env_steps", str(budget)]
     return [
         f"## {group.task}: {records.folder.name}\n",
         picture(records.folder, f"Learning curve of {group.task}"),

@@ -6,6 +6,7 @@ import os
 import signal
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from rher_pl.checkpoints.continuing import Change, on_continuing
-from rher_pl.errors import ConfigError, Stopped
+from rher_pl.errors import ConfigError, Stopped, require
 from rher_pl.pictures.figures import draw_figures
 from rher_pl.tracking import provenance
 from rher_pl.tracking.client import end_run_within
@@ -25,6 +26,7 @@ from rher_pl.tracking.history import History
 from rher_pl.tracking.mlflow_run import MLflowRun
 from rher_pl.tracking.run_lock import RUNNING, RunLock, lock_run, mark_abandoned_runs
 from rher_pl.tracking.store import store_of
+from rher_pl.tracking.uri import without_password
 from rher_pl.training.module import RHERModule
 
 
@@ -56,6 +58,8 @@ class RunRecorder(pl.Callback):
         run_id: str | None = None,
         figures_every_evaluations: int = 4,
     ) -> None:
+        every = figures_every_evaluations
+        require(every >= 1, f"recorder.figures_every_evaluations must be at least 1, got {every}")
         self.folder = folder
         self.tracking_uri = store_of(folder, tracking_uri)
         self.experiment = experiment
@@ -147,12 +151,12 @@ class RunRecorder(pl.Callback):
         self.history.add_iteration(self.record(pl_module.metrics, pl_module.env_steps))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.run is None or trainer.state.fn != TrainerFn.FITTING:
+        if self.run is None or trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
         assert isinstance(pl_module, RHERModule)
         metrics = self.record(pl_module.metrics_eval, pl_module.env_steps)
         self.history.add_evaluation(pl_module.env_steps, metrics)
-        if len(self.history.rows) % self.figures_every_evaluations == 1:
+        if (len(self.history.rows) - 1) % self.figures_every_evaluations == 0:
             self._draw(pl_module)
 
     def record(self, metrics: Mapping[str, Tensor | float], env_steps: int) -> dict[str, float]:
@@ -180,7 +184,8 @@ class RunRecorder(pl.Callback):
         stopped = isinstance(exception, (KeyboardInterrupt, Stopped))
         if self.run is not None and not stopped:
             lines = traceback.format_exception(exception)
-            Path(self.checkpoint_folder, "traceback.txt").write_text("".join(lines))
+            with suppress(OSError):  # the disk may be full; the run must be ended all the same
+                Path(self.checkpoint_folder, "traceback.txt").write_text("".join(lines))
         self._end(pl_module, "KILLED" if stopped else "FAILED", {"ended_by": cause(exception)})
 
     def _end(self, module: RHERModule, status: str, tags: Mapping[str, str] | None = None) -> None:
@@ -233,4 +238,4 @@ class RecordConfig(SaveConfigCallback):
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if run := find_run(trainer):
-            run.log_text(self.parser.dump(self.config), "config.yaml")
+            run.log_text(without_password(self.parser.dump(self.config)), "config.yaml")

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from rher_pl.callbacks.checkpoint import Checkpoints
 from rher_pl.callbacks.recording import RunRecorder, find_recorder
 from rher_pl.errors import Stopped
+from rher_pl.training.module import RHERModule
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -45,7 +46,8 @@ class StopOnSignal(Checkpoint):
     After the last iteration of an epoch its evaluation is finished too, because the state between
     them cannot be continued exactly. If this takes more than ``patience`` seconds, or if a second
     signal arrives, the process exits at once. The checkpoint before is whole, and continuing from
-    it repeats what was lost. As a subclass of ``Checkpoint``, it runs after all other callbacks.
+    it repeats what was lost. As a subclass of ``Checkpoint`` it runs after all other callbacks; list
+    it after ``Checkpoints``.
     """
 
     patience = 8.0
@@ -78,6 +80,8 @@ class StopOnSignal(Checkpoint):
             for callback in trainer.checkpoint_callbacks:
                 if isinstance(callback, Checkpoints):
                     callback.save(trainer)
+            assert isinstance(pl_module, RHERModule)
+            pl_module.send(pl_module.metrics)  # its own hook would come after the callbacks'
             raise Stopped(self.received)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

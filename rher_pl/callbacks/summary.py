@@ -16,6 +16,7 @@ from rher_pl.callbacks.until import UntilSolved
 from rher_pl.evaluation.report import report, report_table
 from rher_pl.tracking.mlflow_run import MLflowRun
 from rher_pl.tracking.ui import TRAINING_PAGES, open_command
+from rher_pl.tracking.uri import without_password
 from rher_pl.training.module import RHERModule
 
 DEFAULT_SERVER = "http://127.0.0.1:5000"
@@ -77,7 +78,7 @@ def run_facts(trainer: pl.Trainer, module: RHERModule) -> list[tuple[str, str]]:
             facts += [(name, _short(path)) for name, path in kept if path.is_file()]
         elif isinstance(callback, RunRecorder) and callback.run_id:
             facts.append(("run", callback.run_id))
-            facts.append(("open it", open_command(callback.tracking_uri)))
+            facts.append(("open it", without_password(open_command(callback.tracking_uri))))
             if callback.run is not None:
                 facts.append(("its page", page(callback.tracking_uri, callback.run)))
     return facts

@@ -33,6 +33,9 @@ class Throughput(pl.Callback):
         self._earlier, self._begin = self.seconds, time.perf_counter()
         self._start_iteration(pl_module)
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start_iteration(pl_module)  # checkpoints, videos and so on are no part of it
+
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,

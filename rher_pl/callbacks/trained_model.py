@@ -57,7 +57,7 @@ def card_of(module: RHERModule) -> str:
         "episodes": module.episodes,
         "updates": module.updates,
     }
-    policy = PortablePolicy(module.evaluated_policy)
+    policy = PortablePolicy(module.evaluated_policy, module.task.interface)
     return make_card(
         module.task.name,
         policy.sizes,

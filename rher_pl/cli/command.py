@@ -48,6 +48,13 @@ def run_command(body: Callable[[Sequence[str]], int], argv: Sequence[str] | None
         return exit_status.MISTAKE if isinstance(error, ConfigError) else exit_status.FAULT
 
 
+def seed(text: str) -> int:
+    """An ``argparse`` type: a seed, which has at most 32 bits, as NumPy's has."""
+    if not text.isdigit() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"write a whole number from 0 to 4294967295, not {text!r}")
+    return int(text)
+
+
 def positive(text: str) -> int:
     """An ``argparse`` type: a whole number of at least 1."""
     value = int(text) if text.lstrip("-").isdigit() else 0

@@ -13,7 +13,6 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from rher_pl.callbacks.recording import RunRecorder
-from rher_pl.callbacks.stopping import StopOnSignal
 from rher_pl.callbacks.throughput import Throughput
 from rher_pl.callbacks.until import UntilSolved
 from rher_pl.callbacks.video import VideoRecorder
@@ -178,7 +177,7 @@ class FitCLI(LightningCLI):
 
         # Throughput goes first: it adds to the metrics that the others record and show.
         kwargs |= self.objects
-        kwargs["callbacks"] = [Throughput(), *own("callbacks"), StopOnSignal()]
+        kwargs["callbacks"] = [Throughput(), *own("callbacks")]
         if any(isinstance(callback, ProgressBar) for callback in own("callbacks")):
             self._get(self.config_init, "trainer")["enable_progress_bar"] = True
         kwargs["plugins"] = [*own("plugins"), SealedCheckpointIO()]

@@ -12,7 +12,7 @@ from rher_pl.callbacks.garbage import GarbageCollection
 from rher_pl.callbacks.guard import FiniteGuard
 from rher_pl.callbacks.progress import ProgressLine
 from rher_pl.callbacks.recording import RecordConfig
-from rher_pl.callbacks.stopping import signals_stop
+from rher_pl.callbacks.stopping import StopOnSignal, signals_stop
 from rher_pl.callbacks.summary import Summary
 from rher_pl.callbacks.trained_model import ModelRecorder
 from rher_pl.callbacks.warm_up import WarmUp
@@ -85,8 +85,9 @@ def make_cli(arguments: list[str], objects: Mapping[str, Any]) -> FitCLI:
                 ProgressLine(),
                 Summary(),
                 RunDescription(),
-                Checkpoints(),
                 ModelRecorder(),
+                Checkpoints(),
+                StopOnSignal(),  # after Checkpoints: Lightning keeps the order of these two
             ],
         },
         auto_configure_optimizers=False,

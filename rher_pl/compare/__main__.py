@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rher_pl.cli.command import Parser, run_command
 from rher_pl.errors import require
+from rher_pl.paths import check_output_file
 from rher_pl.tracking.store import store_of
 
 DESCRIPTION = """\
@@ -58,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
 def check_picture(path: Path) -> None:
     """Refuse a picture that could not be written, before anything is read."""
     require(path.suffix in PICTURES, f"--out {path} must end in one of {', '.join(PICTURES)}")
-    require(path.absolute().parent.is_dir(), f"--out {path}: make the folder first")
+    check_output_file(path, "--out")
 
 
 def compare_command(argv: Sequence[str]) -> int:

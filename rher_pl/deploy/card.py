@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rher_pl.evaluation import FIRST_SEED
 from rher_pl.evaluation.report import Row, report_markdown, share_text
 from rher_pl.tasks import get_task, known_tasks
 
@@ -29,14 +30,14 @@ def card_of(
         use: how to use it, in Markdown; see ``usage.py``.
     """
     first = figures["first_seed"]
+    unseen = ", none of which was used to train or to select" if first >= FIRST_SEED else ""
     return make_card(
         trained.task_name,
         trained.portable.sizes,
         trained.portable.action_size,
         trained.counters,
         figures["subtasks"],
-        f"seeds {first:,} to {first + figures['episodes'] - 1:,}, none of which was used to train "
-        "or to select",
+        f"seeds {first:,} to {first + figures['episodes'] - 1:,}{unseen}",
         versions,
         use,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from rher_pl.checkpoints.policy import EXPLORATION, StoredPolicy
+from rher_pl.checkpoints.policy import EXPLORATION, STEPS, StoredPolicy
 from rher_pl.deploy.portable import PortablePolicy
 from rher_pl.deploy.trained import TrainedPolicy
 from rher_pl.training.module import RHERModule
@@ -25,6 +25,7 @@ def policy_of(module: RHERModule) -> TrainedPolicy:
         {name: data[name] for name in EXPLORATION if name in data},
         policy.state_dict(),
         "the module",
+        data.get(STEPS),
     )
     portable = PortablePolicy(policy, module.task.interface)
     return TrainedPolicy(policy, portable, stored, "module")

@@ -63,7 +63,7 @@ class TrainedPolicy:
         """
         entry = self.stored.entry
         choice = entry.task if entry.written is None else from_checkpoint(entry.written)
-        return get_task(choice).varied(None, self.stored.max_episode_steps)
+        return get_task(choice).varied(self.relay.epsilon, self.stored.max_episode_steps)
 
     @property
     def relay(self) -> Relay:
@@ -155,6 +155,17 @@ def _find(name: str | Path) -> tuple[Path, str]:
     return policy_file(str(name)), str(name)
 
 
+def require_plausible(sizes: NetworkSizes, stored: StoredPolicy) -> None:
+    """Refuse sizes with more weights than the file holds, before memory is taken for them.
+
+    Raises:
+        ValueError: if it holds fewer.
+    """
+    numbers = sum(tensor.numel() for tensor in stored.tensors.values())
+    if (sizes.hidden_layers - 1) * sizes.hidden_size**2 > numbers or sizes.hidden_size > numbers:
+        raise ValueError("its networks are larger than its weights")
+
+
 def build_policy(stored: StoredPolicy) -> RelayPolicy:
     """The policy that a checkpoint holds.
 
@@ -168,6 +179,7 @@ def build_policy(stored: StoredPolicy) -> RelayPolicy:
         sizes = NetworkSizes(
             encoder.size, entry.action_size, options["hidden_size"], options["hidden_layers"]
         )
+        require_plausible(sizes, stored)
         with torch.random.fork_rng(devices=[]):  # leave the caller's random state alone
             policy = RelayPolicy(encoder, Actor(sizes))
         policy.load_state_dict(stored.tensors)

@@ -15,6 +15,7 @@ Source: Luo et al., "Relay Hindsight Experience Replay", arXiv 2208.00843, secti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -67,11 +68,15 @@ class Relay:
     def __post_init__(self) -> None:
         if not self.objects or len(set(self.objects)) < len(self.objects):
             raise ValueError(f"a relay needs objects of different names, got {self.objects}")
-        shares = (self.handover, self.reward_radius)
+        shares = (self.handover, self.reward_radius, self.finished_radius)
         if not all(0 < share <= 1 for share in shares) or not self.epsilon > 0:
             raise ValueError(
                 "a relay needs an epsilon above 0, and handover and reward_radius in (0, 1], got "
                 f"{self.epsilon}, {self.handover} and {self.reward_radius}"
+            )
+        if self.reached_distance is not None and not 0 <= self.reached_distance < math.inf:
+            raise ValueError(
+                f"reached_distance must be a distance in metres, got {self.reached_distance}"
             )
         if self.order is not None and sorted(self.order) != list(range(self.num_objects)):
             raise ValueError(f"order must name each of {self.num_objects} objects once")

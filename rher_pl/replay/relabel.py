@@ -27,7 +27,8 @@ def relabel(relay: Relay, transitions: TensorDictBase, subtask: int) -> TensorDi
         goal of each slot, metres), ``action``, ``relabeled`` [B, 1], and under ``next``:
         ``observation``, ``achieved``, ``goals``, ``reward`` and ``terminated`` [B, 1]. ``inert``
         [B, 1] marks relabelled samples whose goal was met before the action and still is after it,
-        so that the reward is 0 whatever the action (identical non-negative reward, INNR).
+        so that the reward is 0 whatever the action (identical non-negative reward, INNR). In a
+        transition in which the episode failed, no goal is met.
     """
     achieved, later = transitions["achieved_goals"], transitions["hindsight_goals"]
     desired, relabeled = transitions["desired_goals"], transitions["relabeled"]
@@ -39,7 +40,8 @@ def relabel(relay: Relay, transitions: TensorDictBase, subtask: int) -> TensorDi
     # As while acting, the slot of an object that must not be disturbed follows the object.
     next_hindsight = relay.hindsight_goals(next_achieved, later, subtask)
     next_goals = next_hindsight.where(choose, relay.goals(next_achieved, desired, subtask))
-    met = relay.met(goals, next_achieved, subtask).unsqueeze(-1)
+    failed = transitions["next", "ending"] == Ending.FAILURE
+    met = relay.met(goals, next_achieved, subtask).unsqueeze(-1) & ~failed
     met_before = relay.met(goals, achieved, subtask).unsqueeze(-1)
     solves = met if subtask == relay.last else met.new_zeros(())
     return TensorDict(

@@ -90,7 +90,8 @@ class HindsightSampler(Sampler):
         self.max_redraws = 4 * relay.num_objects
         self._limits: list[float] = relay.limit[subtask].tolist()
         self._own = int(relay.slots.active[subtask].long().argmax())
-        self._filters = rule.inert_ratio < 1.0 or (relay.num_objects > 1 and rule.unmet_ratio < 1.0)
+        self._has_turns = relay.num_objects > 1 and not relay.last_only
+        self._filters = rule.inert_ratio < 1.0 or (self._has_turns and rule.unmet_ratio < 1.0)
 
     def sample(self, storage: Storage, batch_size: int) -> tuple[Tensor, dict]:
         assert isinstance(storage, EpisodeStorage)
@@ -112,7 +113,7 @@ class HindsightSampler(Sampler):
             row = torch.where(by_motion, self._rows_by_motion(storage, size), row)
         length = storage.lengths.index_select(0, row)
         time = (self._uniform(size) * length).long()
-        if self.rule.turn_share > 0.0 and self.relay.num_objects > 1:
+        if self.rule.turn_share > 0.0 and self._has_turns:
             row, time = self._own_turn(storage, row, time)
             length = storage.lengths.index_select(0, row)
         return torch.stack([row, time, self._goal_time(time, length)], dim=-1)
@@ -162,6 +163,9 @@ class HindsightSampler(Sampler):
         row, time, later = index.unbind(-1)
         achieved, later_on = storage.achieved_goals(row, time), storage.achieved_goals(row, later)
         goals = self.relay.hindsight_goals(achieved, later_on, self.subtask)
+        if self.relay.last_only:  # no other object is ever served
+            met_already = self.relay.met(goals, achieved, self.subtask)
+            return met_already & (self._uniform(len(row)) >= self.rule.inert_ratio)
         away = torch.linalg.vector_norm(goals - achieved, dim=-1).unbind(-1)  # P tensors [B]
         met = list(map(le, away, self._limits))
         own = met.pop(self._own)

@@ -20,7 +20,7 @@ from rher_pl.sweep.tuning import Outcome
 
 MOST_GROUPS = 12
 """Most groups in table and picture: the best ones."""
-FRESH_SEED = 3_000_000
+FRESH_SEED = 7_000_000
 """Of the first episode that judges the winner; no training evaluates on seeds from here on."""
 EPISODES = 100
 REPORT = "results.json"

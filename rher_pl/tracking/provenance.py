@@ -51,10 +51,12 @@ def hardware() -> dict[str, str]:
 
 def git_state() -> dict[str, str]:
     """``git_commit`` and ``git_dirty`` of the checkout this package is in; empty outside one."""
-    commit = _git("rev-parse", "HEAD")
-    if not commit:
+    ours = _git("ls-files", "--error-unmatch", Path(__file__).name)  # not in someone else's
+    commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    if not (ours and commit):
         return {}
-    return {"git_commit": commit, "git_dirty": str(bool(_git("status", "--porcelain")))}
+    dirty = {} if changes is None else {"git_dirty": str(bool(changes))}
+    return {"git_commit": commit, **dirty}
 
 
 def commit_label() -> str:
@@ -65,10 +67,11 @@ def commit_label() -> str:
     )
 
 
-def _git(*arguments: str) -> str:
+def _git(*arguments: str) -> str | None:
+    """What git prints; None if it fails."""
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -5,6 +5,7 @@ Each check raises :class:`ConfigError` with one line that says what to write ins
 
 from __future__ import annotations
 
+import re
 import socket
 import urllib.error
 import urllib.request
@@ -72,6 +73,11 @@ def _check_server(uri: str, option: str) -> None:
         raise ConfigError(
             f"{option} {uri} cannot be reached: start `mlflow server` there, or write {EXAMPLE}"
         ) from error
+
+
+def without_password(text: str) -> str:
+    """A text with ``***`` in place of the password of each address in it."""
+    return re.sub(r"(?<=://)([^/@:\s]+):[^/@\s]+@", r"\1:***@", text)
 
 
 def _check_port(uri: str, default_port: int, option: str) -> None:

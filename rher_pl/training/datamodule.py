@@ -194,6 +194,7 @@ class RelayDataModule(pl.LightningDataModule):
     def on_exception(self, exception: BaseException) -> None:
         """Close everything and keep no state: Lightning calls no teardown after an exception."""
         self._close()
+        self._state = {}
 
     def _close(self) -> None:
         if self._torch_threads is not None:
