@@ -20,7 +20,6 @@ from rher_pl.checkpoints.policy import EXPLORATION, policy_content, read_policy
 from rher_pl.checkpoints.seal import seal
 from rher_pl.checkpoints.upgrade import upgraded
 from rher_pl.deploy.exploring import BEFORE
-from rher_pl.deploy.pretrained import policy_file
 from rher_pl.envs.contract import Ending
 from rher_pl.errors import ConfigError
 from rher_pl.tasks import get_task
@@ -336,11 +335,11 @@ def test_plain_her_of_format_1_keeps_its_short_relay() -> None:
     assert relay == get_task("PointPush-v0").relay.only_last().to_dict()
 
 
-@pytest.mark.parametrize("name", ["push", "pick"])
-def test_policies_of_format_1_come_with_the_package(name: str) -> None:
-    content = torch.load(policy_file(name), weights_only=True)
+def test_a_policy_of_format_1_is_read() -> None:
+    path = Path(__file__).parent / "data" / "push_0_1.ckpt"  # as version 0.1 shipped it
+    content = torch.load(path, weights_only=True)
     assert content["header"]["format"] == 1
-    stored = read_policy(read_checkpoint_file(policy_file(name)), name)
+    stored = read_policy(read_checkpoint_file(path), "push_0_1.ckpt")
     assert stored.entry.task.startswith("Fetch") and stored.entry.env_steps > 0
     assert set(stored.exploration) == set(EXPLORATION) - set(BEFORE)
     before = {k.partition(".net.")[2] or k for k in content["state_dict"]}

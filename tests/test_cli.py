@@ -321,7 +321,9 @@ def test_the_newest_whole_checkpoint_that_fits_is_found(
     assert newest_checkpoint("last", "mlruns", {}).path == last
     assert f"checkpoint {torn} is damaged" in capsys.readouterr().err
     assert newest_checkpoint("best", "mlruns", {"data.task": "PointPush-v0"}).path == best
-    with pytest.raises(ConfigError, match=f"seed_everything 9 in mlruns.*there is {last}"):
+    with pytest.raises(
+        ConfigError, match=f"seed_everything 9 in mlruns.*{last} was made with other"
+    ):
         newest_checkpoint("last", "mlruns", {"seed_everything": 9})
 
 

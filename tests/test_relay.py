@@ -170,7 +170,7 @@ def test_plain_types_tell_the_whole_relay():
     told = relay.to_dict()
     assert all(type(v) in (str, int, float, bool, list, type(None)) for v in told.values())
     assert Relay.from_dict(told) == relay
-    with pytest.raises(ValueError, match="no colour"):
+    with pytest.raises(ValueError, match="no argument colour"):
         Relay.from_dict(told | {"colour": 1})
 
 

@@ -49,7 +49,7 @@ def test_a_page_holds_what_was_recorded_and_the_policy() -> None:
     assert "results.md#fetchpush-v4-push)" in text and "\n## FetchPush-v4: push\n" in results
     assert "No benchmark of it is recorded" in task_page.page(get_task("PointPush-v0"))
     told = [p for name in TASKS for p in task_page.policies(get_task(name)) if p[:3] == "## "]
-    assert sorted(told) == [f"## The policy `{name}`\n" for name in known_policies()]
+    assert sorted(told) == sorted(f"## The policy `{name}`\n" for name in known_policies())
     assert card_file("push").read_text().partition("\n")[2].strip() in text
 
 

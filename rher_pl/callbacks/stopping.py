@@ -46,8 +46,8 @@ class StopOnSignal(Checkpoint):
     After the last iteration of an epoch its evaluation is finished too, because the state between
     them cannot be continued exactly. If this takes more than ``patience`` seconds, or if a second
     signal arrives, the process exits at once. The checkpoint before is whole, and continuing from
-    it repeats what was lost. As a subclass of ``Checkpoint`` it runs after all other callbacks; list
-    it after ``Checkpoints``.
+    it repeats what was lost. As a subclass of ``Checkpoint`` it runs after all others; list it
+    after ``Checkpoints``.
     """
 
     patience = 8.0

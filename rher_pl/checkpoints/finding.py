@@ -51,7 +51,7 @@ def newest_checkpoint(keyword: str, folder: str, wanted: Mapping[str, Any]) -> C
     raise ConfigError(
         f"no {keyword} checkpoint{' with ' + asked if asked else ''} in {folder}/checkpoints: "
         + (
-            f"{others[0]} was made with other options, name it to take it"
+            f"{others[0]} was made with other options; to use it, write its path"
             if others
             else "give --ckpt_path a .ckpt file"
         )
