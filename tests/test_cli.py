@@ -24,7 +24,7 @@ from rher_pl.cli.subcommands import SUBCOMMANDS
 from rher_pl.deploy.pretrained import policy_file
 from rher_pl.errors import ConfigError
 from rher_pl.fit import HELP, main
-from rher_pl.tracking.uri import check_tracking_uri
+from rher_pl.tracking.uri import check_tracking_uri, without_password
 
 PACKAGE_ROOT = Path(__file__).parents[1]
 
@@ -429,3 +429,8 @@ def test_only_what_was_given_is_given(config: str, monkeypatch: pytest.MonkeyPat
 
 def test_parser_refuses_abbreviations() -> None:
     assert FitParser().allow_abbrev is False
+
+
+def test_a_password_is_shown_nowhere() -> None:
+    text = "tracking_uri: postgresql://me:pa:ss@host/db, http://host:5000/a@b, sqlite:///a.db"
+    assert without_password(text) == text.replace("pa:ss", "***")

@@ -8,6 +8,7 @@ from tensordict import TensorDict
 
 from rher_pl.choices import Hindsight
 from rher_pl.relay import Relay
+from rher_pl.replay.sampling import SamplingRule, make_replay_buffers
 from rher_pl.replay.storage import KEEP_GOAL
 
 MIXED = [1, 6, 3, 4, 2]
@@ -149,6 +150,18 @@ def test_a_share_comes_from_states_of_the_objects_own_turn_all_alike(make_pools,
     assert abs(mine.float().mean().item() - (0.6 + 0.4 * plain)) < 0.02
     counts = torch.bincount(number[mine], minlength=int(own.max()) + 1)[own].double()
     assert not differs(counts, counts.mean())
+
+
+def test_plain_her_knows_no_turns_of_other_objects(make_pools):
+    pools = make_pools(count=50, num_objects=2, scale=0.02)
+    relay = pools.relay.only_last()
+
+    def drawn(**options: float) -> torch.Tensor:
+        rule = SamplingRule(inert_ratio=0.2, **options)
+        (pool,) = make_replay_buffers(pools.storage, relay, rule, torch.Generator().manual_seed(1))
+        return pool.sample(500)["index"]
+
+    assert torch.equal(drawn(), drawn(unmet_ratio=0.0, turn_share=1.0))
 
 
 def test_while_an_object_never_had_its_turn_all_states_are_drawn_alike(make_pools):
