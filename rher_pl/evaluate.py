@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rher_pl.pictures.acting import Acting
     from rher_pl.tasks import Task
 
-EPISODES, GRID_EPISODES = 100, 9
+EPISODES, SHOWN_EPISODES, GRID_EPISODES = 100, 3, 9
 PICTURE, SMALL_PICTURE = (480, 360), (256, 192)
 
 
@@ -54,8 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--video_episodes",
         type=positive,
-        default=3,
-        help="episodes in the video or window, one after another (3)",
+        help=f"episodes in the video or window, one after another ({SHOWN_EPISODES})",
     )
     add_view_option(parser)
     parser.add_argument(
@@ -146,10 +145,15 @@ def evaluate_command(argv: Sequence[str]) -> int:
     require(
         bool(options.video) or not options.grid, "--grid is about the video: add --video out.mp4"
     )
-    require(
-        bool(options.video or options.render) or not options.explore,
-        "--explore is about what is shown: add --video out.mp4, or --render human",
-    )
+    for given, name in (
+        (options.explore, "--explore"),
+        (options.video_episodes is not None, "--video_episodes"),
+    ):
+        require(
+            bool(options.video or options.render) or not given,
+            f"{name} is about what is shown: add --video out.mp4, or --render human",
+        )
+    options.video_episodes = options.video_episodes or SHOWN_EPISODES
     if options.video:
         check_video_path(options.video)
     if options.json and options.json != "-":

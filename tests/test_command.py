@@ -42,6 +42,7 @@ MISTAKES = [
     ("compare.__main__", ["a"], "no store"),
     ("evaluate", ["--pretrained", "push", "--seed", "-1"], "whole number from 0"),
     ("evaluate", ["--pretrained", "push", "--explore"], "add --video"),
+    ("evaluate", ["--pretrained", "push", "--video_episodes", "9"], "add --video"),
     ("evaluate", ["--ckpt", "push"], "no checkpoint 'push'"),  # no file; a name is --pretrained
     ("evaluate", ["--ckpt", "x" * 300], "no checkpoint"),
     ("evaluate", ["--run", "abc", "--tracking_uri", "sqlite:///a.db"], "no store"),

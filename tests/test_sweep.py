@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from rher_pl.sweep.__main__ import main
 from rher_pl.sweep.place import Place, Trial, read_state, require_same, write_state
 from rher_pl.sweep.ranges import Range, parse_grid, parse_search, parse_seeds, split_list
 from rher_pl.sweep.request import read_request
+from rher_pl.sweep.runs import begin_parent, child_run
 from rher_pl.sweep.training import Training, wait_for_lock
+from rher_pl.tracking.client import connect
 
 # --- seeds, grids, ranges ----------------------------------------------------------------------
 
@@ -197,6 +200,21 @@ def test_what_trains_a_trial_is_a_fit_of_its_own(tmp_path: Path) -> None:
     training.checkpoint.touch()
     assert " ".join(training.command()).endswith("--ckpt_path last")
     assert training.rows() == []  # damaged
+
+
+def test_the_run_of_a_trial_that_failed_says_so(tmp_path: Path) -> None:
+    """``fit`` may end before it takes the run up, as it does for an option out of range."""
+    SweepTrial = pytest.importorskip("rher_pl.sweep.trial", exc_type=ImportError).SweepTrial
+    place = make_place(tmp_path)
+    place = replace(place, parent=begin_parent(place.tracking_uri, "test", tmp_path, None))
+    option = Trial({"model.gamma": "2"}, 0)
+    trial = SweepTrial.__new__(SweepTrial)
+    trial.told, trial.training = 0, Training(place, option, child_run(place, option))
+    trial.training.log.write_text("error: model.gamma must be in (0, 1)\n")
+    assert trial._failed(2)["done"]
+    run = connect(place.tracking_uri).get_run(trial.training.run_id)
+    assert run.info.status == "FAILED"
+    assert run.data.tags["ended_by"] == "model.gamma must be in (0, 1)"
 
 
 def test_a_training_ends_when_the_process_that_began_it_is_killed(tmp_path: Path) -> None:

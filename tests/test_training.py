@@ -177,11 +177,7 @@ def test_a_setting_that_is_changed_between_iterations_takes_effect(engine):
             self.td3.gamma = 0.0
 
     module, datamodule = made_run(updates_per_episode=20, batch_size=32, eval_episodes=20)
-    scheduled = (
-        Schedule("PointPush-v0", **{**module.hparams, "engine": engine, "task": None} | {})
-        if False
-        else Schedule(**{**module.hparams, "engine": engine})
-    )
+    scheduled = Schedule(**{**module.hparams, "engine": engine})
     quiet_trainer(max_epochs=1, num_sanity_val_steps=0).fit(scheduled, datamodule)
     module, datamodule = made_run(updates_per_episode=20, batch_size=32, eval_episodes=20)
     quiet_trainer(max_epochs=1, num_sanity_val_steps=0).fit(module, datamodule)

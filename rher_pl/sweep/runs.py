@@ -46,6 +46,11 @@ def child_run(place: Place, trial: Trial) -> str:
     return str(run.info.run_id)
 
 
+def fail_child(place: Place, run_id: str, reason: str) -> None:
+    """Mark the run of a training that failed, which may have ended before it could do so."""
+    end_run(connect(place.tracking_uri), run_id, "FAILED", {"ended_by": reason})
+
+
 def end_parent(place: Place, status: str, files: tuple[Path, ...] = ()) -> None:
     """Put results beside the parent run, and close it."""
     client: MlflowClient = connect(place.tracking_uri)

@@ -10,7 +10,7 @@ from ray import tune
 
 from rher_pl.checkpoints.history import Row
 from rher_pl.sweep.place import Place, Trial
-from rher_pl.sweep.runs import child_run
+from rher_pl.sweep.runs import child_run, fail_child
 from rher_pl.sweep.training import Training
 
 METRIC, EVALUATIONS, FAILED = "success", "evaluations", "failed"
@@ -66,6 +66,7 @@ class SweepTrial(tune.Trainable):
         if status < 0 or status >= SIGNALLED:
             raise RuntimeError(f"the training was ended from outside (status {status})")
         reason = self.training.reason()
+        fail_child(self.training.place, self.training.run_id, reason)
         return {METRIC: 0.0, EVALUATIONS: self.told + 1, FAILED: reason, "done": True}
 
     def cleanup(self) -> None:
