@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from rher_pl.cli import exit_status
 from rher_pl.cli.command import Parser, run_command, seed
@@ -60,11 +61,9 @@ def inspect_command(argv: Sequence[str]) -> int:
     episode = TensorDict(read_episode(content, options.episode, source), batch_size=[])
     settings = data_options(content, source)
     relay = Relay.from_dict(entry.relay).rewarded(settings.share("reward_radius"))
-    shares = [field.name for field in fields(SamplingRule) if field.name != "hindsight"]
-    rule = SamplingRule(
-        hindsight=settings.one_of("hindsight", Hindsight),
-        **{name: settings.share(name) for name in shares if name in settings},
-    )
+    shares = [field.name for field in fields(SamplingRule) if field.type == "float"]
+    given: dict[str, Any] = {name: settings.share(name) for name in shares if name in settings}
+    rule = SamplingRule(hindsight=settings.one_of("hindsight", Hindsight), **given)
     look = get_task(entry.task).look if entry.task in known_tasks() else Look()
     columns = torch.tensor(Layout(tuple(entry.layout)).places, dtype=torch.long).view(-1, 3)
     places = episode["observation"][0][columns]

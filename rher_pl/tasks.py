@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rher_pl.choices import RelayMode
+from rher_pl.envs.mirrors import Mirror, fetch_mirrors, plane_mirrors
 from rher_pl.envs.suite.looks import LOOKS
 from rher_pl.envs.suite.registration import NAMESPACE, SUITE, gymnasium_id
 from rher_pl.errors import ConfigError, fault, require, warn
@@ -46,6 +47,8 @@ class Task:
             stand by themselves: evaluation checks that they do.
         actions: what the numbers of an action do, with their units, in a sentence.
         given: ``goal`` and ``objects`` that every episode starts with, see :meth:`starting`.
+        mirrors: reflections under which the task stays the same, see :class:`Mirror`; all that
+            ``data.mirror`` learns from.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Task:
     release: tuple[float, ...] | None = None
     actions: str = ""
     given: Mapping[str, Points] = field(default_factory=dict)
+    mirrors: tuple[Mirror, ...] = ()
 
     def varied(self, epsilon: float | None, max_episode_steps: int | None) -> Task:
         """The same task with another epsilon or length of episodes; None keeps the present one."""
@@ -224,6 +228,7 @@ def _fetch(
     layout: Layout | None = None,
     release: tuple[float, ...] | None = None,
     step: float = 0.05,
+    mirrored: str = "xy",
 ) -> Task:
     known_as = gymnasium_id(name) if name in SUITE else name
 
@@ -233,9 +238,18 @@ def _fetch(
         return FetchEnv(known_as, num_envs=num_envs, seed=seed, num_threads=num_threads)
 
     layout = layout or fetch_layout(relay.num_objects if relay.reach else 0)
-    look = LOOKS.get(name, Look())
-    actions = FETCH_ACTIONS.format(step=step)
-    return Task(name, relay, layout, make, 4, known_as, look, release=release, actions=actions)
+    return Task(
+        name,
+        relay,
+        layout,
+        make,
+        4,
+        known_as,
+        LOOKS.get(name, Look()),
+        release=release,
+        actions=FETCH_ACTIONS.format(step=step),
+        mirrors=fetch_mirrors(layout, mirrored),
+    )
 
 
 def _point_push(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
@@ -260,16 +274,23 @@ for _task in (
     _fetch("FetchSlide-v4", Relay(("slide",))),
     _fetch("FetchObstaclePush-v0", Relay(("push",)), fetch_layout(1, places=1)),
     _fetch("FetchInsert-v0", Relay(("insert",), epsilon=0.02), _INSERT),
-    _fetch("FetchDrawer-v0", Relay(("open",), epsilon=0.02), step=0.04),
+    _fetch("FetchDrawer-v0", Relay(("open",), epsilon=0.02), step=0.04, mirrored="y"),
     _fetch("FetchDoublePush-v0", Relay(("push_0", "push_1"))),
     _fetch("FetchStack-v0", Relay(("stack_0", "stack_1")), release=OPEN_AND_RISE),
-    _fetch("FetchDrawerBox-v0", Relay(("open", "place")), release=OPEN_AND_RISE),
+    _fetch("FetchDrawerBox-v0", Relay(("open", "place")), release=OPEN_AND_RISE, mirrored="y"),
     _fetch("FetchThreePush-v0", Relay(("push_0", "push_1", "push_2"))),
     _fetch(
         "FetchThreeStack-v0",
         Relay(("stack_0", "stack_1", "stack_2"), handover=TOWER),
         release=OPEN_AND_RISE,
     ),
-    Task("PointPush-v0", Relay(("push",), epsilon=0.07), _POINT_PUSH, _point_push, 2),
+    Task(
+        "PointPush-v0",
+        Relay(("push",), epsilon=0.07),
+        _POINT_PUSH,
+        _point_push,
+        2,
+        mirrors=plane_mirrors(numbers=6),
+    ),
 ):
     register_task(_task)

@@ -60,6 +60,7 @@ NEW_RUN = (
     "data.turn_share",
     "data.prioritize_motion",
     "data.reward_radius",
+    "data.mirror",
     "data.guide_share",
     "data.fading_guide",
     "data.fading_noise",

@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 from torchrl.data import TensorDictReplayBuffer
 from torchrl.data.replay_buffers import Sampler, Storage
+from torchrl.envs.transforms import Compose
 
 from rher_pl.choices import Hindsight
+from rher_pl.envs.mirrors import Mirror
 from rher_pl.relay import Relay
+from rher_pl.replay.mirroring import MirrorImages
 from rher_pl.replay.relabel import RelayRelabel
 from rher_pl.replay.storage import KEEP_GOAL, EpisodeStorage
 
@@ -36,6 +39,7 @@ class SamplingRule:
             moved in them, in [0, 1]; 0 is plain HER.
         reward_radius: the active goal counts as met within this share, in (0, 1], of the distance
             at which an object counts as home; 1 is plain HER.
+        mirrors: reflections that are learned from as well.
     """
 
     relabel_ratio: float = 0.8
@@ -45,6 +49,7 @@ class SamplingRule:
     turn_share: float = 0.0
     prioritize_motion: float = 0.0
     reward_radius: float = 1.0
+    mirrors: tuple[Mirror, ...] = ()
 
 
 class HindsightSampler(Sampler):
@@ -206,7 +211,9 @@ def make_replay_buffers(
         TensorDictReplayBuffer(
             storage=storage,
             sampler=HindsightSampler(relay, subtask, rule, generator),
-            transform=RelayRelabel(relay, subtask),
+            transform=Compose(RelayRelabel(relay, subtask), MirrorImages(rule.mirrors)).to(
+                generator.device
+            ),
             collate_fn=lambda batch: batch,
         )
         for subtask in range(relay.num_subtasks)

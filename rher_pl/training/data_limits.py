@@ -14,6 +14,7 @@ from rher_pl.limits import (
     Range,
     number,
 )
+from rher_pl.tasks import Task
 
 MANY_ENVS = Range(1, 10_000)
 RANGES = {
@@ -61,6 +62,19 @@ def check_shards(shards: int, workers: int | None, num_envs: int) -> None:
             f"--data.num_envs {shards * max(1, round(num_envs / shards))}",
         )
         require_packages("data.shards", ["ray"])
+
+
+def check_mirror(mirror: bool, task: Task) -> None:
+    """Require that the task is known to be its own mirror image.
+
+    Raises:
+        ConfigError: if it is not.
+    """
+    require(
+        not mirror or bool(task.mirrors),
+        f"data.mirror true: nothing is known of mirror images of {task.name}: leave it out, or "
+        "register the task with its mirrors",
+    )
 
 
 def split_batch(

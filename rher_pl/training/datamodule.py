@@ -20,7 +20,7 @@ from rher_pl.networks.policy import RelayPolicy
 from rher_pl.replay.sampling import SamplingRule
 from rher_pl.tasks import get_task, make_env
 from rher_pl.training.checks import check_trainer
-from rher_pl.training.data_limits import RANGES, check_shards, split_batch
+from rher_pl.training.data_limits import RANGES, check_mirror, check_shards, split_batch
 from rher_pl.training.loader import EvaluationLoader, LoaderSettings, RelayLoader
 from rher_pl.training.playing import make_player
 from rher_pl.training.settings import settings_of
@@ -72,6 +72,8 @@ class RelayDataModule(pl.LightningDataModule):
             met. Below 1 the policy learns to come closer than it must, which leaves room for error.
             Evaluation uses the whole epsilon. 1 is plain HER. In FetchThreeStack it is
             a share of half of epsilon, the distance at which the next object's turn comes.
+        mirror: learn from mirror images of the samples as well, for tasks whose scenes are their
+            own mirror images (arXiv 1909.10707).
         guide_share: probability that the guide, which reaches for the object, acts while the object
             is not reached.
         fading_guide: multiply the guide's share by the failure rate, in the last evaluations, of
@@ -124,6 +126,7 @@ class RelayDataModule(pl.LightningDataModule):
         turn_share: float = 0.5,
         prioritize_motion: float = 0.0,
         reward_radius: float = 1.0,
+        mirror: bool = False,
         guide_share: float = 0.5,
         fading_guide: bool = False,
         fading_noise: bool = False,
@@ -153,8 +156,14 @@ class RelayDataModule(pl.LightningDataModule):
         )
         check_shards(shards, workers, num_envs)
         self.exploration = settings_of(Exploration, self.hparams)
-        self.rule = settings_of(SamplingRule, self.hparams, hindsight=Hindsight(hindsight))
         self.task = get_task(task).varied(epsilon, max_episode_steps)
+        check_mirror(mirror, self.task)
+        self.rule = settings_of(
+            SamplingRule,
+            self.hparams,
+            hindsight=Hindsight(hindsight),
+            mirrors=self.task.mirrors if mirror else (),
+        )
         self.hparams["task"] = self.task.name
         self.relay = self.task.trained_relay(RelayMode(relay))
         self.batch_sizes = split_batch(
