@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from tensordict import TensorDict
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from rher_pl.replay.mirroring import MirrorImages
 from rher_pl.replay.relabel import relabel
 from rher_pl.tasks import _TASKS, Task, get_task, make_env
 from rher_pl.training.datamodule import RelayDataModule
+from rher_pl.training.module import RHERModule
 
 MIRRORED = [name for name, task in _TASKS.items() if task.mirrors]
 PUSHED = ("FetchPush-v4", "FetchDoublePush-v0")
@@ -141,6 +143,13 @@ def test_a_task_without_mirrors_is_refused() -> None:
         RelayDataModule(_plain(), mirror=True)
     assert len(RelayDataModule("FetchDrawer-v0", mirror=True).rule.mirrors) == 1
     assert RelayDataModule("FetchPush-v4").rule.mirrors == ()
+
+
+def test_places_on_the_table_are_not_mirrored() -> None:
+    module = RHERModule("PointPush-v0", absolute_positions=True)
+    datamodule = RelayDataModule("PointPush-v0", mirror=True, updates_per_episode=1)
+    with pytest.raises(ConfigError, match="leave one of them out"):
+        Trainer(logger=False, enable_checkpointing=False, max_epochs=1).fit(module, datamodule)
 
 
 def _plain() -> object:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from rher_pl.choices import RelayMode
 from rher_pl.cluster.joining import require_packages
+from rher_pl.envs.mirrors import Mirror
 from rher_pl.errors import require
 from rher_pl.limits import (
     ABOVE_ZERO_SHARE,
@@ -74,6 +77,23 @@ def check_mirror(mirror: bool, task: Task) -> None:
         not mirror or bool(task.mirrors),
         f"data.mirror true: nothing is known of mirror images of {task.name}: leave it out, or "
         "register the task with its mirrors",
+    )
+
+
+def check_mirrored_inputs(mirrors: Sequence[Mirror], inputs: Mapping[str, bool]) -> None:
+    """Require that networks which learn from mirror images see no places on the table.
+
+    Args:
+        mirrors: that are learned from.
+        inputs: options of the ``InputEncoder``.
+
+    Raises:
+        ConfigError: if they see them.
+    """
+    require(
+        not mirrors or not inputs["absolute_positions"],
+        "data.mirror true reflects what is relative, but model.absolute_positions true shows places on "
+        "the table: leave one of them out",
     )
 
 

@@ -20,7 +20,13 @@ from rher_pl.networks.policy import RelayPolicy
 from rher_pl.replay.sampling import SamplingRule
 from rher_pl.tasks import get_task, make_env
 from rher_pl.training.checks import check_trainer
-from rher_pl.training.data_limits import RANGES, check_mirror, check_shards, split_batch
+from rher_pl.training.data_limits import (
+    RANGES,
+    check_mirror,
+    check_mirrored_inputs,
+    check_shards,
+    split_batch,
+)
 from rher_pl.training.loader import EvaluationLoader, LoaderSettings, RelayLoader
 from rher_pl.training.playing import make_player
 from rher_pl.training.settings import settings_of
@@ -238,6 +244,7 @@ class RelayDataModule(pl.LightningDataModule):
     def _make_loader(self, env: EnvBase, threads: int) -> RelayLoader:
         hp, steps = self.hparams, env.max_episode_steps
         module: Acts = self.trainer.lightning_module  # type: ignore[union-attr,assignment]
+        check_mirrored_inputs(self.rule.mirrors, module.policy.encoder.options)
         device = self.trainer.strategy.root_device  # type: ignore[union-attr]
         acting = (module.policy, module.success, self.exploration)
         player = make_player(self.task, hp, acting, threads, env)
