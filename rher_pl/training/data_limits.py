@@ -92,8 +92,8 @@ def check_mirrored_inputs(mirrors: Sequence[Mirror], inputs: Mapping[str, bool])
     """
     require(
         not mirrors or not inputs["absolute_positions"],
-        "data.mirror true reflects what is relative, but model.absolute_positions true shows places on "
-        "the table: leave one of them out",
+        "data.mirror true reflects what is relative, model.absolute_positions true shows places: "
+        "leave one of them out",
     )
 
 
