@@ -84,7 +84,7 @@ def write_suite(config: Path, rows: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--suite", "pull"], "choose from push"),
+        (["--suite", "pull"], "choose from mirror, push"),
         (["--rows", "nothing"], "rher_td3"),
         (["--jobs", "0"], "--jobs"),
         (["--plot_only"], "nothing to show"),

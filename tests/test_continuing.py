@@ -79,6 +79,11 @@ TAKES_EFFECT: dict[str, tuple[Any, Live, Any]] = {
     "data.turn_share": (0.7, rule("turn_share"), 0.7),
     "data.prioritize_motion": (0.6, rule("prioritize_motion"), 0.6),
     "data.reward_radius": (0.5, rule("reward_radius"), 0.5),
+    "data.mirror": (
+        True,
+        lambda m, d: [mirror.axes for mirror in d.rule.mirrors],
+        ["x", "y", "xy"],
+    ),
     "data.guide_share": (0.1, explored("guide_share"), 0.1),
     "data.fading_guide": (True, explored("fading_guide"), True),
     "data.fading_noise": (True, explored("fading_noise"), True),
