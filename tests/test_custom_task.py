@@ -16,7 +16,6 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from torch import Tensor
 
-from rher_pl import tasks
 from rher_pl.deploy.trained import load_policy
 from rher_pl.envs.contract import BatchedEnv
 from rher_pl.evaluate import main as evaluate
@@ -24,7 +23,7 @@ from rher_pl.export import main as export
 from rher_pl.fit import main as fit
 from rher_pl.inspect import main as inspect
 from rher_pl.relay import Layout, Relay
-from rher_pl.tasks import Task, register_task
+from rher_pl.tasks import Task, register_task, registry
 from rher_pl.tracking.store import absolute_uri, default_store
 
 NAME = "TwoPucks-v0"
@@ -77,7 +76,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("own")
     options = ["--data.task", NAME, "--recorder.folder", str(folder)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rher_pl.tasks._TASKS", dict(tasks._TASKS))
+        patch.setattr("rher_pl.tasks.registry._TASKS", dict(registry._TASKS))
         register_task(Task(NAME, Relay(("left", "right"), epsilon=0.05), LAYOUT, make_env, 2))
         assert fit(["--config", write_config(folder), *options]) == 0
         yield folder

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from rher_pl import tasks
 from rher_pl.checkpoints.file import read_checkpoint_file, write_checkpoint
 from rher_pl.checkpoints.policy import policy_content
 from rher_pl.deploy.trained import load_policy
 from rher_pl.errors import ConfigError
+from rher_pl.tasks import registry
 from rher_pl.training.module import RHERModule
 
 
@@ -55,7 +55,7 @@ def test_a_policy_needs_no_registered_task(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = load_policy(checkpoint).policy.act(*random_states())
-    monkeypatch.setattr(tasks, "_TASKS", {})
+    monkeypatch.setattr(registry, "_TASKS", {})
     trained = load_policy(checkpoint)
     assert torch.equal(trained.policy.act(*random_states()), expected)
     with pytest.raises(ConfigError, match="unknown task 'PointPush-v0'"):

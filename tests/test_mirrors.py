@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
+import gymnasium
+import mujoco
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -15,11 +21,11 @@ from rher_pl.errors import ConfigError
 from rher_pl.relay import fetch_layout
 from rher_pl.replay.mirroring import MirrorImages
 from rher_pl.replay.relabel import relabel
-from rher_pl.tasks import _TASKS, Task, get_task, make_env
+from rher_pl.tasks import Task, get_task, known_tasks, make_env
 from rher_pl.training.datamodule import RelayDataModule
 from rher_pl.training.module import RHERModule
 
-MIRRORED = [name for name, task in _TASKS.items() if task.mirrors]
+MIRRORED = [name for name in known_tasks() if get_task(name).mirrors]
 PUSHED = ("FetchPush-v4", "FetchDoublePush-v0")
 DOWN_THEN_ALONG = [(0.0, 0.8, -1.0)] * 3 + [(0.0, 0.0, -1.0)] * 3 + [(0.35, 0.0, 0.0)] * 7
 """Beside the cube, then against one side of it, so that it turns."""
@@ -90,6 +96,44 @@ def test_fingers_are_swapped_across_y_alone() -> None:
     assert swapped == [9, 10, 23, 24] and both.columns == y.columns
 
 
+def occupied(env: Any, bodies: set[str], points: np.ndarray) -> np.ndarray:
+    """Which points [K, 3] are inside a box of these bodies, [K] bool."""
+    inside = np.zeros(len(points), bool)
+    for geom in range(env.model.ngeom):
+        if env.model.body(env.model.geom_bodyid[geom]).name in bodies:
+            turned = env.data.geom_xmat[geom].reshape(3, 3)
+            local = (points - env.data.geom_xpos[geom]) @ turned
+            inside |= (np.abs(local) <= env.model.geom_size[geom]).all(-1)
+    return inside
+
+
+@pytest.mark.parametrize(
+    ("name", "bodies", "centre"),
+    [
+        ("FetchObstaclePush-v0", {"wall"}, "wall"),
+        ("FetchInsert-v0", {"block"}, "block"),
+        ("FetchDrawer-v0", {"case", "drawer"}, "drawer"),
+        ("FetchDrawerBox-v0", {"case", "drawer"}, "drawer"),
+    ],
+)
+def test_what_stands_on_the_table_is_its_own_mirror_image(
+    name: str, bodies: set[str], centre: str
+) -> None:
+    task = get_task(name)
+    env = gymnasium.make(task.gymnasium_id or "").unwrapped
+    env.reset(seed=0)
+    mujoco.mj_forward(env.model, env.data)
+    away = np.random.default_rng(0).uniform(-0.15, 0.15, (20_000, 3))
+    place = env.data.body(centre).xpos.copy()
+    before = occupied(env, bodies, place + away)
+    assert before.sum() > 10
+    for axis in "xy":
+        signs = [-1 if each == axis else 1 for each in "xyz"]
+        same = np.array_equal(before, occupied(env, bodies, place + away * signs))
+        assert same == any(mirror.axes == axis for mirror in task.mirrors), axis
+    env.close()
+
+
 @pytest.mark.parametrize(
     ("columns", "action", "says"),
     [((0, 0), (1,), "once"), ((0, 1), (2,), "1 or -1")],
@@ -133,14 +177,31 @@ def test_images_take_turns_with_originals_and_keep_their_rewards(
     assert all(torch.equal(v, pools.storage._data[k]) for k, v in before.items())
 
 
+def test_what_the_replay_gives_is_mirrored(make_pools: Callable) -> None:
+    shapes = make_pools(num_objects=2).data
+    seen, actions = shapes["observation"].shape[-1], shapes["action"].shape[-1]
+    mirror = Mirror("x", (-1,) * seen, tuple(range(seen)), (-1,) * actions)
+    plain, found = (
+        make_pools(num_objects=2, mirrors=mirrors).buffers[1].sample(64)
+        for mirrors in ((), (mirror,))
+    )
+    for key in ("action", "observation", ("next", "observation")):
+        assert torch.equal(found[key][0::2], plain[key][0::2])
+        assert torch.equal(found[key][1::2], -plain[key][1::2])
+
+
 def test_no_mirrors_change_nothing(make_pools: Callable) -> None:
     sample = make_pools().buffers[0].sample(16)
     assert (MirrorImages(())(sample.clone()) == sample).all()
 
 
 def test_a_task_without_mirrors_is_refused() -> None:
+    plain = replace(get_task("FetchPush-v4"), name="FetchPlain", mirrors=())
     with pytest.raises(ConfigError, match="mirror images of FetchPlain"):
-        RelayDataModule(_plain(), mirror=True)
+        RelayDataModule(SimpleNamespace(task=lambda: plain), mirror=True)
+    short = replace(plain, mirrors=get_task("PointPush-v0").mirrors)
+    with pytest.raises(ConfigError, match="its mirror x is for 6 numbers and 2 actions"):
+        make_env(short, 1, 0)
     assert len(RelayDataModule("FetchDrawer-v0", mirror=True).rule.mirrors) == 1
     assert RelayDataModule("FetchPush-v4").rule.mirrors == ()
 
@@ -150,13 +211,3 @@ def test_places_on_the_table_are_not_mirrored() -> None:
     datamodule = RelayDataModule("PointPush-v0", mirror=True, updates_per_episode=1)
     with pytest.raises(ConfigError, match="leave one of them out"):
         Trainer(logger=False, enable_checkpointing=False, max_epochs=1).fit(module, datamodule)
-
-
-def _plain() -> object:
-    from dataclasses import replace
-
-    class Written:
-        def task(self) -> Task:
-            return replace(get_task("FetchPush-v4"), name="FetchPlain", mirrors=())
-
-    return Written()

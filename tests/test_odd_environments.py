@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 from trained import train
 
-from rher_pl import tasks
 from rher_pl.envs.point_push import PointPushEnv
 from rher_pl.errors import TrainingError
 from rher_pl.relay import Layout, Relay
-from rher_pl.tasks import Task, register_task
+from rher_pl.tasks import Task, register_task, registry
 from rher_pl.training.module import RHERModule
 
 LABELS = ("gripper x", "gripper y", "object 0 x", "object 0 y", "object 0", "object 0")
@@ -55,7 +54,7 @@ class DoubleEnv(PointPushEnv):
 
 @pytest.fixture(autouse=True)
 def odd_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(tasks, "_TASKS", dict(tasks._TASKS))
+    monkeypatch.setattr(registry, "_TASKS", dict(registry._TASKS))
     for name, kind, labels in (
         ("Sign-v0", SignEnv, ("-", *LABELS)),
         ("Blind-v0", SignEnv, ("gripper x", *LABELS)),

@@ -31,7 +31,7 @@ class Mirror:
 
     def __post_init__(self) -> None:
         if sorted(self.columns) != list(range(len(self.observation))):
-            raise ValueError(f"mirror {self.axes}: columns must name each of [O] columns once")
+            raise ValueError(f"mirror {self.axes}: columns must name each column once")
         if not set(self.observation + self.action) <= {-1, 1}:
             raise ValueError(f"mirror {self.axes}: signs must be 1 or -1")
 

@@ -1,22 +1,16 @@
-"""The registered tasks: each an environment, a relay and a layout, known by its name."""
+"""A task: an environment, a relay and a layout, and what else the trainer knows of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rher_pl.choices import RelayMode
-from rher_pl.envs.mirrors import Mirror, fetch_mirrors, plane_mirrors
-from rher_pl.envs.suite.looks import LOOKS
-from rher_pl.envs.suite.registration import NAMESPACE, SUITE, gymnasium_id
-from rher_pl.errors import ConfigError, fault, require, warn
+from rher_pl.envs.mirrors import Mirror
+from rher_pl.errors import ConfigError, require
 from rher_pl.look import Look
-from rher_pl.relay import Interface, Layout, Relay, fetch_layout
-from rher_pl.relay.layout import position
-from rher_pl.suggest import did_you_mean
+from rher_pl.relay import Interface, Layout, Relay
 
 if TYPE_CHECKING:
     from torchrl.envs import EnvBase
@@ -137,59 +131,14 @@ class Task:
             f"task {self.name}: the environment takes actions of shape {actions}, "
             f"the task says action_size {self.action_size}: make them agree",
         )
-
-
-GROUP = "rher_pl.tasks"
-_TASKS: dict[str, Task] = {}
-
-
-def register_task(task: Task) -> None:
-    """Make a task known by its name; a second registration of a name replaces the first."""
-    _TASKS[task.name] = task
-
-
-def known_tasks() -> list[str]:
-    """Names of all registered tasks, sorted; those of installed packages too."""
-    load_entry_points()
-    return sorted(_TASKS)
-
-
-@lru_cache(maxsize=1)
-def load_entry_points() -> None:
-    """Import what installed packages offer in the entry-point group ``rher_pl.tasks``: modules
-    that register tasks. One that fails is reported and left out.
-    """
-    for point in entry_points(group=GROUP):
-        try:
-            point.load()
-        except Exception as error:  # another package's code may raise anything
-            warn(f"{GROUP} of {point.value}: {fault(error)}")
-
-
-class WrittenTask(Protocol):
-    """A task that a config describes, in place of the name of one that is registered."""
-
-    def task(self) -> Task:
-        """The task; raises :class:`ConfigError` if it cannot be what the config says."""
-        ...
-
-
-def get_task(choice: str | WrittenTask) -> Task:
-    """A registered task by its name, or one that a config describes.
-
-    Args:
-        choice: a name, with or without Gymnasium's namespace before it, or a description.
-
-    Raises:
-        ConfigError: names the nearest known tasks, or all of them.
-    """
-    if not isinstance(choice, str):
-        return choice.task()
-    short = choice.removeprefix(f"{NAMESPACE}/")
-    if short not in _TASKS and short not in (known := known_tasks()):
-        hint = did_you_mean(short, known, f"choose one of {', '.join(known)}", most=3)
-        raise ConfigError(f"unknown task {choice!r:.40}: {hint}")
-    return _TASKS[short]
+        for mirror in self.mirrors:
+            sizes = len(mirror.observation), len(mirror.action)
+            require(
+                sizes == (len(self.layout), self.action_size),
+                f"task {self.name}: its mirror {mirror.axes} is for {sizes[0]} numbers and "
+                f"{sizes[1]} actions, the task has "
+                f"{len(self.layout)} and {self.action_size}: make them agree",
+            )
 
 
 def make_env(task: Task, num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
@@ -209,88 +158,3 @@ def fitted(env: EnvBase, task: Task) -> EnvBase:
     env.epsilon, env.release = task.relay.epsilon, task.release
     env.given = task.given
     return env
-
-
-FETCH_ACTIONS = (
-    "Its first three numbers, in [-1, 1], move the gripper along x, y and z, by {step} m a step at "
-    "most (25 steps a second); the fourth opens the fingers, where they are free."
-)
-OPEN_AND_RISE = (0.0, 0.0, 1.0, 1.0)
-TOWER = 0.5
-"""Share of epsilon within which a cube of a tower of three counts as home. A cube that is let go
-4 cm beside the one below falls, so each must be nearer to its goal than success asks for.
-"""
-
-
-def _fetch(
-    name: str,
-    relay: Relay,
-    layout: Layout | None = None,
-    release: tuple[float, ...] | None = None,
-    step: float = 0.05,
-    mirrored: str = "xy",
-) -> Task:
-    known_as = gymnasium_id(name) if name in SUITE else name
-
-    def make(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
-        from rher_pl.envs.fetch import FetchEnv
-
-        return FetchEnv(known_as, num_envs=num_envs, seed=seed, num_threads=num_threads)
-
-    layout = layout or fetch_layout(relay.num_objects if relay.reach else 0)
-    return Task(
-        name,
-        relay,
-        layout,
-        make,
-        4,
-        known_as,
-        LOOKS.get(name, Look()),
-        release=release,
-        actions=FETCH_ACTIONS.format(step=step),
-        mirrors=fetch_mirrors(layout, mirrored),
-    )
-
-
-def _point_push(num_envs: int, seed: int, num_threads: int = 1) -> EnvBase:
-    from rher_pl.envs.point_push import PointPushEnv
-
-    return PointPushEnv(num_envs, seed)
-
-
-_POINT_PUSH = Layout.of(
-    ["gripper x", "gripper y", "object 0 x", "object 0 y"],
-    ["object 0", "object 0"],  # relative to the point
-)
-
-# The gripper's point is the fingers' tip, which ends the observation; the grip site is labelled a
-# place, which the networks see relative to that point.
-_INSERT = Layout.of(position("place 0"), ["gripper"] * 7, position("gripper"))
-
-for _task in (
-    _fetch("FetchReach-v4", Relay(("reach",), reach=False)),
-    _fetch("FetchPush-v4", Relay(("push",))),
-    _fetch("FetchPickAndPlace-v4", Relay(("place",))),
-    _fetch("FetchSlide-v4", Relay(("slide",))),
-    _fetch("FetchObstaclePush-v0", Relay(("push",)), fetch_layout(1, places=1)),
-    _fetch("FetchInsert-v0", Relay(("insert",), epsilon=0.02), _INSERT),
-    _fetch("FetchDrawer-v0", Relay(("open",), epsilon=0.02), step=0.04, mirrored="y"),
-    _fetch("FetchDoublePush-v0", Relay(("push_0", "push_1"))),
-    _fetch("FetchStack-v0", Relay(("stack_0", "stack_1")), release=OPEN_AND_RISE),
-    _fetch("FetchDrawerBox-v0", Relay(("open", "place")), release=OPEN_AND_RISE, mirrored="y"),
-    _fetch("FetchThreePush-v0", Relay(("push_0", "push_1", "push_2"))),
-    _fetch(
-        "FetchThreeStack-v0",
-        Relay(("stack_0", "stack_1", "stack_2"), handover=TOWER),
-        release=OPEN_AND_RISE,
-    ),
-    Task(
-        "PointPush-v0",
-        Relay(("push",), epsilon=0.07),
-        _POINT_PUSH,
-        _point_push,
-        2,
-        mirrors=plane_mirrors(numbers=6),
-    ),
-):
-    register_task(_task)
