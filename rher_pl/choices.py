@@ -11,7 +11,10 @@ class RelayMode(str, Enum):
     """How much of the task's relay is trained."""
 
     full = "full"
-    """All subtasks, first to last: RHER (arXiv 2208.00843)."""
+    """All subtasks: RHER (arXiv 2208.00843). Objects that the task allows to be brought in any
+    order are brought nearest first."""
+    ordered = "ordered"
+    """All subtasks, with the objects in the order of their numbers."""
     none = "none"
     """The last subtask alone, without a guide: plain HER (arXiv 1707.01495)."""
 

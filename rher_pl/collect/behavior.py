@@ -128,7 +128,7 @@ class BehaviorPolicy(TensorDictModuleBase):
         """Add to the states in ``tensordict`` [N] an ``action`` [N, A], its ``chooser`` [N, 1], and
         the ``subtask`` [N, 1] that comes next, see ``Relay.working_on``.
         """
-        states = [tensordict[key] for key in self.in_keys]
+        states = self.policy.numbered(*(tensordict[key] for key in self.in_keys))
         uniform, action, noise = (draws[self._step] for draws in self._draws)
         self._step += 1
         following = self.relay.working_on(states[1], states[2])

@@ -11,6 +11,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from rher_pl.relay import Relay
+from rher_pl.relay.numbering import renumbered
 
 QFunction = Callable[[Tensor, Tensor], Tensor]
 """Network inputs [N, I] and actions [N, A] to Q values [N]."""
@@ -109,7 +110,12 @@ def judge(
         ``q`` and ``monte_carlo_return``, of a subtask that brings: Q at the object's first turn,
         and the discounted return from there on. The return repeats the last reward for ever, as the
         critic assumes: episodes are truncated, not terminated.
+
+        Where the objects may be brought in any order, they are numbered as they came home for good
+        in each episode.
     """
+    if relay.any_order:
+        played = _as_brought(played, relay)
     moved = touched(played.achieved, relay)
     turns = relay.serving(played.achieved, played.desired)[:, :-1]  # [N, T]
     results = {}
@@ -145,6 +151,19 @@ def judge(
             figures["monte_carlo_return"] = _value(solved, begin, gamma)
         results[subtask.name] = TensorDict(figures, batch_size=[len(solved)])
     return results
+
+
+def _as_brought(played: Played, relay: Relay) -> Played:
+    """The same episodes, objects numbered as they came home for good; the others come last."""
+    home = relay.home(played.achieved, played.desired)  # [N, T+1, objects]
+    since = torch.stack([_stays_from(each) for each in home.unbind(-1)], dim=-1)
+    order = torch.where(since < 0, home.shape[1], since).argsort(dim=-1, stable=True)
+    throughout = order.unsqueeze(1).expand(-1, home.shape[1], -1)
+    return played._replace(
+        achieved=renumbered(played.achieved, throughout),
+        desired=renumbered(played.desired, throughout),
+        released=None if played.released is None else renumbered(played.released, order),
+    )
 
 
 def _solved(played: Played, relay: Relay, subtask: int) -> Tensor:

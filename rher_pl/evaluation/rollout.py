@@ -111,8 +111,8 @@ def _release(env: EnvBase, state: TensorDictBase) -> Tensor | None:
 
 
 def _inputs(policy: RelayPolicy, state: TensorDictBase, subtask: int | None) -> Tensor:
-    observation, achieved, desired = (state[key].float() for key in STATE_KEYS)
+    numbered = policy.numbered(*(state[key].float() for key in STATE_KEYS))
     acting: Tensor | int = policy.relay.last if subtask is None else subtask
     if subtask is None and policy.relay.num_objects > 1:
-        acting = policy.relay.serving(achieved, desired)
-    return policy.inputs(observation, achieved, desired, acting)
+        acting = policy.relay.serving(*numbered[1:])
+    return policy.inputs(*numbered, acting)

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..relay import Layout, Relay
+from ..relay.numbering import ObjectNumbers, renumbered
 from .actor_critic import Actor, NetworkSizes
 from .encoder import InputEncoder
 
@@ -24,6 +25,8 @@ class RelayPolicy(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.actor = actor
+        relay = encoder.relay
+        self.numbers = ObjectNumbers(encoder.layout, relay.num_objects) if relay.any_order else None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the weights, as plain types."""
@@ -77,5 +80,15 @@ class RelayPolicy(nn.Module):
 
     def act(self, observation: Tensor, achieved: Tensor, desired: Tensor) -> Tensor:
         """Actions [*, A] in [-1, 1] for the whole task, see ``Relay.serving``."""
-        subtask = self.relay.serving(achieved.float(), desired.float())
-        return self(observation, achieved, desired, subtask)
+        states = self.numbered(observation.float(), achieved.float(), desired.float())
+        return self(*states, self.relay.serving(*states[1:]))
+
+    def numbered(
+        self, observation: Tensor, achieved: Tensor, desired: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The same states, with objects numbered as they are worked on; see ``Relay.sequence``."""
+        if self.numbers is None:
+            return observation, achieved, desired
+        order = self.relay.sequence(achieved, desired)
+        points, goals = renumbered(achieved, order), renumbered(desired, order)
+        return self.numbers(observation, order), points, goals

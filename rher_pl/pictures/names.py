@@ -25,8 +25,17 @@ def point_name(relay: Relay, point: int, look: Look | None = None) -> str:
     return object_name(relay, point - relay.reach, look)
 
 
-def active_text(relay: Relay, subtask: int, look: Look | None = None) -> str:
-    """A subtask and its object, such as ``push_1: cube 1 to its goal``."""
+def active_text(
+    relay: Relay, subtask: int, look: Look | None = None, index: int | None = None
+) -> str:
+    """A subtask and its object, such as ``push_1: cube 1 to its goal``.
+
+    Args:
+        relay: the chain.
+        subtask: index of the subtask.
+        look: names of the objects.
+        index: the object that it is about at present, where the order of the objects is free.
+    """
     link = relay.subtasks[subtask]
-    name = object_name(relay, link.object, look)
+    name = object_name(relay, link.object if index is None else index, look)
     return f"{link.name}: gripper to {name}" if link.reach else f"{link.name}: {name} to its goal"

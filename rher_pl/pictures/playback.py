@@ -49,11 +49,15 @@ def play(scene: Scene, acting: Acting, relay: Relay, seed: int, title: str = "")
     """Play the episode of a seed and draw every state of it."""
     frames, solved = [], False
     for step, (state, who) in enumerate(episode(scene, acting, seed)):
-        active = int(relay.working_on(state["achieved_goals"], state["desired_goals"]))
+        places = state["achieved_goals"], state["desired_goals"]
+        following = relay.working_on(*places)
+        active, index = int(following), int(relay.object_of(*places, following))
         solved = is_solved(relay, state)
         heading = f"{title}step {step}/{scene.max_episode_steps}"
         gauges = make_gauges(relay, state, active)
-        caption = Caption(heading, active_text(relay, active, scene.look), who, gauges, solved)
+        caption = Caption(
+            heading, active_text(relay, active, scene.look, index), who, gauges, solved
+        )
         frames.append(annotate(scene.draw(), caption))
     return Playback(frames, solved)
 
@@ -72,7 +76,7 @@ def has_ended(state: TensorDictBase) -> bool:
 
 def make_gauges(relay: Relay, state: TensorDictBase, active: int) -> tuple[Gauge, ...]:
     """Gauges of the subtasks about the same object as the active subtask, in a state [1]."""
-    achieved, desired = state["achieved_goals"], state["desired_goals"]
+    achieved, desired = relay.numbered(state["achieved_goals"], state["desired_goals"])
     gauges = []
     for index, subtask in enumerate(relay.subtasks):
         if subtask.object == relay.subtasks[active].object:

@@ -8,6 +8,8 @@ goal slot for each point. With object ``i`` the active one, which is reached or 
 - the slot of object i holds its desired goal while it is brought, else nothing;
 - the slot of an object after i holds its own position: it must not be disturbed.
 
+Where the order of the objects is free, they count as numbered by :meth:`Relay.sequence`.
+
 A subtask is solved when every point whose slot holds something is within its limit of that goal.
 
 Source: Luo et al., "Relay Hindsight Experience Replay", arXiv 2208.00843, section 4.
@@ -24,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .numbering import nearest_first, renumbered
 from .slots import Slots, fill, make_slots, pick, within
 from .subtask import Subtask, chain
 
@@ -49,10 +52,14 @@ class Relay:
         reward_radius: share of epsilon, in (0, 1], within which the active slot counts as met.
         finished_radius: share of epsilon, in (0, 1], within which the slot of a *finished* object,
             one that an earlier subtask brings, counts as met.
+        any_order: the objects are alike and may be brought in any order. The subtasks are then
+            those of the first, second, ... object that is worked on, whichever it is: in each state
+            the objects that are home come first, then the one that is nearest to the gripper.
 
     Raises:
         ValueError: for no objects, a name that occurs twice, an ``order`` that does not name each
-            object once, or an ``epsilon``, ``handover`` or ``reward_radius`` out of its range.
+            object once, an ``epsilon``, ``handover`` or ``reward_radius`` out of its range, or
+            ``any_order`` together with an ``order`` or without a gripper.
     """
 
     objects: tuple[str, ...]
@@ -64,6 +71,7 @@ class Relay:
     reached_distance: float | None = None
     reward_radius: float = 1.0
     finished_radius: float = 1.0
+    any_order: bool = False
 
     def __post_init__(self) -> None:
         if not self.objects or len(set(self.objects)) < len(self.objects):
@@ -80,6 +88,8 @@ class Relay:
             )
         if self.order is not None and sorted(self.order) != list(range(self.num_objects)):
             raise ValueError(f"order must name each of {self.num_objects} objects once")
+        if self.any_order and (self.order is not None or not self.reach):
+            raise ValueError("any_order goes by the gripper's distance: give no order, and reach")
         if len(set(self.names)) < self.num_subtasks:
             raise ValueError(f"two subtasks of {self.names} have the same name: rename an object")
 
@@ -132,7 +142,11 @@ class Relay:
 
     def only_last(self) -> Relay:
         """The same task with its last subtask alone; slots and points stay as they are."""
-        return replace(self, last_only=True)
+        return replace(self, last_only=True, any_order=False)
+
+    def in_order(self) -> Relay:
+        """The same chain, whose objects are worked on in the order of their numbers."""
+        return replace(self, any_order=False)
 
     def reaching(self, distance: float | None) -> Relay:
         """The same chain, with another ``reached_distance`` in metres."""
@@ -244,6 +258,26 @@ class Relay:
         distance = torch.linalg.vector_norm(desired - objects, dim=-1)
         return distance <= self.handover * self.epsilon
 
+    def sequence(self, achieved: Tensor, desired: Tensor) -> Tensor:
+        """Indices of the objects in the order in which a state works on them, [*, N] int64."""
+        if not self.any_order:
+            order = torch.tensor(self.working_order, device=achieved.device)
+            return order.expand(*achieved.shape[:-2], -1)
+        away = torch.linalg.vector_norm(achieved[..., 1:, :] - achieved[..., :1, :], dim=-1)
+        return nearest_first(self.home(achieved, desired), away)
+
+    def numbered(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions [*, P, 3] and desired goals [*, N, 3] (metres) by the subtasks' numbers.
+
+        They stay as they are unless the objects may be brought in any order; see
+        :meth:`sequence`. :meth:`goals`, :meth:`met` and :meth:`solved` of a single subtask need
+        them in this order.
+        """
+        if not self.any_order:
+            return achieved, desired
+        sequence = self.sequence(achieved, desired)
+        return renumbered(achieved, sequence), renumbered(desired, sequence)
+
     def serving(self, achieved: Tensor, desired: Tensor) -> Tensor:
         """The bring-subtask that *serves* a state, that is, by which the policy acts, [*] int64.
 
@@ -255,6 +289,8 @@ class Relay:
         if len(brings) == 1:
             return brings[0].expand(achieved.shape[:-2])
         home = self.home(achieved, desired)
+        if self.any_order:
+            return brings[home.sum(-1).clamp(max=self.num_objects - 1)]
         ahead = torch.ones_like(home[..., 0])
         finished = torch.zeros_like(ahead, dtype=torch.int64)  # home before the first that is not
         for index in self.working_order[:-1]:
@@ -271,10 +307,17 @@ class Relay:
         bring = self.serving(achieved, desired)
         if not self.reach or self.last_only:
             return bring
-        objects = torch.tensor([s.object for s in self.subtasks], device=bring.device)[bring]
+        objects = self.object_of(achieved, desired, bring)
         index = (objects + 1)[..., None, None].expand(*objects.shape, 1, 3)
         away = achieved.gather(-2, index).squeeze(-2) - achieved[..., 0, :]
         limit = self.epsilon if self.reached_distance is None else self.reached_distance
         reached = torch.linalg.vector_norm(away, dim=-1) <= limit
         home = self.home(achieved, desired).gather(-1, objects.unsqueeze(-1)).squeeze(-1)
         return torch.where(reached | home, bring, bring - 1)
+
+    def object_of(self, achieved: Tensor, desired: Tensor, subtask: Tensor) -> Tensor:
+        """Index of the object that a subtask [*] is about in a state, [*] int64."""
+        objects = torch.tensor([s.object for s in self.subtasks], device=subtask.device)[subtask]
+        if not self.any_order:
+            return objects
+        return self.sequence(achieved, desired).gather(-1, objects.unsqueeze(-1)).squeeze(-1)

@@ -15,10 +15,12 @@ from torchrl.envs.transforms import Compose
 
 from rher_pl.choices import Hindsight
 from rher_pl.envs.mirrors import Mirror
-from rher_pl.relay import Relay
+from rher_pl.relay import Layout, Relay
+from rher_pl.relay.numbering import renumbered
 from rher_pl.replay.mirroring import MirrorImages
 from rher_pl.replay.relabel import RelayRelabel
 from rher_pl.replay.storage import KEEP_GOAL, EpisodeStorage
+from rher_pl.replay.working_order import WorkingOrder
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,9 @@ class HindsightSampler(Sampler):
         """Which draws [B] are to be drawn again; see :class:`HindsightSampler`."""
         row, time, later = index.unbind(-1)
         achieved, later_on = storage.achieved_goals(row, time), storage.achieved_goals(row, later)
+        if storage.sequence is not None:
+            order = storage.sequence_at(row, time)
+            achieved, later_on = renumbered(achieved, order), renumbered(later_on, order)
         goals = self.relay.hindsight_goals(achieved, later_on, self.subtask)
         if self.relay.last_only:  # no other object is ever served
             met_already = self.relay.met(goals, achieved, self.subtask)
@@ -204,14 +209,24 @@ def make_replay_buffers(
     relay: Relay,
     rule: SamplingRule,
     generator: torch.Generator,
+    layout: Layout | None = None,
 ) -> list[TensorDictReplayBuffer]:
-    """One buffer per subtask, all views on the same storage."""
+    """One buffer per subtask, all views on the same storage.
+
+    Args:
+        storage: of episodes.
+        relay: the chain.
+        rule: what is drawn.
+        generator: the only source of randomness, on the storage's device.
+        layout: of the observations, which a relay of any order needs.
+    """
     relay = relay.rewarded(rule.reward_radius)
+    before = [WorkingOrder(layout, relay.num_objects)] if layout and relay.any_order else []
     return [
         TensorDictReplayBuffer(
             storage=storage,
             sampler=HindsightSampler(relay, subtask, rule, generator),
-            transform=Compose(RelayRelabel(relay, subtask), MirrorImages(rule.mirrors)).to(
+            transform=Compose(*before, RelayRelabel(relay, subtask), MirrorImages(rule.mirrors)).to(
                 generator.device
             ),
             collate_fn=lambda batch: batch,

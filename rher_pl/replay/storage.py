@@ -41,7 +41,12 @@ class EpisodeStorage(Storage):
         """Length of the objects' paths in each episode [max_episodes], metres."""
         states = (max_episodes, episode["achieved_goals"].shape[0])
         self.turn = torch.zeros(states, dtype=torch.int8, device=episode["action"].device)
-        """Index of the object whose turn it is in each state [max_episodes, T+1]."""
+        """Number of the object whose turn it is in each state [max_episodes, T+1]."""
+        self.sequence: Tensor | None = None
+        """Order in which each state works on the objects, [max_episodes, T+1, N], if it is free."""
+        if relay is not None and relay.any_order:
+            orders = torch.zeros(*states, relay.num_objects, dtype=torch.int64)
+            self.sequence = orders.to(episode["action"].device)
         self._of_turn: dict[int, Tensor] = {}
         self.max_length = episode["action"].shape[0]
         """T, the most steps in an episode."""
@@ -86,6 +91,8 @@ class EpisodeStorage(Storage):
         if self._relay is not None:
             moved.clamp_(max=self._relay.epsilon)
             self.turn[cursor] = whose_turn(self._relay, data).to(self.turn)
+        if self._relay is not None and self.sequence is not None:
+            self.sequence[cursor] = self._relay.sequence(*_states(data)).to(self.sequence)
         self.motion[cursor] = moved.sum(-1).to(self.motion)
         self._of_turn = {}
 
@@ -102,15 +109,18 @@ class EpisodeStorage(Storage):
         Returns:
             TensorDict [B] of the states at t and, under ``next``, at t + 1; ``hindsight_goals``
             [B, P, 3], the positions at f; ``relabeled`` [B, 1]; and ``("next", "ending")`` [B, 1],
-            how the episode ended with this transition: ``Ending.RUNNING`` unless it is the last.
+            how the episode ended with this transition: ``Ending.RUNNING`` unless it is the last;
+            and ``sequence`` [B, N] at t, if the order of the objects is free.
         """
         row, time, later = index.unbind(-1)
         now = self._state_numbers(row, time)
         relabeled = later != KEEP_GOAL
         hindsight = self._state_numbers(row, torch.where(relabeled, later, time))
         is_last = self._of("length", row) == (time + 1).unsqueeze(-1)
+        order = {} if self.sequence is None else {"sequence": self.sequence_at(row, time)}
         return TensorDict(
             {
+                **order,
                 "observation": self._pick("observation", now),
                 "achieved_goals": self._pick("achieved_goals", now),
                 "desired_goals": self._of("desired_goals", row),
@@ -140,6 +150,11 @@ class EpisodeStorage(Storage):
     def achieved_goals(self, row: Tensor, time: Tensor) -> Tensor:
         """Positions [B, P, 3] at ``time`` [B] of episodes ``row`` [B]."""
         return self._pick("achieved_goals", self._state_numbers(row, time))
+
+    def sequence_at(self, row: Tensor, time: Tensor) -> Tensor:
+        """Order of the objects [B, N] at ``time`` [B] of episodes ``row`` [B]."""
+        assert self.sequence is not None
+        return self.sequence.flatten(0, 1).index_select(0, self._state_numbers(row, time))
 
     def states_of_turn(self, index: int) -> Tensor:
         """(episode, time) [K, 2] of the states with an action in which it was an object's turn."""
@@ -185,11 +200,16 @@ class EpisodeStorage(Storage):
 
 
 def whose_turn(relay: Relay, episodes: Mapping[str, Any] | TensorDictBase) -> Tensor:
-    """Index of the object whose turn it is in each state of episodes [N], [N, T+1]."""
-    achieved = episodes["achieved_goals"]
-    desired = episodes["desired_goals"].unsqueeze(1).expand(-1, achieved.shape[1], -1, -1)
+    """Number of the object whose turn it is in each state of episodes [N], [N, T+1]."""
+    achieved, desired = _states(episodes)
     objects = torch.tensor([subtask.object for subtask in relay.subtasks], device=achieved.device)
     return objects[relay.serving(achieved, desired)]
+
+
+def _states(episodes: Mapping[str, Any] | TensorDictBase) -> tuple[Tensor, Tensor]:
+    """Positions [N, T+1, P, 3] and desired goals [N, T+1, D, 3] in each state of episodes [N]."""
+    achieved = episodes["achieved_goals"]
+    return achieved, episodes["desired_goals"].unsqueeze(1).expand(-1, achieved.shape[1], -1, -1)
 
 
 def _zeros(count: int, example: Tensor) -> Tensor:

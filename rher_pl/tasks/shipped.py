@@ -81,10 +81,10 @@ for _task in (
     _fetch("FetchObstaclePush-v0", Relay(("push",)), fetch_layout(1, places=1)),
     _fetch("FetchInsert-v0", Relay(("insert",), epsilon=0.02), _INSERT),
     _fetch("FetchDrawer-v0", Relay(("open",), epsilon=0.02), step=0.04, mirrored="y"),
-    _fetch("FetchDoublePush-v0", Relay(("push_0", "push_1"))),
+    _fetch("FetchDoublePush-v0", Relay(("push_0", "push_1"), any_order=True)),
     _fetch("FetchStack-v0", Relay(("stack_0", "stack_1")), release=OPEN_AND_RISE),
     _fetch("FetchDrawerBox-v0", Relay(("open", "place")), release=OPEN_AND_RISE, mirrored="y"),
-    _fetch("FetchThreePush-v0", Relay(("push_0", "push_1", "push_2"))),
+    _fetch("FetchThreePush-v0", Relay(("push_0", "push_1", "push_2"), any_order=True)),
     _fetch(
         "FetchThreeStack-v0",
         Relay(("stack_0", "stack_1", "stack_2"), handover=TOWER),

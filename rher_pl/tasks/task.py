@@ -97,7 +97,9 @@ class Task:
 
     def trained_relay(self, mode: RelayMode) -> Relay:
         """The part of the relay that is trained."""
-        return self.relay if mode == RelayMode.full else self.relay.only_last()
+        if mode == RelayMode.none:
+            return self.relay.only_last()
+        return self.relay if mode == RelayMode.full else self.relay.in_order()
 
     def check(self, env: EnvBase) -> None:
         """Check that an environment has the shapes that relay and layout say.

@@ -107,7 +107,7 @@ def split_batch(
     """
     sizes = batch_size if isinstance(batch_size, list) else [batch_size]
     require(
-        mode == RelayMode.full or len(sizes) == 1,
+        mode != RelayMode.none or len(sizes) == 1,
         f"batch_size has {len(sizes)} numbers, but relay none trains the last subtask alone: "
         f"write one, such as --data.batch_size {sum(sizes)} for as many samples in all",
     )

@@ -50,8 +50,9 @@ class RelayDataModule(pl.LightningDataModule):
     Args:
         task: name of a registered task; or class_path and init_args of a ``GymnasiumTask``, which
             is any goal environment of Gymnasium.
-        relay: full trains all subtasks (RHER); none trains the last one alone, without a guide
-            (plain HER).
+        relay: full trains all subtasks (RHER), nearest object first in tasks that allow any order;
+            ordered trains them with the objects in the order of their numbers; none trains the last
+            one alone, without a guide (plain HER).
         seed: of environments, exploration and sampling.
         num_envs: N, episodes collected side by side in one iteration.
         num_threads: threads that step the environments, by default as many as PyTorch uses
@@ -260,6 +261,7 @@ class RelayDataModule(pl.LightningDataModule):
                 iterations=max(1, round(hp["eval_every_env_steps"] / (hp["num_envs"] * steps))),
             ),
             torch.Generator(device).manual_seed(SAMPLING_SEED + hp["seed"]),
+            layout=self.task.layout,
             waiting=env,
         )
 

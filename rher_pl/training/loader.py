@@ -15,7 +15,7 @@ from rher_pl.collect.collector import EpisodeCollector
 from rher_pl.envs.contract import BatchedEnv
 from rher_pl.envs.episodes import empty_episode
 from rher_pl.evaluation.rollout import EvaluationBatch
-from rher_pl.relay import Relay
+from rher_pl.relay import Layout, Relay
 from rher_pl.replay.sampling import SamplingRule, make_replay_buffers
 from rher_pl.replay.storage import EpisodeStorage
 
@@ -65,6 +65,7 @@ class RelayLoader:
         rule: which transitions and hindsight goals are sampled.
         settings: sizes of an iteration.
         generator: randomness of sampling; storage and samples are on its device.
+        layout: of the observations, which a relay of any order needs.
         waiting: an environment that is idle meanwhile, such as the one for evaluation; each
             iteration checks that it is still alive.
     """
@@ -76,6 +77,7 @@ class RelayLoader:
         rule: SamplingRule,
         settings: LoaderSettings,
         generator: torch.Generator,
+        layout: Layout | None = None,
         waiting: EnvBase | None = None,
     ) -> None:
         self.collector = collector
@@ -83,6 +85,7 @@ class RelayLoader:
         self.rule = rule
         self.settings = settings
         self.generator = generator
+        self.layout = layout
         self.waiting = waiting
         self.episodes = 0
         self.storage: EpisodeStorage | None = None
@@ -119,7 +122,9 @@ class RelayLoader:
         """Make storage and buffers for episodes of the player's environment."""
         episode = empty_episode(self.collector.player.env).to(self.generator.device)
         self.storage = EpisodeStorage(self.settings.capacity, episode, self.relay)
-        self.buffers = make_replay_buffers(self.storage, self.relay, self.rule, self.generator)
+        self.buffers = make_replay_buffers(
+            self.storage, self.relay, self.rule, self.generator, self.layout
+        )
         return self.storage
 
     def state_dict(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from rher_pl.choices import RelayMode
 from rher_pl.errors import require, warn
 from rher_pl.tasks import Task
 
-DATA_OPTIONS = ("reached_distance", "reward_radius")
+DATA_OPTIONS = ("reached_distance", "reward_radius", "any_order")
 """Fields of a relay that options of the data module set; they may change from run to run."""
 
 
