@@ -154,10 +154,15 @@ def judge(
 
 
 def _as_brought(played: Played, relay: Relay) -> Played:
-    """The same episodes, objects numbered as they came home for good; the others come last."""
+    """The same episodes, objects numbered as they came home for good; the others come last.
+
+    Ties go by the final state, see ``Relay.sequence``.
+    """
     home = relay.home(played.achieved, played.desired)  # [N, T+1, objects]
     since = torch.stack([_stays_from(each) for each in home.unbind(-1)], dim=-1)
-    order = torch.where(since < 0, home.shape[1], since).argsort(dim=-1, stable=True)
+    last = relay.sequence(played.achieved[:, -1], played.desired[:, -1])
+    since = torch.where(since < 0, home.shape[1], since).gather(-1, last)
+    order = last.gather(-1, since.argsort(dim=-1, stable=True))
     throughout = order.unsqueeze(1).expand(-1, home.shape[1], -1)
     return played._replace(
         achieved=renumbered(played.achieved, throughout),

@@ -11,11 +11,13 @@ from .layout import Layout
 def nearest_first(home: Tensor, away: Tensor) -> Tensor:
     """Indices of the objects, [*, N] int64: those that are home, then the others, nearest first.
 
+    Of those that are home, the furthest comes first: if all are, the gripper stays with the last.
+
     Args:
         home: which objects are home, [*, N] bool.
         away: distance from the gripper to each object, [*, N] (metres).
     """
-    return torch.where(home, -1.0, away).argsort(dim=-1, stable=True)
+    return torch.where(home, -1.0 - away, away).argsort(dim=-1, stable=True)
 
 
 def renumbered(positions: Tensor, sequence: Tensor) -> Tensor:
