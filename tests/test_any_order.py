@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from typing import Any
 
 import pytest
 import torch
@@ -68,7 +69,9 @@ def made_policy(relay: Relay = THREE, layout: Layout = LAYOUT) -> RelayPolicy:
         ([[1.0, 0, 0], [2.0, 0, 0], [3.0, 0, 0]], [2, 1, 0], 5, 0),  # all are home: stay at one
     ],
 )
-def test_the_nearest_object_that_is_not_home_is_next(objects, sequence, bring, at) -> None:
+def test_the_nearest_object_that_is_not_home_is_next(
+    objects: list[list[float]], sequence: list[int], bring: int, at: int
+) -> None:
     achieved = torch.tensor([[GRIPPER, *objects]])
     desired = torch.tensor([[[1.0, 0, 0], [2.0, 0, 0], [3.0, 0, 0]]])
     assert THREE.sequence(achieved, desired)[0].tolist() == sequence
@@ -86,7 +89,7 @@ def test_a_gripper_at_the_object_brings_it_instead_of_reaching() -> None:
 
 
 @pytest.mark.parametrize("options", [{"order": (1, 0)}, {"reach": False}])
-def test_any_order_needs_a_gripper_and_no_order(options) -> None:
+def test_any_order_needs_a_gripper_and_no_order(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="any_order goes by the gripper's distance"):
         Relay(("a", "b"), any_order=True, **options)
 
@@ -103,7 +106,7 @@ def test_relay_ordered_trains_the_order_of_the_numbers() -> None:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_a_policy_acts_alike_whatever_the_numbers_of_the_objects(order) -> None:
+def test_a_policy_acts_alike_whatever_the_numbers_of_the_objects(order: tuple[int, ...]) -> None:
     seen = states(64)
     policy = made_policy()
     actions = policy.act(*seen)
@@ -113,7 +116,7 @@ def test_a_policy_acts_alike_whatever_the_numbers_of_the_objects(order) -> None:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_exploration_acts_alike_whatever_the_numbers_of_the_objects(order) -> None:
+def test_exploration_acts_alike_whatever_the_numbers_of_the_objects(order: tuple[int, ...]) -> None:
     def explored(seen: tuple[Tensor, ...]) -> TensorDict:
         behavior = BehaviorPolicy(made_policy(), MovingSuccess(6), Exploration(), 5)
         behavior.begin(range(32))
@@ -150,7 +153,7 @@ def stored(data: TensorDict) -> EpisodeStorage:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_samples_are_alike_whatever_the_numbers_of_the_objects(order) -> None:
+def test_samples_are_alike_whatever_the_numbers_of_the_objects(order: tuple[int, ...]) -> None:
     rule = SamplingRule(inert_ratio=0.2, unmet_ratio=0.3, turn_share=0.5)
     samples = [
         make_replay_buffers(stored(data), THREE, rule, torch.Generator().manual_seed(1), LAYOUT)
@@ -179,7 +182,9 @@ def test_samples_of_an_own_turn_are_about_the_nearest_object_that_is_not_home() 
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_episodes_are_judged_alike_whatever_the_numbers_of_the_objects(order) -> None:
+def test_episodes_are_judged_alike_whatever_the_numbers_of_the_objects(
+    order: tuple[int, ...],
+) -> None:
     def judged(data: TensorDict) -> dict[str, TensorDict]:
         achieved, count = data["achieved_goals"], len(data)
         desired = data["desired_goals"].unsqueeze(1).expand(-1, 7, -1, -1)
