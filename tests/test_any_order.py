@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from rher_pl.choices import RelayMode
 from rher_pl.collect.behavior import BehaviorPolicy, Exploration
 from rher_pl.collect.progress import MovingSuccess
+from rher_pl.errors import ConfigError
 from rher_pl.evaluation.judging import Played, judge
 from rher_pl.networks.policy import RelayPolicy
 from rher_pl.relay import Layout, Relay, fetch_layout
@@ -92,6 +94,14 @@ def test_a_gripper_at_the_object_brings_it_instead_of_reaching() -> None:
 def test_any_order_needs_a_gripper_and_no_order(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="any_order goes by the gripper's distance"):
         Relay(("a", "b"), any_order=True, **options)
+
+
+def test_any_order_needs_objects_with_the_same_numbers() -> None:
+    task = get_task("FetchDoublePush-v0")
+    labels = list(task.layout.labels)
+    labels[task.layout.columns_of("object 1")[-1]] = "-"
+    with pytest.raises(ConfigError, match="label them alike, or leave any_order out"):
+        make_env(replace(task, layout=Layout(tuple(labels))), 1, 0)
 
 
 def test_relay_ordered_trains_the_order_of_the_numbers() -> None:

@@ -127,6 +127,11 @@ class Task:
             f"task {self.name}: its layout names {', '.join(unknown)}, but its relay has "
             f"{self.relay.num_objects} objects, counted from 0",
         )
+        require(
+            not self.relay.any_order or self.layout.alike(range(self.relay.num_objects)),
+            f"task {self.name}: its relay has any_order, but its objects do not have the same "
+            "numbers in the same order: label them alike, or leave any_order out",
+        )
         actions = tuple(env.action_spec.shape[1:])
         require(
             actions == (self.action_size,),
