@@ -197,3 +197,20 @@ def test_distances_and_shares_are_checked(values):
 def test_subtasks_need_names_of_their_own(objects):
     with pytest.raises(ValueError, match="rename an object"):
         Relay(objects)
+
+
+def test_nothing_is_solved_while_an_object_is_lost():
+    """Whose turn it is does not matter: one that is not to be disturbed may not fall either."""
+    relay = Relay(("a", "b"), lowest=0.3)
+    for height, kept in ((0.42, True), (0.29, False)):
+        achieved = points([2, 0, 0.4], [1, 0, 0.4], [2, 0, height])
+        for subtask in (0, 1):  # of object a; b is pending
+            goals = relay.hindsight_goals(achieved, achieved, subtask)
+            assert relay.met(goals, achieved, subtask).item() is kept
+            assert TWO.met(goals, achieved, subtask)
+
+
+def test_a_low_gripper_is_not_lost():
+    relay = Relay(("a",), lowest=0.3)
+    achieved = points([0, 0, 0.1], [1, 0, 0.4])
+    assert relay.met(relay.hindsight_goals(achieved, achieved, 0), achieved, 0)

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from .numbering import nearest_first, renumbered
-from .slots import Slots, fill, make_slots, pick, within
+from .slots import Slots, below, fill, make_slots, pick, within
 from .subtask import Subtask, chain
 
 
@@ -55,6 +55,9 @@ class Relay:
         any_order: the objects are alike and may be brought in any order. The subtasks are then
             those of the first, second, ... object that is worked on, whichever it is: in each state
             the objects that are home come first, then the one that is nearest to the gripper.
+        lowest: height, in metres, below which an object is lost, as it fell off its table; no
+            subtask is solved while one is. Without it, nothing keeps a policy from pushing an
+            object off the table whose turn is yet to come. None: no object is ever lost.
 
     Raises:
         ValueError: for no objects, a name that occurs twice, an ``order`` that does not name each
@@ -72,6 +75,7 @@ class Relay:
     reward_radius: float = 1.0
     finished_radius: float = 1.0
     any_order: bool = False
+    lowest: float | None = None
 
     def __post_init__(self) -> None:
         if not self.objects or len(set(self.objects)) < len(self.objects):
@@ -235,12 +239,15 @@ class Relay:
     def met(self, goals: Tensor, achieved: Tensor, subtask: Tensor | int) -> Tensor:
         """Whether every point with a goal in its slot is within its limit of it, [*] bool.
 
+        It is false while an object is lost, see ``lowest``.
+
         Args:
             goals: of every slot, [*, P, 3] (metres).
             achieved: positions of the points, [*, P, 3] (metres).
             subtask: int64 [*], or one int for all.
         """
-        return within(goals, achieved, self.limit.to(goals.device)[subtask])
+        met = within(goals, achieved, self.limit.to(goals.device)[subtask])
+        return met if self.lowest is None else met & ~below(achieved, self.lowest, self.reach)
 
     def solved(self, achieved: Tensor, desired: Tensor) -> Tensor:
         """Whether each subtask is solved in a state, [*, S] bool; arguments as in :meth:`goals`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from operator import and_, le
+from operator import and_, le, or_
 from typing import NamedTuple
 
 import torch
@@ -84,3 +84,14 @@ def within(goals: Tensor, achieved: Tensor, limit: Tensor) -> Tensor:
     distances = torch.linalg.vector_norm(goals - achieved, dim=-1).unbind(-1)
     # Point by point: comparing and reducing along such a short dimension takes three times as long.
     return reduce(and_, map(le, distances, limit.unbind(-1)))
+
+
+def below(achieved: Tensor, height: float, first: int) -> Tensor:
+    """Whether any object is lower than ``height`` (m) in positions [*, P, 3], [*] bool.
+
+    Args:
+        achieved: positions of the points, [*, P, 3] (metres).
+        height: in metres.
+        first: the point that is the first object.
+    """
+    return reduce(or_, [z < height for z in achieved[..., first:, 2].unbind(-1)])

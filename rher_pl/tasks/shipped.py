@@ -21,6 +21,8 @@ FETCH_ACTIONS = (
     "Its first three numbers, in [-1, 1], move the gripper along x, y and z, by {step} m a step at "
     "most (25 steps a second); the fourth opens the fingers, where they are free."
 )
+FALLEN = 0.3
+"""Height, in metres, of what fell off the table, whose top is at 0.4."""
 OPEN_AND_RISE = (0.0, 0.0, 1.0, 1.0)
 TOWER = 0.5
 """Share of epsilon within which a cube of a tower of three counts as home. A cube that is let go
@@ -81,10 +83,12 @@ for _task in (
     _fetch("FetchObstaclePush-v0", Relay(("push",)), fetch_layout(1, places=1)),
     _fetch("FetchInsert-v0", Relay(("insert",), epsilon=0.02), _INSERT),
     _fetch("FetchDrawer-v0", Relay(("open",), epsilon=0.02), step=0.04, mirrored="y"),
-    _fetch("FetchDoublePush-v0", Relay(("push_0", "push_1"), any_order=True)),
+    _fetch("FetchDoublePush-v0", Relay(("push_0", "push_1"), any_order=True, lowest=FALLEN)),
     _fetch("FetchStack-v0", Relay(("stack_0", "stack_1")), release=OPEN_AND_RISE),
     _fetch("FetchDrawerBox-v0", Relay(("open", "place")), release=OPEN_AND_RISE, mirrored="y"),
-    _fetch("FetchThreePush-v0", Relay(("push_0", "push_1", "push_2"), any_order=True)),
+    _fetch(
+        "FetchThreePush-v0", Relay(("push_0", "push_1", "push_2"), any_order=True, lowest=FALLEN)
+    ),
     _fetch(
         "FetchThreeStack-v0",
         Relay(("stack_0", "stack_1", "stack_2"), handover=TOWER),

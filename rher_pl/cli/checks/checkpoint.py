@@ -18,8 +18,8 @@ from rher_pl.choices import RelayMode
 from rher_pl.errors import require, warn
 from rher_pl.tasks import Task
 
-DATA_OPTIONS = ("reached_distance", "reward_radius", "any_order")
-"""Fields of a relay that options of the data module set; they may change from run to run."""
+MAY_DIFFER = ("reached_distance", "reward_radius", "any_order", "lowest")
+"""Fields of a relay that no network depends on: options of the data module set most of them."""
 
 
 def check_task(info: CheckpointInfo, task: Task) -> None:
@@ -50,7 +50,7 @@ def check_task(info: CheckpointInfo, task: Task) -> None:
 
 
 def _without_options(relay: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in relay.items() if name not in DATA_OPTIONS}
+    return {name: value for name, value in relay.items() if name not in MAY_DIFFER}
 
 
 def check_can_continue(info: CheckpointInfo) -> None:
