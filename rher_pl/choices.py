@@ -12,7 +12,7 @@ class RelayMode(str, Enum):
 
     full = "full"
     """All subtasks: RHER (arXiv 2208.00843). Objects that the task allows to be brought in any
-    order are brought nearest first."""
+    order are brought nearest first, but first one that stands at another's goal."""
     ordered = "ordered"
     """All subtasks, with the objects in the order of their numbers."""
     none = "none"

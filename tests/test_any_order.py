@@ -68,10 +68,12 @@ def made_policy(relay: Relay = THREE, layout: Layout = LAYOUT) -> RelayPolicy:
         ([[0.9, 0, 0], [0.2, 0, 0], [0.5, 0, 0]], [1, 2, 0], 1, 1),  # none home: the nearest
         ([[0.9, 0, 0], [2.0, 0, 0], [0.5, 0, 0]], [1, 2, 0], 3, 2),  # 1 is home, 2 is nearer than 0
         ([[0.9, 0, 0], [2.0, 0, 0], [3.0, 0, 0]], [2, 1, 0], 5, 0),  # 0 alone is away
+        ([[0.9, 0, 0], [1.01, 0, 0], [0.5, 0, 0]], [1, 2, 0], 1, 1),  # 1 stands at the goal of 0
+        ([[1.0, 0, 0], [1.04, 0, 0], [0.5, 0, 0]], [0, 2, 1], 3, 2),  # but 0 is home already
         ([[1.0, 0, 0], [2.0, 0, 0], [3.0, 0, 0]], [2, 1, 0], 5, 0),  # all are home: stay at one
     ],
 )
-def test_the_nearest_object_that_is_not_home_is_next(
+def test_the_nearest_object_that_is_not_home_is_next_unless_one_is_in_the_way(
     objects: list[list[float]], sequence: list[int], bring: int, at: int
 ) -> None:
     achieved = torch.tensor([[GRIPPER, *objects]])

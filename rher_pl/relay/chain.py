@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .numbering import nearest_first, renumbered
+from .numbering import in_the_way, renumbered, working_sequence
 from .slots import Slots, below, fill, make_slots, pick, within
 from .subtask import Subtask, chain
 
@@ -54,7 +54,8 @@ class Relay:
             one that an earlier subtask brings, counts as met.
         any_order: the objects are alike and may be brought in any order. The subtasks are then
             those of the first, second, ... object that is worked on, whichever it is: in each state
-            the objects that are home come first, then the one that is nearest to the gripper.
+            the objects that are home come first, then the one that is nearest to the gripper, or
+            the nearest of those that stand at the goal of another one.
         lowest: height, in metres, below which an object is lost, as it fell off its table; no
             subtask is solved while one is. Without it, nothing keeps a policy from pushing an
             object off the table whose turn is yet to come. None: no object is ever lost.
@@ -270,8 +271,10 @@ class Relay:
         if not self.any_order:
             order = torch.tensor(self.working_order, device=achieved.device)
             return order.expand(*achieved.shape[:-2], -1)
-        away = torch.linalg.vector_norm(achieved[..., 1:, :] - achieved[..., :1, :], dim=-1)
-        return nearest_first(self.home(achieved, desired), away)
+        gripper, objects = achieved[..., :1, :], achieved[..., 1:, :]
+        away = torch.linalg.vector_norm(objects - gripper, dim=-1)
+        home = self.home(achieved, desired)
+        return working_sequence(home, away, in_the_way(objects, desired, home, self.epsilon))
 
     def numbered(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
         """Positions [*, P, 3] and desired goals [*, N, 3] (metres) by the subtasks' numbers.

@@ -8,16 +8,34 @@ from torch import Tensor, nn
 from .layout import Layout
 
 
-def nearest_first(home: Tensor, away: Tensor) -> Tensor:
-    """Indices of the objects, [*, N] int64: those that are home, then the others, nearest first.
+def working_sequence(home: Tensor, away: Tensor, in_the_way: Tensor) -> Tensor:
+    """Indices of the objects in the order in which they are worked on, [*, N] int64.
 
-    Of those that are home, the furthest comes first: if all are, the gripper stays with the last.
+    Those that are home come first, then those in the way of others, then the rest. The nearest of
+    each kind is next; of those that are home the furthest comes first, so that the gripper stays
+    with the last if all are.
 
     Args:
         home: which objects are home, [*, N] bool.
         away: distance from the gripper to each object, [*, N] (metres).
+        in_the_way: which objects stand at the goal of another, [*, N] bool.
     """
-    return torch.where(home, -1.0 - away, away).argsort(dim=-1, stable=True)
+    near = away / (1.0 + away)  # the same order, but below 1
+    waiting = torch.where(in_the_way, near - 1.0, near)
+    return torch.where(home, -2.0 - near, waiting).argsort(dim=-1, stable=True)
+
+
+def in_the_way(objects: Tensor, desired: Tensor, home: Tensor, distance: float) -> Tensor:
+    """Which objects stand within a distance of the goal of another one not yet home, [*, N] bool.
+
+    Args:
+        objects, desired: positions and goals of the objects, [*, N, 3] (metres).
+        home: which objects are home, [*, N] bool.
+        distance: in metres.
+    """
+    apart = torch.linalg.vector_norm(objects.unsqueeze(-2) - desired.unsqueeze(-3), dim=-1)
+    others = ~torch.eye(home.shape[-1], dtype=torch.bool, device=home.device)
+    return ((apart <= distance) & others & ~home.unsqueeze(-2)).any(-1)
 
 
 def renumbered(positions: Tensor, sequence: Tensor) -> Tensor:
