@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from torch import Tensor
 from rher_pl.choices import RelayMode
 from rher_pl.collect.behavior import BehaviorPolicy, Exploration
 from rher_pl.collect.progress import MovingSuccess
+from rher_pl.deploy.formats import FORMATS
+from rher_pl.deploy.from_module import policy_of
+from rher_pl.deploy.parity import TOLERANCE, parity_gap
 from rher_pl.errors import ConfigError
 from rher_pl.evaluation.judging import Played, judge
 from rher_pl.networks.policy import RelayPolicy
@@ -22,6 +26,7 @@ from rher_pl.relay.numbering import ObjectNumbers, renumbered
 from rher_pl.replay.sampling import SamplingRule, make_replay_buffers
 from rher_pl.replay.storage import EpisodeStorage
 from rher_pl.tasks import get_task, make_env
+from rher_pl.training.module import RHERModule
 
 THREE = Relay(("a", "b", "c"), any_order=True)
 LAYOUT = fetch_layout(3)
@@ -228,3 +233,11 @@ def test_numbers_stay_with_their_objects_in_the_real_environment() -> None:
             assert torch.allclose(places, renumbered(achieved, order)[row, 1 + number])
     others = [c for c in range(len(task.layout)) if "object" not in task.layout.owner(c)]
     assert torch.equal(moved[:, others], observation[:, others])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_exported_policies_find_the_next_object_themselves(name: str, tmp_path: Path) -> None:
+    module = RHERModule("FetchThreePush-v0", hidden_size=8, hidden_layers=1)
+    portable, form = policy_of(module).portable, FORMATS[name]
+    form.write(portable, tmp_path / f"three{form.suffix}")
+    assert parity_gap(portable, form.read(tmp_path / f"three{form.suffix}")) < TOLERANCE

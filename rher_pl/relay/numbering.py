@@ -22,7 +22,8 @@ def working_sequence(home: Tensor, away: Tensor, in_the_way: Tensor) -> Tensor:
     """
     near = away / (1.0 + away)  # the same order, but below 1
     waiting = torch.where(in_the_way, near - 1.0, near)
-    return torch.where(home, -2.0 - near, waiting).argsort(dim=-1, stable=True)
+    # Not a stable sort, which ONNX does not have: equal distances do not occur.
+    return torch.where(home, -2.0 - near, waiting).argsort(dim=-1)
 
 
 def in_the_way(objects: Tensor, desired: Tensor, home: Tensor, distance: float) -> Tensor:
