@@ -84,7 +84,7 @@ def write_suite(config: Path, rows: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--suite", "pull"], "choose from mirror, push"),
+        (["--suite", "pull"], "choose from " + ", ".join(known_suites())),
         (["--rows", "nothing"], "rher_td3"),
         (["--jobs", "0"], "--jobs"),
         (["--plot_only"], "nothing to show"),

@@ -149,7 +149,7 @@ def test_mistakes_without_a_config(
         (["--data.num_envs", "three"], ("data.num_envs", "three", "a whole number")),
         (["--trainer.precision", "17"], ("trainer.precision", "bf16-mixed")),
         (["--data.seed", "3"], ("data.seed", "seed_everything")),
-        (["--data.relay", "off"], ("data.relay cannot be off", "one of full, none")),
+        (["--data.relay", "off"], ("data.relay cannot be off", "one of full, ordered, none")),
         (["--model.relay", "none"], ("model.relay", "data.relay")),
         (["--data.relay", "none", "--data.batch_size", "[8, 24]"], ("--data.batch_size 32",)),
         (["--data.hindsight", "past"], ("data.hindsight", "one of future, final, episode")),

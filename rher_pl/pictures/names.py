@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rher_pl.look import Look
-from rher_pl.relay.chain import Relay
+from rher_pl.relay import Relay
 
 
 def object_name(relay: Relay, index: int, look: Look | None = None) -> str:

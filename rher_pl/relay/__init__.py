@@ -4,10 +4,10 @@ Pure torch. These files are copied along with a logged model, so they import not
 package.
 """
 
-from .chain import Relay
 from .columns import Columns, input_columns
 from .interface import Interface
 from .layout import Layout, fetch_layout
+from .relay import Relay
 from .subtask import Subtask
 from .tables import Tables, make_tables
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .chain import Relay
 from .layout import Layout
+from .relay import Relay
 
 
 class Columns(NamedTuple):

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .chain import Relay
 from .layout import Layout
+from .relay import Relay
 
 AXES = 3
 

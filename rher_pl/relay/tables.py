@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .chain import Relay
 from .columns import Columns
 from .layout import Layout
+from .relay import Relay
 
 
 class Tables(NamedTuple):
