@@ -36,6 +36,10 @@ class GymnasiumTask:
             subtask that reaches.
         object_columns: for each object the columns of ``observation`` that belong to it, equally
             many and in the same order for all; what is learned of one object then holds for all.
+        any_order: the objects may be brought in any order: the nearest comes first. It needs
+            ``object_columns``.
+        lowest: height (metres) below which an object is lost, as it fell off its table; nothing
+            counts as solved while one is.
         epsilon: distance (metres) within which learning counts a goal as met; if left out, the
             environment's own.
         max_episode_steps: env steps in an episode; if left out, the number that the environment is
@@ -54,6 +58,8 @@ class GymnasiumTask:
         objects: list[str],
         gripper: list[int] | None = None,
         object_columns: list[list[int]] | None = None,
+        any_order: bool = False,
+        lowest: float | None = None,
         epsilon: float | None = None,
         max_episode_steps: int | None = None,
         make_kwargs: dict[str, Any] | None = None,
@@ -66,6 +72,8 @@ class GymnasiumTask:
             "objects": objects,
             "gripper": gripper,
             "object_columns": object_columns,
+            "any_order": any_order,
+            "lowest": lowest,
             "epsilon": epsilon,
             "max_episode_steps": max_episode_steps,
             "make_kwargs": make_kwargs or {},

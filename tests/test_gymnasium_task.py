@@ -52,6 +52,9 @@ def test_columns_bounds_and_epsilon_come_from_options_and_environment() -> None:
         (2, 2), (3, 4), False, (odd_gymnasium.LOW,) * 3, (odd_gymnasium.HIGH,) * 3
     )
     assert odd(epsilon=0.05).task().relay.epsilon == 0.05
+    assert odd(any_order=True).task().relay.any_order and not task.relay.any_order
+    push = GymnasiumTask("FetchPush-v4", ["push"], gripper=[0, 1, 2], lowest=0.3).task()
+    assert push.relay.lowest == 0.3
 
 
 def test_the_batched_fetch_environment_is_matched_bit_for_bit() -> None:
@@ -220,11 +223,15 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"object_columns": [[6, 7]]}, "must be 2 lists"),
     ({"object_columns": [[6, 7], [6, 2]]}, "must be different columns"),
     ({"epsilon": 0.0}, "epsilon must be above 0"),
+    ({"lowest": 0.1}, "lowest is a height"),
+    ({"any_order": True, "object_columns": None}, "write gripper and object_columns"),
     ({"make_kwargs": {"colour": 1}}, "look at make_kwargs"),
     ({"wrappers": ["odd_gymnasium.nothing"]}, "has no function nothing"),
     ({"wrappers": ["odd_gymnasium.no_wrapper"]}, "returns no environment"),
     ({"reset_options": {"goals": "here"}}, "look at reset_options"),
     (POSE | {"gripper": [0], "object_columns": None}, "which cannot be positions"),
+    (POSE | {"gripper": None, "object_columns": None, "any_order": True}, "has no effect"),
+    (POSE | {"gripper": None, "object_columns": None, "lowest": 0.0}, "has no effect"),
     (POSE | {"gripper": None, "object_columns": None, "make_kwargs": {"informed": True}}, "info"),
     (POSE | {"gripper": None, "object_columns": None, "make_kwargs": {"dense": True}}, "sparse"),
 ]

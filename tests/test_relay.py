@@ -214,3 +214,8 @@ def test_a_low_gripper_is_not_lost():
     relay = Relay(("a",), lowest=0.3)
     achieved = points([0, 0, 0.1], [1, 0, 0.4])
     assert relay.met(relay.hindsight_goals(achieved, achieved, 0), achieved, 0)
+
+
+def test_a_height_without_end_is_refused():
+    with pytest.raises(ValueError, match="lowest must be a height"):
+        Relay(("a",), lowest=float("nan"))

@@ -55,9 +55,9 @@ def make_interface(seen: Probe, given: Given, name: str) -> Interface:
         f"{len(objects)} object{'s' * (len(objects) > 1)}, 1 to 3 each: name as many objects as it "
         "holds; or, for plain HER on the whole goal, name one and leave out gripper",
     )
-    for option in ("epsilon", "object_columns"):
+    for option in ("epsilon", "object_columns", "any_order", "lowest"):
         require(
-            given[option] is None,
+            given[option] is None or given[option] is False,
             f"task {name}: {option} has no effect on a goal that is not a position, which "
             "compute_reward judges: leave it out",
         )
@@ -91,9 +91,25 @@ def make_relay(seen: Probe, interface: Interface, given: Given, name: str) -> Re
         f"task {name}: epsilon must be above 0, in metres, got {epsilon}",
     )
     if len(interface.numbers) == len(objects):
+        require(
+            not given["any_order"] or bool(interface.gripper and given["object_columns"]),
+            f"task {name}: any_order brings the nearest object first and gives it other numbers: "
+            "write gripper and object_columns",
+        )
+        require(
+            given["lowest"] is None or set(interface.numbers) == {MOST_NUMBERS},
+            f"task {name}: lowest is a height, and goals of fewer than 3 numbers have none: leave "
+            "it out",
+        )
         epsilon = own_epsilon(seen, interface, name) if epsilon is None else epsilon
         try:
-            return Relay(tuple(objects), float(epsilon), reach=bool(interface.gripper))
+            return Relay(
+                tuple(objects),
+                float(epsilon),
+                reach=bool(interface.gripper),
+                any_order=given["any_order"],
+                lowest=given["lowest"],
+            )
         except ValueError as error:
             raise ConfigError(f"task {name}: {error}") from error
     # The goal's numbers fill the slots of several "objects"; the only subtask is about all of them.

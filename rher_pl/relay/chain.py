@@ -42,7 +42,7 @@ class Chain:
 
     Raises:
         ValueError: for no objects, a name that occurs twice, an ``order`` that does not name each
-            object once, an ``epsilon``, ``handover`` or ``reward_radius`` out of its range, or
+            object once, an ``epsilon``, ``handover``, ``reward_radius`` or ``lowest`` out of range, or
             ``any_order`` together with an ``order`` or without a gripper.
     """
 
@@ -71,6 +71,8 @@ class Chain:
             raise ValueError(
                 f"reached_distance must be a distance in metres, got {self.reached_distance}"
             )
+        if self.lowest is not None and not math.isfinite(self.lowest):
+            raise ValueError(f"lowest must be a height in metres, got {self.lowest}")
         if self.order is not None and sorted(self.order) != list(range(self.num_objects)):
             raise ValueError(f"order must name each of {self.num_objects} objects once")
         if self.any_order and (self.order is not None or not self.reach):
