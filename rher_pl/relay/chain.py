@@ -42,8 +42,8 @@ class Chain:
 
     Raises:
         ValueError: for no objects, a name that occurs twice, an ``order`` that does not name each
-            object once, an ``epsilon``, ``handover``, ``reward_radius`` or ``lowest`` out of range, or
-            ``any_order`` together with an ``order`` or without a gripper.
+            object once, an ``epsilon``, ``handover``, ``reward_radius`` or ``lowest`` out of its
+            range, or ``any_order`` together with an ``order`` or without a gripper.
     """
 
     objects: tuple[str, ...]
