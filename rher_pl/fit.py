@@ -37,7 +37,7 @@ options (default):
   --trainer.precision NAME         32-true, or bf16-mixed (where the CPU has bfloat16)
   --import MODULE                  import a module of yours first, such as my_package.tasks
   --data.task NAME                 task; a config may describe your own instead (FetchPush-v4)
-  --data.relay NAME                full is RHER; none is plain HER (full)
+  --data.relay NAME                full is RHER, none plain HER; or ordered (full)
   --data.num_envs INT              environments stepped side by side (5)
   --data.updates_per_episode INT   TD3 updates for each episode (40)
   --data.batch_size INT            samples from each subtask in a mixed batch (256)

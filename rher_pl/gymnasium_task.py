@@ -37,7 +37,7 @@ class GymnasiumTask:
         object_columns: for each object the columns of ``observation`` that belong to it, equally
             many and in the same order for all; what is learned of one object then holds for all.
         any_order: the objects may be brought in any order: the nearest comes first. It needs
-            ``object_columns``.
+            ``gripper`` and ``object_columns``.
         lowest: height (metres) below which an object is lost, as it fell off its table; nothing
             counts as solved while one is.
         epsilon: distance (metres) within which learning counts a goal as met; if left out, the
@@ -83,7 +83,8 @@ class GymnasiumTask:
         }
 
     def __repr__(self) -> str:
-        given = {name: value for name, value in self.options.items() if value}
+        usual = GymnasiumTask("", []).options
+        given = {name: value for name, value in self.options.items() if value != usual[name]}
         return f"GymnasiumTask({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     @property
@@ -127,6 +128,20 @@ class GymnasiumTask:
                 f"task {self.options['id']}: {error}: write numbers, names, lists"
             ) from error
         return _task(options)
+
+
+def completed(written: Mapping[str, Any]) -> dict[str, Any]:
+    """What :meth:`GymnasiumTask.to_dict` gave, also by a version that had fewer options.
+
+    Args:
+        written: a description, with None where an option was left out. What is none, as in a
+            damaged file, is returned as it is; see :func:`from_checkpoint`.
+    """
+    options = written.get("init_args")
+    if not isinstance(options, dict):
+        return dict(written)
+    given = {name: value for name, value in options.items() if value is not None}
+    return {"class_path": CLASS_PATH, "init_args": GymnasiumTask("", []).options | given}
 
 
 def from_checkpoint(written: Mapping[str, Any]) -> GymnasiumTask:

@@ -60,7 +60,8 @@ def inspect_command(argv: Sequence[str]) -> int:
     entry = read_entry(content, source)
     episode = TensorDict(read_episode(content, options.episode, source), batch_size=[])
     settings = data_options(content, source)
-    relay = Relay.from_dict(entry.relay).rewarded(settings.share("reward_radius"))
+    learned = Relay.from_dict(entry.relay).rewarded(settings.share("reward_radius"))
+    relay = learned.in_order()
     shares = [field.name for field in fields(SamplingRule) if field.type == "float"]
     given: dict[str, Any] = {name: settings.share(name) for name in shares if name in settings}
     rule = SamplingRule(hindsight=settings.one_of("hindsight", Hindsight), **given)
@@ -73,6 +74,8 @@ def inspect_command(argv: Sequence[str]) -> int:
     ]
     title = f"{entry.task}, episode {options.episode} of {Path(options.ckpt).name}"
     inspection_figure(inspected, title).savefig(out)
+    if learned.any_order:
+        print("objects keep their numbers here; learning numbers them in each state: nearest first")
     for one in inspected:
         print(
             f"{relay.names[one.subtask]}: {int(one.relabeled.sum())} of {len(one.later)} "

@@ -12,14 +12,19 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from rher_pl.checkpoints.info import make_info
+from rher_pl.checkpoints.layout import make_header
+from rher_pl.checkpoints.policy import policy_content
 from rher_pl.choices import RelayMode
+from rher_pl.cli.checks.checkpoint import check_task
 from rher_pl.collect.behavior import BehaviorPolicy, Exploration
 from rher_pl.collect.progress import MovingSuccess
 from rher_pl.deploy.formats import FORMATS
 from rher_pl.deploy.from_module import policy_of
 from rher_pl.deploy.parity import TOLERANCE, parity_gap
 from rher_pl.errors import ConfigError
-from rher_pl.evaluation.judging import Played, judge
+from rher_pl.evaluation.judging import Fate, Played, judge
+from rher_pl.networks.encoder import InputEncoder
 from rher_pl.networks.policy import RelayPolicy
 from rher_pl.relay import Layout, Relay, fetch_layout
 from rher_pl.relay.numbering import ObjectNumbers, renumbered
@@ -103,11 +108,14 @@ def test_any_order_needs_a_gripper_and_no_order(options: dict[str, Any]) -> None
         Relay(("a", "b"), any_order=True, **options)
 
 
-def test_any_order_needs_objects_with_the_same_numbers() -> None:
+@pytest.mark.parametrize("unlabelled", [False, True])
+def test_any_order_needs_objects_with_the_same_numbers(unlabelled: bool) -> None:
     task = get_task("FetchDoublePush-v0")
     labels = list(task.layout.labels)
     labels[task.layout.columns_of("object 1")[-1]] = "-"
-    with pytest.raises(ConfigError, match="label them alike, or leave any_order out"):
+    if unlabelled:
+        labels = ["-"] * len(labels)
+    with pytest.raises(ConfigError, match="columns of the observation, the same for each"):
         make_env(replace(task, layout=Layout(tuple(labels))), 1, 0)
 
 
@@ -171,7 +179,8 @@ def stored(data: TensorDict) -> EpisodeStorage:
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_samples_are_alike_whatever_the_numbers_of_the_objects(order: tuple[int, ...]) -> None:
-    rule = SamplingRule(inert_ratio=0.2, unmet_ratio=0.3, turn_share=0.5)
+    mirrors = get_task("FetchThreePush-v0").mirrors
+    rule = SamplingRule(inert_ratio=0.2, unmet_ratio=0.3, turn_share=0.5, mirrors=mirrors)
     samples = [
         make_replay_buffers(stored(data), THREE, rule, torch.Generator().manual_seed(1), LAYOUT)
         for data in (episodes(20), episodes(20, order))
@@ -215,6 +224,103 @@ def test_episodes_are_judged_alike_whatever_the_numbers_of_the_objects(
             assert torch.allclose(value.float(), other[name][key].float(), atol=1e-6), (name, key)
     solved = [first[name]["success"].float().mean() for name in ("a", "b", "c")]
     assert solved[0] > solved[1] > solved[2] > 0  # first, second and third object to be home
+
+
+def played_through(path: list[list[list[float]]], desired: list[list[float]]) -> Played:
+    """One episode [T+1, P, 3] as it was played."""
+    achieved = torch.tensor([path])
+    steps = achieved.shape[1] - 1
+    goals = torch.tensor([[desired]]).expand(-1, steps + 1, -1, -1)
+    nothing = torch.zeros(1, steps, 2), torch.zeros(1, steps, 4)
+    return Played(achieved, goals, torch.zeros(1, dtype=torch.bool), *nothing)
+
+
+def test_an_object_that_was_lost_in_its_turn_is_not_said_to_wait() -> None:
+    """Cube 1 is nearest, is reached and falls; cube 0 is never touched. None comes home."""
+    relay = Relay(("a", "b"), any_order=True, lowest=0.3)
+    rest, fallen = [0.0, 0.5, 0.425], [0.5, 0.0, 0.1]
+    path = [
+        [[0.1, 0.0, 0.425], rest, [0.2, 0.0, 0.425]],
+        [[0.2, 0.0, 0.425], rest, [0.25, 0.0, 0.425]],
+        [[0.3, 0.0, 0.425], rest, [0.35, 0.0, 0.425]],
+        [[0.4, 0.0, 0.425], rest, fallen],
+        [[0.4, 0.0, 0.425], rest, fallen],
+    ]
+    goals = [[0.0, 0.9, 0.425], [0.9, 0.0, 0.425]]
+    results = judge(played_through(path, goals), relay, 0.9, lambda seen, _: seen[:, 0])
+    assert results["reach_0"]["success"].item()
+    assert results["a"]["served"].item() and not results["b"]["served"].item()
+    assert Fate(int(results["a"]["fate"])) is Fate.DROPPED
+    assert Fate(int(results["b"]["fate"])) is Fate.WAITING
+
+
+def test_a_solved_start_counts_even_if_it_is_lost_later() -> None:
+    relay = Relay(("a", "b"), any_order=True)
+    path = [
+        [[0.0, 0.0, 0.4], [0.5, 0.0, 0.4], [0.9, 0.0, 0.4]],  # object 0 begins at its goal
+        [[0.5, 0.0, 0.4], [0.7, 0.0, 0.4], [1.0, 0.0, 0.4]],  # and is pushed away
+    ]
+    goals = [[0.5, 0.0, 0.4], [1.0, 0.0, 0.4]]
+    results = judge(played_through(path, goals), relay, 0.9, lambda seen, _: seen[:, 0])
+    assert results["a"]["solved_at_reset"].item() and results["a"]["success"].item()
+    assert not results["b"]["solved_at_reset"].item() and not results["b"]["success"].item()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("roles", [True, False])
+def test_inputs_are_normalised_alike_whatever_the_numbers(
+    order: tuple[int, ...], roles: bool
+) -> None:
+    """The objects live far from each other, so that statistics of each would tell them apart."""
+    encoders = []
+    for numbers in ((0, 1, 2), order):
+        data = episodes(8)
+        data["achieved_goals"][:, :, 1:] += 3.0 * torch.arange(3.0).view(3, 1)
+        data["desired_goals"] += 3.0 * torch.arange(3.0).view(3, 1)
+        sequence = torch.tensor(numbers)
+        data["achieved_goals"] = renumbered(data["achieved_goals"], sequence.expand(8, 7, -1))
+        data["desired_goals"] = renumbered(data["desired_goals"], sequence.expand(8, -1))
+        data["observation"] = ObjectNumbers(LAYOUT, 3)(
+            data["observation"], sequence.expand(8, 7, -1)
+        )
+        encoder = InputEncoder(THREE, LAYOUT, roles=roles)
+        encoder.update(data)
+        encoders.append(encoder)
+    for first, other in zip(*(encoder.normalization() for encoder in encoders), strict=True):
+        assert torch.allclose(first, other, atol=1e-4)
+
+
+def test_the_order_is_kept_by_checkpoints_and_by_a_full_ring() -> None:
+    data = episodes(12)
+    storage = EpisodeStorage(8, data[0], THREE)
+    storage.extend(data[:7])
+    storage.extend(data[7:])  # episodes 8 to 11 take the places of the oldest
+    restored = EpisodeStorage(8, data[0], THREE)
+    restored.load_state_dict(storage.state_dict())
+    desired = storage.episode(0)["desired_goals"].expand(7, -1, -1)
+    expected = THREE.sequence(storage.episode(0)["achieved_goals"], desired)
+    assert storage.sequence is not None and restored.sequence is not None
+    assert torch.equal(storage.sequence[0], expected)
+    assert torch.equal(restored.sequence, storage.sequence)
+
+
+@pytest.mark.parametrize("mode", RelayMode)
+def test_a_file_with_a_policy_alone_knows_its_order(mode: RelayMode) -> None:
+    module = RHERModule("FetchThreePush-v0", hidden_size=8, hidden_layers=1, relay=mode)
+    content = make_header({}) | policy_content(policy_of(module).stored)
+    info = make_info(content, "three.ckpt")
+    assert info.options["data.relay"] == mode.value
+    check_task(info, get_task("FetchThreePush-v0"))
+
+
+def test_a_checkpoint_of_another_order_is_refused() -> None:
+    """As before any order was known: a continued run would change what its numbers mean."""
+    module = RHERModule("FetchThreePush-v0", hidden_size=8, hidden_layers=1)
+    content = make_header({}) | policy_content(policy_of(module).stored)
+    for name in ("any_order", "lowest"):
+        del content["rher_pl"]["relay"][name]
+    with pytest.raises(ConfigError, match="has another relay"):
+        check_task(make_info(content, "old.ckpt"), get_task("FetchThreePush-v0"))
 
 
 def test_numbers_stay_with_their_objects_in_the_real_environment() -> None:

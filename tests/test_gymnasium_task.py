@@ -13,10 +13,12 @@ from trained import train
 
 from rher_pl import GymnasiumTask
 from rher_pl.cli.checks.playing import play
+from rher_pl.cli.described_task import as_plain, as_written
 from rher_pl.envs.contract import Ending
 from rher_pl.envs.episodes import ends
 from rher_pl.envs.gymnasium_reward import OwnReward
 from rher_pl.errors import ConfigError, TrainingError
+from rher_pl.gymnasium_task import completed
 from rher_pl.relay import Interface
 from rher_pl.replay.relabel import relabel
 from rher_pl.tasks import fitted, get_task, make_env
@@ -55,6 +57,18 @@ def test_columns_bounds_and_epsilon_come_from_options_and_environment() -> None:
     assert odd(any_order=True).task().relay.any_order and not task.relay.any_order
     push = GymnasiumTask("FetchPush-v4", ["push"], gripper=[0, 1, 2], lowest=0.3).task()
     assert push.relay.lowest == 0.3
+
+
+def test_a_description_by_an_earlier_version_is_the_same_task() -> None:
+    now = odd().to_dict()
+    options = {k: v for k, v in now["init_args"].items() if k not in ("any_order", "lowest")}
+    assert completed({"class_path": now["class_path"], "init_args": options}) == now
+
+
+def test_a_height_of_zero_is_kept() -> None:
+    push = GymnasiumTask("FetchPush-v4", ["push"], gripper=[0, 1, 2], lowest=0.0)
+    assert as_plain(as_written(push.to_dict())) == push.to_dict()
+    assert "lowest=0.0" in repr(push) and "any_order" not in repr(push)
 
 
 def test_the_batched_fetch_environment_is_matched_bit_for_bit() -> None:

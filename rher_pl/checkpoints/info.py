@@ -26,6 +26,7 @@ from rher_pl.checkpoints.layout import (
 from rher_pl.checkpoints.policy import model_options, require_finite
 from rher_pl.checkpoints.section import Section
 from rher_pl.choices import LINKED
+from rher_pl.gymnasium_task import completed
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def make_info(content: Mapping[str, Any], path: str) -> CheckpointInfo:
     return CheckpointInfo(
         path=path,
         entry=entry,
-        options=_options(whole) | {"data.task": entry.written or entry.task},
+        options=_options(whole) | {"data.task": _task_of(entry)},
         shapes={name: value.shape for name, value in tensors.items()},
         run_id=recorder.text("run_id") if recorder.values.get("run_id") is not None else None,
         versions=header.section("versions").all_texts(),
@@ -84,6 +85,10 @@ def make_info(content: Mapping[str, Any], path: str) -> CheckpointInfo:
         format=header.count("upgraded_from" if "upgraded_from" in header else "format"),
         has_training_state=OPTIMIZERS in whole and REPLAY in whole,
     )
+
+
+def _task_of(entry: Entry) -> Any:
+    return entry.task if entry.written is None else completed(entry.written)
 
 
 def made_with(content: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -103,7 +108,9 @@ def dotted(
     """Options of module and data module by dotted name, without those in ``LINKED``."""
     options = {f"model.{key}": value for key, value in model.items()}
     options |= {f"data.{key}": value for key, value in data.items()}
-    options = {key: value for key, value in options.items() if key not in LINKED}
+    for linked, source in LINKED.items():  # a file cut down to its policy has no data module
+        if linked in options:
+            options.setdefault(source, options.pop(linked))
     if precision is not None:
         options["trainer.precision"] = precision
     if "seed" in data:

@@ -7,7 +7,7 @@ from typing import Any
 from jsonargparse import Namespace
 
 from rher_pl.checkpoints.info import CheckpointInfo
-from rher_pl.gymnasium_task import CLASS_PATH, GymnasiumTask, from_checkpoint
+from rher_pl.gymnasium_task import GymnasiumTask, completed, from_checkpoint
 from rher_pl.own_modules import import_path
 from rher_pl.tasks import Task, get_task
 
@@ -28,7 +28,7 @@ def refuse_code(checkpoint: CheckpointInfo, given: Namespace) -> None:
         given: options that the user gave.
     """
     written, choice = checkpoint.entry.written, given.get("data.task")
-    if written is None or (choice and as_plain(choice) == written):
+    if written is None or (choice and as_plain(choice) == completed(written)):
         return
     from_checkpoint(written)
 
@@ -39,9 +39,7 @@ def as_plain(value: Any) -> Any:
         return import_path(value)
     if not isinstance(value, Namespace) or "class_path" not in value:
         return value
-    defaults = GymnasiumTask("", []).options
-    written = {k: v or defaults[k] for k, v in value.init_args.as_dict().items()}
-    return {"class_path": CLASS_PATH, "init_args": defaults | written}
+    return completed({"init_args": value.init_args.as_dict()})
 
 
 def as_written(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from rher_pl.evaluation.as_brought import Turns, order_brought, solved_at_reset, turns_of
 from rher_pl.relay import Relay
 from rher_pl.relay.numbering import renumbered
 
@@ -18,7 +19,10 @@ QFunction = Callable[[Tensor, Tensor], Tensor]
 
 
 class Fate(IntEnum):
-    """What became of an object by the end of an episode."""
+    """What became of an object by the end of an episode.
+
+    While any object is lost (``Relay.lowest``), no subtask is solved.
+    """
 
     SOLVED = 0
     """It is at its goal, and so are all before it."""
@@ -112,19 +116,17 @@ def judge(
         critic assumes: episodes are truncated, not terminated.
 
         Where the objects may be brought in any order, they are numbered as they came home for good
-        in each episode.
+        in each episode, and for ``solved_at_reset`` as in its first state.
     """
-    if relay.any_order:
-        played = _as_brought(played, relay)
+    played, turns, at_reset = _numbered(played, relay)
     moved = touched(played.achieved, relay)
-    turns = relay.serving(played.achieved, played.desired)[:, :-1]  # [N, T]
     results = {}
     for index, subtask in enumerate(relay.subtasks):
-        turn = turns >= relay.bring_of(index)
+        turn, begun = (each[..., index] for each in turns)
         begin = turn.long().argmax(1)
         contact = moved[:, -1].any(-1) if index == relay.last else moved[:, -1, subtask.object]
         if subtask.reach:
-            solved = _reached(played, relay, subtask.object, turn, begin)
+            solved = _reached(played, relay, subtask.object, begun)
         else:
             solved = _solved(played, relay, index)
         measured = solved[:, -1]
@@ -133,7 +135,7 @@ def judge(
             solved = _at_the_end(own, played.failed)
         figures = {
             "success": solved[:, -1],
-            "solved_at_reset": solved[:, 0],
+            "solved_at_reset": at_reset[index] if at_reset and own is None else solved[:, 0],
             "served": turn.any(1),
             "contact": contact,
             "steps_to_success": _stays_from(solved),
@@ -153,22 +155,29 @@ def judge(
     return results
 
 
-def _as_brought(played: Played, relay: Relay) -> Played:
-    """The same episodes, objects numbered as they came home for good; the others come last.
+def _numbered(played: Played, relay: Relay) -> tuple[Played, Turns, Sequence[Tensor] | None]:
+    """Episodes by the subtasks' numbers, whose turn it is [N, T, S], and what is solved at first.
 
-    Ties go by the final state, see ``Relay.sequence``.
+    ``Turns`` are of the subtasks: by which the policy acts, and whether their turn has come. In a
+    fixed order the turn of an object has come while it, or one after it, is served.
     """
-    home = relay.home(played.achieved, played.desired)  # [N, T+1, objects]
-    since = torch.stack([_stays_from(each) for each in home.unbind(-1)], dim=-1)
-    last = relay.sequence(played.achieved[:, -1], played.desired[:, -1])
-    since = torch.where(since < 0, home.shape[1], since).gather(-1, last)
-    order = last.gather(-1, since.argsort(dim=-1, stable=True))
-    throughout = order.unsqueeze(1).expand(-1, home.shape[1], -1)
-    return played._replace(
+    places = played.achieved, played.desired
+    if not relay.any_order:
+        brings = torch.tensor([relay.bring_of(subtask) for subtask in relay.indices])
+        turn = relay.serving(*places)[:, :-1].unsqueeze(-1) >= brings
+        return played, Turns(turn, turn), None
+    turns = turns_of(*places, relay)
+    order = order_brought(*places, relay, turns)
+    throughout = order.unsqueeze(1).expand(-1, played.achieved.shape[1], -1)
+    numbered = played._replace(
         achieved=renumbered(played.achieved, throughout),
         desired=renumbered(played.desired, throughout),
         released=None if played.released is None else renumbered(played.released, order),
     )
+    objects = [subtask.object for subtask in relay.subtasks]
+    of_subtasks = Turns(*(each[..., objects] for each in turns.numbered(order)))
+    first = solved_at_reset(played.achieved[:, 0], played.desired[:, 0], relay)
+    return numbered, of_subtasks, first.unbind(-1)
 
 
 def _solved(played: Played, relay: Relay, subtask: int) -> Tensor:
@@ -184,19 +193,18 @@ def _at_the_end(solved: Tensor, failed: Tensor) -> Tensor:
     return solved
 
 
-def _reached(played: Played, relay: Relay, index: int, turn: Tensor, begin: Tensor) -> Tensor:
+def _reached(played: Played, relay: Relay, index: int, turn: Tensor) -> Tensor:
     """Whether an object was reached, touched or home since its first turn, in each state [N, T+1].
 
     Args:
         played: the episodes.
         relay: gives the distances.
         index: of the object.
-        turn: whether the object, or one after it, is served in each state, [N, T].
-        begin: step of its first turn, [N].
+        turn: whether its turn has come in each state, [N, T].
     """
     gripper, path = played.achieved[..., 0, :], played.achieved[..., 1 + index, :]  # [N, T+1, 3]
     away = torch.linalg.vector_norm(path - gripper, dim=-1)
-    start = path[torch.arange(len(path)), begin].unsqueeze(1)
+    start = path[torch.arange(len(path)), turn.long().argmax(1)].unsqueeze(1)
     moved = torch.linalg.vector_norm(path - start, dim=-1)
     limit = relay.epsilon if relay.reached_distance is None else relay.reached_distance
     home = relay.home(played.achieved, played.desired)[..., index]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..relay import Layout, Relay, input_columns, make_tables
+from ..relay.numbering import ObjectNumbers, renumbered
 from .normalizer import RunningNormalizer
 
 FINE_RESOLUTION = 0.25
@@ -86,9 +87,26 @@ class InputEncoder(nn.Module):
             ("_flag_scale", torch.ones(len(columns.flags[0]))),
         ):
             self.register_buffer(name, values, persistent=False)
+        self.numbers = ObjectNumbers(layout, relay.num_objects) if relay.any_order else None
         self.observations = RunningNormalizer(self.sizes[0])
         self.goals = RunningNormalizer(self.sizes[1])
         self.size = sum(self.sizes) + len(columns.flags[0])
+
+    def numbered(
+        self, observation: Tensor, achieved: Tensor, desired: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """States with their objects numbered as they are worked on; see ``Relay.sequence``.
+
+        Args:
+            observation: [*, O].
+            achieved: positions of the points, [*, P, 3] (metres).
+            desired: desired goals of the task, [*, N, 3] (metres).
+        """
+        if self.numbers is None:
+            return observation, achieved, desired
+        order = self.relay.sequence(achieved, desired)
+        points, goals = renumbered(achieved, order), renumbered(desired, order)
+        return self.numbers(observation, order), points, goals
 
     def forward(
         self, observation: Tensor, achieved: Tensor, goals: Tensor, subtask: Tensor | int
@@ -174,6 +192,9 @@ class InputEncoder(nn.Module):
         desired = episodes["desired_goals"].unsqueeze(1).expand(*states, -1, -1)[counted]
         later = achieved[:, -1:].expand_as(achieved)[counted]
         achieved = achieved[counted]
+        if self.numbers is not None:
+            later = renumbered(later, self.relay.sequence(achieved, desired))
+        observation, achieved, desired = self.numbered(observation, achieved, desired)
         known: list[Sequence[int]] = []
         for index, observed in enumerate(self.columns.observed):
             if observed not in known:

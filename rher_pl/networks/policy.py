@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..relay import Layout, Relay
-from ..relay.numbering import ObjectNumbers, renumbered
 from .actor_critic import Actor, NetworkSizes
 from .encoder import InputEncoder
 
@@ -25,8 +24,6 @@ class RelayPolicy(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.actor = actor
-        relay = encoder.relay
-        self.numbers = ObjectNumbers(encoder.layout, relay.num_objects) if relay.any_order else None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the weights, as plain types."""
@@ -60,6 +57,8 @@ class RelayPolicy(nn.Module):
     ) -> Tensor:
         """Network inputs [*, I] for states with original goals, each under its subtask.
 
+        Where objects may be brought in any order, give states that :meth:`numbered` returned.
+
         Args:
             observation: [*, O].
             achieved: positions of the points, [*, P, 3] (metres).
@@ -73,7 +72,7 @@ class RelayPolicy(nn.Module):
     def forward(
         self, observation: Tensor, achieved: Tensor, desired: Tensor, subtask: Tensor | int
     ) -> Tensor:
-        """Actions [*, A] in [-1, 1]; see :meth:`inputs`."""
+        """Actions [*, A] in [-1, 1] under given subtasks; see :meth:`inputs`."""
         inputs = self.inputs(observation, achieved, desired, subtask)
         actions = self.actor(inputs.reshape(-1, inputs.shape[-1]))
         return actions.view(*inputs.shape[:-1], actions.shape[-1])
@@ -86,9 +85,5 @@ class RelayPolicy(nn.Module):
     def numbered(
         self, observation: Tensor, achieved: Tensor, desired: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The same states, with objects numbered as they are worked on; see ``Relay.sequence``."""
-        if self.numbers is None:
-            return observation, achieved, desired
-        order = self.relay.sequence(achieved, desired)
-        points, goals = renumbered(achieved, order), renumbered(desired, order)
-        return self.numbers(observation, order), points, goals
+        """See ``InputEncoder.numbered``."""
+        return self.encoder.numbered(observation, achieved, desired)

@@ -65,13 +65,14 @@ def inspect_episode(
     """Draw every transition once, by the sampler that training uses.
 
     Args:
+        relay: the chain, with the objects in the order of their numbers.
         episode: one row of the storage.
         rule: how transitions and hindsight goals are drawn.
         seed: of the draw.
         look: of the task.
         places: positions of the layout's places, [K, 3].
     """
-    storage = EpisodeStorage(1, episode)
+    storage = EpisodeStorage(1, episode, relay)
     storage.extend(episode.unsqueeze(0))
     generator = torch.Generator().manual_seed(seed)
     sampler = HindsightSampler(relay, subtask, rule, generator)

@@ -129,7 +129,7 @@ class Chain:
 
     def only_last(self: C) -> C:
         """The same task with its last subtask alone; slots and points stay as they are."""
-        return replace(self, last_only=True, any_order=False)
+        return replace(self, last_only=True, any_order=False, lowest=None)
 
     def in_order(self: C) -> C:
         """The same chain, whose objects are worked on in the order of their numbers."""

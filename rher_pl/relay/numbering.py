@@ -60,6 +60,9 @@ class ObjectNumbers(nn.Module):
         layout: what each number of an observation belongs to; the objects have the same numbers in
             the same order.
         num_objects: N.
+
+    Raises:
+        ValueError: if the objects have no numbers of their own, or not the same.
     """
 
     _columns: Tensor
@@ -68,6 +71,11 @@ class ObjectNumbers(nn.Module):
 
     def __init__(self, layout: Layout, num_objects: int) -> None:
         super().__init__()
+        if not layout.alike(range(num_objects)) or not layout.columns_of("object 0"):
+            raise ValueError(
+                "objects that may be brought in any order need columns of the observation, the "
+                "same for each: say which are whose, or keep the order of their numbers"
+            )
         columns = [layout.columns_of(f"object {i}") for i in range(num_objects)]
         owner = torch.zeros(len(layout), dtype=torch.int64)
         place = torch.full_like(owner, -1)

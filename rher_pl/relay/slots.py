@@ -38,7 +38,7 @@ class Slots(NamedTuple):
 
 
 def make_slots(subtasks: Sequence[Subtask], order: Sequence[int], reach: bool) -> Slots:
-    """Tables of a chain; see ``chain.py`` for what each slot holds."""
+    """Tables of a chain; see ``relay.py`` for what each slot holds."""
     count, first = len(order), int(reach)
     points = count + first
     shape = (len(subtasks), points)

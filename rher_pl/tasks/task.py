@@ -11,6 +11,7 @@ from rher_pl.envs.mirrors import Mirror
 from rher_pl.errors import ConfigError, require
 from rher_pl.look import Look
 from rher_pl.relay import Interface, Layout, Relay
+from rher_pl.relay.numbering import ObjectNumbers
 
 if TYPE_CHECKING:
     from torchrl.envs import EnvBase
@@ -127,11 +128,11 @@ class Task:
             f"task {self.name}: its layout names {', '.join(unknown)}, but its relay has "
             f"{self.relay.num_objects} objects, counted from 0",
         )
-        require(
-            not self.relay.any_order or self.layout.alike(range(self.relay.num_objects)),
-            f"task {self.name}: its relay has any_order, but its objects do not have the same "
-            "numbers in the same order: label them alike, or leave any_order out",
-        )
+        if self.relay.any_order:
+            try:
+                ObjectNumbers(self.layout, self.relay.num_objects)
+            except ValueError as error:
+                raise ConfigError(f"task {self.name}: {error}") from error
         actions = tuple(env.action_spec.shape[1:])
         require(
             actions == (self.action_size,),

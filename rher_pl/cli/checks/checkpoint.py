@@ -18,8 +18,10 @@ from rher_pl.choices import RelayMode
 from rher_pl.errors import require, warn
 from rher_pl.tasks import Task
 
-MAY_DIFFER = ("reached_distance", "reward_radius", "any_order", "lowest")
-"""Fields of a relay that no network depends on: options of the data module set most of them."""
+DATA_OPTIONS = ("reached_distance", "reward_radius")
+"""Fields of a relay that options of the data module set; they may change from run to run."""
+ABSENT = {"any_order": False, "lowest": None}
+"""What is true of a relay that an earlier version wrote without these fields."""
 
 
 def check_task(info: CheckpointInfo, task: Task) -> None:
@@ -35,10 +37,10 @@ def check_task(info: CheckpointInfo, task: Task) -> None:
         f"checkpoint {info.path} is of task {entry.task}, but the config says {task.name}: "
         f"use a config with data.task {entry.task}, or another checkpoint",
     )
-    none = info.options.get("data.relay") == RelayMode.none.value
-    relay = (task.relay.only_last() if none else task.relay).to_dict()
+    mode = RelayMode(info.options.get("data.relay", RelayMode.full))
+    relay = task.trained_relay(mode).to_dict()
     for what, before, now in (
-        ("relay", _without_options(entry.relay), _without_options(relay)),
+        ("relay", _without_options(ABSENT | dict(entry.relay)), _without_options(relay)),
         ("layout of observations", entry.layout, task.layout.to_list()),
         ("number of actions", entry.action_size, task.action_size),
     ):
@@ -50,7 +52,7 @@ def check_task(info: CheckpointInfo, task: Task) -> None:
 
 
 def _without_options(relay: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in relay.items() if name not in MAY_DIFFER}
+    return {name: value for name, value in relay.items() if name not in DATA_OPTIONS}
 
 
 def check_can_continue(info: CheckpointInfo) -> None:

@@ -1,4 +1,4 @@
-"""DoublePush and ThreePush: cubes are pushed to points of the table, one after the other."""
+"""DoublePush and ThreePush: cubes are pushed to points of the table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GOAL_DISTANCE = 0.1  # metres between two goals
 
 
 class DoublePushEnv(CubesEnv):
-    """Push cube 0 to its goal, then cube 1 to its own, with the fingers closed.
+    """Push two cubes to their goals, with the fingers closed.
 
     Cubes start within 0.1 m of the gripper along x and y, at least 0.1 m from it and 0.08 m from
     each other; goals are on the table in the same square, at least 0.1 m from each other.
@@ -30,7 +30,7 @@ class DoublePushEnv(CubesEnv):
 
 
 class ThreePushEnv(DoublePushEnv):
-    """Push three cubes to their goals, in order, with the fingers closed.
+    """Push three cubes to their goals, with the fingers closed.
 
     Cubes start within 0.1 m of the gripper along x and y, at least 0.1 m from it and 0.05 m from
     each other; goals are on the table in the same square, at least 0.1 m from each other.
