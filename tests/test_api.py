@@ -156,9 +156,7 @@ def test_a_run_tells_what_came_of_it(half: rher_pl.Run) -> None:
     assert found.interval[0] <= found.success <= found.interval[1]
     assert repr(found).endswith("seeds 5 to 11)")
     task = rher_pl.GymnasiumTask("FetchReach-v4", ["reach"])
-    assert (
-        repr(task) == "GymnasiumTask(id='FetchReach-v4', objects=['reach'])"
-    )
+    assert repr(task) == "GymnasiumTask(id='FetchReach-v4', objects=['reach'])"
     for each in (half, half.policy, found, task, rher_pl.policy_of(half.module)):
         assert "\n" not in repr(each) and type(each).__name__ in repr(each)
 
