@@ -105,7 +105,7 @@ def _options(whole: Section) -> dict[str, Any]:
 def dotted(
     model: Mapping[str, Any], data: Mapping[str, Any], precision: object = None
 ) -> dict[str, Any]:
-    """Options of module and data module by dotted name, without those in ``LINKED``."""
+    """Options of module and data module by dotted name; those in ``LINKED`` by their source's."""
     options = {f"model.{key}": value for key, value in model.items()}
     options |= {f"data.{key}": value for key, value in data.items()}
     for linked, source in LINKED.items():  # a file cut down to its policy has no data module

@@ -193,8 +193,9 @@ class InputEncoder(nn.Module):
         later = achieved[:, -1:].expand_as(achieved)[counted]
         achieved = achieved[counted]
         if self.numbers is not None:
-            later = renumbered(later, self.relay.sequence(achieved, desired))
-        observation, achieved, desired = self.numbered(observation, achieved, desired)
+            order = self.relay.sequence(achieved, desired)
+            observation = self.numbers(observation, order)
+            achieved, desired, later = (renumbered(p, order) for p in (achieved, desired, later))
         known: list[Sequence[int]] = []
         for index, observed in enumerate(self.columns.observed):
             if observed not in known:

@@ -221,7 +221,10 @@ def make_replay_buffers(
         layout: of the observations, which a relay of any order needs.
     """
     relay = relay.rewarded(rule.reward_radius)
-    before = [WorkingOrder(layout, relay.num_objects)] if layout and relay.any_order else []
+    before = []
+    if relay.any_order:  # without it, samples would mix up the objects in silence
+        assert layout is not None, "a relay of any order needs the layout"
+        before = [WorkingOrder(layout, relay.num_objects)]
     return [
         TensorDictReplayBuffer(
             storage=storage,

@@ -45,8 +45,7 @@ class EpisodeStorage(Storage):
         self.sequence: Tensor | None = None
         """Order in which each state works on the objects, [max_episodes, T+1, N], if it is free."""
         if relay is not None and relay.any_order:
-            orders = torch.zeros(*states, relay.num_objects, dtype=torch.int64)
-            self.sequence = orders.to(episode["action"].device)
+            self.sequence = self.turn.new_zeros(*states, relay.num_objects)
         self._of_turn: dict[int, Tensor] = {}
         self.max_length = episode["action"].shape[0]
         """T, the most steps in an episode."""
@@ -154,7 +153,7 @@ class EpisodeStorage(Storage):
     def sequence_at(self, row: Tensor, time: Tensor) -> Tensor:
         """Order of the objects [B, N] at ``time`` [B] of episodes ``row`` [B]."""
         assert self.sequence is not None
-        return self.sequence.flatten(0, 1).index_select(0, self._state_numbers(row, time))
+        return self.sequence.flatten(0, 1).index_select(0, self._state_numbers(row, time)).long()
 
     def states_of_turn(self, index: int) -> Tensor:
         """(episode, time) [K, 2] of the states with an action in which it was an object's turn."""
