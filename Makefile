@@ -32,7 +32,7 @@ setup: $(STAMP)
 # torch is installed first and alone, so that an index which offers a CPU build is used for it.
 $(STAMP): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
-	  { echo "error: $(PYTHON) is not Python 3.10 to 3.13: make setup PYTHON=python3.12"; exit 2; }
+	  { echo "error: $(PYTHON) is not Python 3.10 to 3.13: make setup PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt torch
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"

@@ -1,6 +1,6 @@
 // Acts with an exported policy. Each line of standard input is a state: the numbers of observation,
 // achieved_goal and desired_goal, in this order. Each line of standard output is its action.
-// README.md beside this file says how to build and run it.
+// cpp.md beside this file says how to build and run it.
 
 #include <onnxruntime_cxx_api.h>
 

@@ -54,10 +54,10 @@ options (default):
 
 examples:
   python -m rher_pl.fit --config configs/push.yaml
-  python -m rher_pl.fit --config configs/push.yaml --model.gamma 0.95 --data.num_envs 16
+  python -m rher_pl.fit --config configs/push.yaml --model.gamma 0.98 --data.num_envs 16
   python -m rher_pl.fit test --ckpt_path mlruns/checkpoints/<run id>/best.ckpt
 
-fit --help lists every option."""
+`python -m rher_pl.fit fit --help` lists every option."""
 
 
 def fit_command(argv: Sequence[str]) -> int:

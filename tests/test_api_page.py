@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import rher_pl
 
@@ -44,9 +45,29 @@ def test_every_program_of_the_page_runs(
     for program in programs():
         exec(compile(program, str(PAGE), "exec"), page.__dict__)
     names: dict[str, Any] = page.__dict__
+    (described,) = re.findall(r"^```yaml\n(model:.*?)^```", PAGE.read_text(), re.M | re.S)
+    config = yaml.safe_load(small_config.read_text())
+    config["model"] |= yaml.safe_load(described.replace("my_learner", "page"))["model"]
+    small_config.with_name("own.yaml").write_text(yaml.safe_dump(config))
+    again = rher_pl.train("own.yaml", max_epochs=1)
+    assert isinstance(again.module.td3, names["HuberTD3"])
     assert names["run"].module.hparams["learner"] == "page.HuberTD3"
     assert 0 <= names["found"].success <= 1
     assert names["module"].env_steps > 0
+
+
+def test_the_first_program_of_the_readme_runs(
+    small_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small_config.parent)
+    program, *_ = BLOCK.findall((PAGE.parents[1] / "README.md").read_text())
+    smaller = {'"push", max_epochs=10': '"small.yaml", max_epochs=1', "episodes=100": "episodes=2"}
+    for before, after in smaller.items():
+        assert program.count(before) == 1
+        program = program.replace(before, after)
+    names: dict[str, Any] = {}
+    exec(program, names)
+    assert names["run"].module.td3.gamma == 0.98
 
 
 def test_the_page_lists_the_stable_names() -> None:

@@ -35,7 +35,7 @@ def documented_commands() -> list[list[str]]:
     return [shlex.split(line) for line in fence[1].splitlines()]
 
 
-def test_the_readme_runs_what_it_builds() -> None:
+def test_the_page_runs_what_it_builds() -> None:
     build, (program, model, *_) = documented_commands()
     assert build[0] == "c++" and program == f"./{build[build.index('-o') + 1]}"
     assert ROOT / build[build.index("-o") - 1] == EXAMPLES / "policy.cpp"

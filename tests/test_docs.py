@@ -109,6 +109,8 @@ def test_every_command_exists_with_its_options(command: str) -> None:
     elif [first, *rest[:1]] == ["pip", "install"]:
         requirement = rest[-1].removeprefix("-e").strip()
         assert requirement in (ROOT / "pyproject.toml").read_text() or Path(requirement).exists()
+    elif [first, *rest[:1]] == ["pip", "wheel"]:  # test_package.py builds one
+        assert rest[-1] == "." and (ROOT / rest[rest.index("-c") + 1]).is_file()
     elif first in ("c++", "./policy"):  # test_cpp_example.py runs them
         assert command in (ROOT / "docs" / "cpp.md").read_text()
     else:

@@ -83,4 +83,10 @@ def test_a_missing_package_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(doctor, "check_simulator", lambda: iter(()))
     monkeypatch.setattr(rendering, "probe", lambda backend: "")
     found = {finding.name: finding for finding in doctor.all_findings("mlruns", None)}
-    assert found["torch"].level is Level.BROKEN and found["torch"].fix == "make setup"
+    assert found["torch"].level is Level.BROKEN and "'torch<2.14,>=2.10'" in found["torch"].fix
+
+
+def test_a_fix_names_what_the_package_asks_for() -> None:
+    """It works in a checkout and beside an installed wheel."""
+    assert software.install_command("mujoco").endswith(" 'mujoco<5,>=3.7'")
+    assert software.install_command("nowhere").endswith(" nowhere")

@@ -162,7 +162,10 @@ def test_a_checkpoint_imports_nothing(folder: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--data.task.colour", "1"], "data.task: a GymnasiumTask has no option colour"),
+        (
+            ["--data.task.colour", "1"],
+            "a GymnasiumTask has no option colour: python -m pydoc rher_pl.GymnasiumTask lists",
+        ),
         (["--data.task.gripper", "x"], "data.task: gripper cannot be x: write a list"),
         (["--data.distance_threshold", "0.03"], "write --data.epsilon"),
         (["--data.max_episode_steps", "1"], "max_episode_steps must be in [2, 1,000,000]"),
@@ -195,7 +198,7 @@ def test_the_check_says_what_is_doubtful(
     assert check([*arguments(tmp_path), "--data.num_envs", "10"]) == 0
     assert "0 broken, 0 doubtful" in capsys.readouterr().out
     assert check([*arguments(tmp_path), "--data.task.epsilon", "0.15"]) == 0
-    assert "epsilon is the more generous one" in capsys.readouterr().out
+    assert "epsilon accepts goals that the other does not" in capsys.readouterr().out
 
 
 # --- workers in a whole run ----------------------------------------------------------------------

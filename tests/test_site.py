@@ -18,11 +18,15 @@ from typing import Any
 import pytest
 from browser import BROWSER, browser, missing, picture
 
+from tools.task_names import page_name
+from tools.task_page import rows
+
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[1]
 WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
-PAGES = ["index", "docs/tasks", "docs/tasks/push", "docs/tasks/slide", "docs/results", "docs/api"]
+PAGES = ["index", "docs/tasks", "docs/results", "docs/api"]
 PAGES += ["docs/configuration", "docs/python_api", "CHANGELOG"]
+PAGES += [f"docs/tasks/{page_name(name)}" for name in rows()]
 BROKEN = """images => images.filter(i => {
     i.loading = "eager";
     return !i.complete || i.naturalWidth === 0;

@@ -48,3 +48,17 @@ def test_without_owners_no_library_is_loaded(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(library, "has_owners", lambda: False)
     with pytest.raises(library.Unavailable, match="no C\\+\\+ on this system"):
         library._compiler()
+
+
+def test_make_setup_refuses_another_python_before_it_downloads(tmp_path: Path) -> None:
+    """A stand-in that answers as Python 3.9 does to the question for its version."""
+    for name in ("Makefile", "constraints.txt", "pyproject.toml"):
+        (tmp_path / name).write_bytes((Path(__file__).parents[1] / name).read_bytes())
+    python = tmp_path / "python3.9"
+    python.write_text('#!/bin/sh\ncase "$2" in *version_info*) exit 1;; esac\ntouch called\n')
+    python.chmod(0o755)
+    command = ["make", "setup", f"PYTHON={python}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "is not Python 3.10 to 3.13: make setup PYTHON=python3.12" in done.stderr
+    assert not (tmp_path / "called").exists() and not (tmp_path / ".venv").exists()

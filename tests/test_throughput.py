@@ -14,7 +14,7 @@ from rich.console import Console
 
 from benchmarks.learning.settings import Settings, resolve
 from benchmarks.throughput import __main__ as throughput
-from benchmarks.throughput import environments, measure, report, runs, startup, updates
+from benchmarks.throughput import environments, latency, measure, report, runs, startup, updates
 from benchmarks.throughput.baselines import TorchRLTD3, train_sb3
 from benchmarks.throughput.rounds import Rate, interleave
 from benchmarks.throughput.stopwatch import make_twin, play
@@ -34,6 +34,16 @@ RATE = Rate(1.0, 2.0, 3.0)
 @pytest.fixture
 def settings(small_config: Path) -> Settings:
     return resolve(small_config, {})
+
+
+def test_a_policy_acts_in_time_in_every_format(tmp_path: Path) -> None:
+    """Ten steps of each loop; the recorded figures are of 1,000."""
+    out = tmp_path / "latency.json"
+    assert latency.main(["--steps", "10", "--results", str(out)]) == 0
+    found = json.loads(out.read_text())
+    assert {"load_policy", "torchscript", "torch_export", "onnx"} <= set(found["rows"])
+    for row in found["rows"].values():
+        assert 0 < row["action_ms"]["p50"] <= row["action_ms"]["p99"] < 1000 * latency.PERIOD
 
 
 # --- rounds ------------------------------------------------------------------------------------

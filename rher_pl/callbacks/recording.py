@@ -43,8 +43,8 @@ class RunRecorder(pl.Callback):
             ``MLFLOW_EXPERIMENT_ID``, else the task.
         run_name: by default last subtask, algorithm, seed and time: ``push-td3-seed0-0131-0930``.
         run_id: id of an existing run to record to, by default ``MLFLOW_RUN_ID``, or the
-            checkpoint's when continuing. The run must have the same options, and no metrics unless
-            it is the checkpoint's.
+            checkpoint's when continuing. The run must have the same options. It must not have
+            metrics yet, unless it is the run of the checkpoint that is continued.
         figures_every_evaluations: evaluations between two drawings of the pictures; they are
             always drawn at the end.
     """

@@ -27,8 +27,8 @@ class UntilSolved(pl.Callback):
     of every run.
 
     Args:
-        success: success rate, in (0, 1], that the mean of the last evaluations, and then the fresh
-            episodes, must reach; null trains until ``trainer.max_epochs``.
+        success: end the run once the mean of the last evaluations, and then the fresh episodes,
+            reach this success rate, in (0, 1]; null: train until ``trainer.max_epochs``.
         evaluations: number of evaluations in that mean.
         episodes: number of fresh episodes; 0 plays none, and the evaluations alone decide.
 

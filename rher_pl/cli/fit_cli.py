@@ -228,17 +228,17 @@ def warn_of_device(trainer: Trainer) -> None:
     """Warn if a run on this device is not reproducible, or slow."""
     device = trainer.strategy.root_device.type
     if device != "cpu":
-        line = f"on {device} the same seed need not give the same bits"
+        line = f"on {device} a run is not reproducible bit for bit, even with the same seed"
     elif is_reduced(trainer.precision) and not cpu_has_bfloat16():
-        line = "this CPU has no bfloat16 and emulates it, many times slower: "
-        line += "--trainer.precision 32-true is the fast one here"
+        line = "this CPU has no bfloat16 instructions and emulates them, many times slower: "
+        line += "use --trainer.precision 32-true"
     else:
         return
     warn(line)
 
 
 def cannot_begin(message: str) -> ConfigError:
-    return ConfigError(f"this cannot begin, look at the options: {message}")
+    return ConfigError(f"the command cannot start, check the options: {message}")
 
 
 @contextmanager

@@ -92,8 +92,8 @@ def explain(message: str, options: list[str]) -> str:
 def _described(key: str, inner: str) -> str:
     """A mistake in the description of a task; ``inner`` may have been explained before."""
     if found := NOT_ACCEPTED.search(inner):
-        inner = f"a GymnasiumTask has no option {found['option']}"
-        return f"{key}: {inner}, see docs/your_own_environment.md"
+        option, others = found["option"], "python -m pydoc rher_pl.GymnasiumTask lists them"
+        return f"{key}: a GymnasiumTask has no option {option}: {others}"
     return f"{key}: {inner}"
 
 
@@ -108,7 +108,9 @@ def _unknown(key: str, options: list[str]) -> str:
     # If no known name is near: the same name in another section.
     last = key.rpartition(".")[2]
     elsewhere = next((name for name in options if name.rpartition(".")[2] == last), None)
-    hint = f"did you mean {elsewhere}?" if elsewhere else "`fit --help` lists every option"
+    hint = (
+        f"did you mean {elsewhere}?" if elsewhere else "python -m rher_pl.fit fit --help lists them"
+    )
     return f"unknown option {key}: {did_you_mean(key, options, hint)}"
 
 
@@ -135,9 +137,8 @@ def _not_a_class(key: str, value: str, line: str) -> str:
     if found := MISSING_ARGUMENTS.search(line):
         first = found["names"].partition(",")[0]
         return f"{key}: {name} needs {found['names']}: add --{key}.{first} <value>"
-    return (
-        f"{key} cannot be {value}: write the name of a class, such as {EXAMPLES.get(key, 'true')}"
-    )
+    example = EXAMPLES.get(key, "my_package.MyClass")
+    return f"{key} cannot be {value}: write the name of a class, such as {example}"
 
 
 def _names(listed: str) -> list[str]:

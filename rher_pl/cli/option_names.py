@@ -45,7 +45,7 @@ def dotted_name(name: str) -> str:
     for option in [*options, *REMOVED]:  # the parser says what replaces a removed one
         known.setdefault(option.rpartition(".")[2], set()).add(LINKED.get(option, option))
     found = sorted(known.get(name, ()))
-    hint = did_you_mean(name, known, "docs/configuration.md lists every option")
+    hint = did_you_mean(name, known, "python -m rher_pl.fit fit --help lists them")
     require(bool(found), f"unknown option {name:.100}: {hint}")
     require(
         len(found) == 1,

@@ -34,7 +34,7 @@ def prepare_environment(address: str | None) -> None:
             head asks for one. None for no head.
 
     Raises:
-        ConfigError: if no head answers there within ten seconds.
+        ConfigError: if no head answers there within eight seconds.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

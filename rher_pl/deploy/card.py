@@ -81,7 +81,7 @@ def make_card(
         f"Inputs, as Gymnasium gives them, all finite: {lengths(sizes)}, for N states; the output "
         f"is an action [N, {actions}] as the environment takes it.{_moves(task)} `load_policy` and "
         "the MLflow model refuse anything else; ONNX, TorchScript and torch.export files take "
-        "float64 and do not look at the numbers. The policy knows this task only, in simulation.",
+        "float64 and do not check their inputs. It was trained for this task only, in simulation.",
         "",
         "Versions: " + ", ".join(f"{key} {value}" for key, value in versions.items()) + ".",
     ]

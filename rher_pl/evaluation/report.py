@@ -14,15 +14,15 @@ from rher_pl.evaluation.judging import Fate
 
 Row = dict[str, Any]
 
-HEADINGS = ["subtask", "solved", "success", "interval", "mean steps", "began solved, stayed"]
-FATES = "why not"
+HEADINGS = ["subtask", "solved", "success", "interval", "mean steps", "solved at start and end"]
+FATES = "failures"
 LEGEND = (
-    "Episodes that began solved are counted apart. An interval is 95% (Wilson); steps are env "
-    "steps to the first state from which it stays solved."
+    "Episodes that began solved are counted apart. Intervals are 95% (Wilson). Mean steps: env "
+    "steps until the subtask is solved for good."
 )
 FATES_LEGEND = (
-    " Why not, of an object: waiting, never its turn; untouched; disturbed, was solved before; "
-    "dropped; short, at most twice epsilon away; or away."
+    " Failures: waiting (its turn never came), untouched, disturbed (solved before, not at the "
+    "end), dropped, short (at most twice epsilon from the goal), away (further)."
 )
 
 
@@ -104,8 +104,8 @@ def _content(subtasks: Mapping[str, Row]) -> tuple[list[str], list[list[str]], s
     legend = LEGEND
     if task.get("standing") is not None:
         legend += (
-            f" Of all {task['all']['solved']} solved episodes {task['standing']} stay so when the "
-            "hand opens and withdraws."
+            f" {task['standing']} of {task['all']['solved']} solved episodes stay solved after the "
+            "gripper opens and withdraws."
         )
     if sum(bool(groups["fates"]) for groups in subtasks.values()) < 2:
         return HEADINGS, rows, legend

@@ -55,7 +55,6 @@ def tell(request: Request) -> int:
     """Print the trials, and about how long they would take."""
     from rher_pl.cluster.joining import joined
     from rher_pl.sweep.estimate import probe
-    from rher_pl.sweep.results import describe
 
     count = request.trials or len(request.listed)
     for trial in request.listed if not request.space else ():
@@ -72,7 +71,7 @@ def tell(request: Request) -> int:
     each = probe(request.settings, request.imports).training(request.epochs, every)
     rounds = -(-count // jobs)
     print(
-        f"{count} trials of {describe({})}, {request.epochs} evaluations each: about "
+        f"{count} trials with {request.epochs} evaluations each: about "
         f"{each / 60:.1f} min a trial on a core like this one, {rounds * each / 60:.0f} min for "
         f"all, {min(jobs, count)} at a time"
     )

@@ -33,7 +33,14 @@ examples:
   python -m rher_pl.sweep --config push --search 'model.learning_rate=log(1e-4,1e-2)' \\
       --trials 40 --prune --confirm 1..5
 """
-DECIDED = {"seed_everything": "--seeds", "ckpt_path": "--name"}
+DECIDED = {
+    "seed_everything": "use --seeds",
+    "ckpt_path": "use --name",
+    "recorder": "use --name, --folder and --tracking_uri",
+    "video": "leave it out, a sweep makes no videos",
+    "until": "leave it out, every trial trains for all its epochs",
+}
+"""What a sweep sets itself, options or whole sections, and what to do instead."""
 
 
 @dataclass(frozen=True)
@@ -196,11 +203,8 @@ def check_options(
     varied = {**grid, **{name: found.values for name, found in space.items()}}
     given = [w.removeprefix("--").partition("=")[0] for w in rest if w.startswith("--")]
     for name in [*varied, *given]:
-        own = name.startswith(("recorder.", "video.", "until.")) or name in DECIDED
-        hint = DECIDED.get(
-            name, "--name, --folder and --tracking_uri; all trials have the same length"
-        )
-        require(not own, f"a sweep sets {name} itself: use {hint}")
+        hint = DECIDED.get(name.partition(".")[0])
+        require(hint is None, f"a sweep sets {name} itself: {hint}")
     twice = sorted({*given} & {*varied})
     require(not twice, f"{', '.join(twice)} is both varied and fixed: give it once")
     require(

@@ -107,8 +107,9 @@ def show(place: Place, outcomes: Sequence[Outcome]) -> tuple[list[Variant], tupl
     judged = judge_again(place, found[0])
     shares = judged["fresh_success"]
     print(
-        f"winner: {describe(judged['options'])}: {judged['chosen_on']:.3f} by which it was chosen; "
-        f"last policies on {EPISODES} fresh episodes: mean {sum(shares) / len(shares):.3f}, "
+        f"winner: {describe(judged['options'])}: success {judged['chosen_on']:.3f} in the "
+        f"evaluations that chose it; its final policies on {EPISODES} fresh episodes: "
+        f"mean {sum(shares) / len(shares):.3f}, "
         f"worst seed {min(shares):.3f}"
     )
     trials = [

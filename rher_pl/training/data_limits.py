@@ -75,8 +75,8 @@ def check_mirror(mirror: bool, task: Task) -> None:
     """
     require(
         not mirror or bool(task.mirrors),
-        f"data.mirror true: nothing is known of mirror images of {task.name}: leave it out, or "
-        "register the task with its mirrors",
+        f"data.mirror: task {task.name} defines no mirror images: leave the option out, or "
+        "register the task with mirrors",
     )
 
 
@@ -92,8 +92,8 @@ def check_mirrored_inputs(mirrors: Sequence[Mirror], inputs: Mapping[str, bool])
     """
     require(
         not mirrors or not inputs["absolute_positions"],
-        "data.mirror true reflects what is relative, model.absolute_positions true shows places: "
-        "leave one of them out",
+        "data.mirror works with relative positions only, but model.absolute_positions is true: set "
+        "one of them to false",
     )
 
 

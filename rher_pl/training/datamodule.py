@@ -50,9 +50,9 @@ class RelayDataModule(pl.LightningDataModule):
     Args:
         task: name of a registered task; or class_path and init_args of a ``GymnasiumTask``, which
             is any goal environment of Gymnasium.
-        relay: full trains all subtasks (RHER), nearest object first in tasks that allow any order;
-            ordered trains them with the objects in the order of their numbers; none trains the last
-            one alone, without a guide (plain HER).
+        relay: which subtasks are trained. full: all (RHER), the nearest object first in tasks that
+            allow any order; ordered: all, with the objects in the order of their numbers; none:
+            only the last one, without a guide (plain HER).
         seed: of environments, exploration and sampling.
         num_envs: N, episodes collected side by side in one iteration.
         num_threads: threads that step the environments, by default as many as PyTorch uses
@@ -64,12 +64,13 @@ class RelayDataModule(pl.LightningDataModule):
         relabel_ratio: share of samples with a hindsight goal, in [0, 1].
         hindsight: state of the same episode whose achieved goal becomes the hindsight goal: future
             (a later one), final (the last one) or episode (any).
-        inert_ratio: probability, in [0, 1], of keeping a relabelled sample that is inert: its
-            hindsight goal is met already before the action. A sample that is not kept is replaced
-            by another draw. 1 is plain HER.
+        inert_ratio: probability, in [0, 1], of keeping a relabelled sample whose hindsight goal is
+            already met before the action. A sample that is not kept is replaced by another draw. 1
+            is plain HER.
         unmet_ratio: with several objects, probability, in [0, 1], of keeping a relabelled sample in
-            which another object is away from its goal, as the policy would serve that object first.
-            A sample that is not kept is replaced by another draw. 1 is plain HER.
+            which another object is away from its goal: in such a state the policy would work on
+            that object instead. A sample that is not kept is replaced by another draw. 1 is plain
+            HER.
         turn_share: with several objects, share of samples, in [0, 1], that are drawn only from
             states in which it is the turn of the subtask's own object, the first that is not home;
             the others are drawn from all states.
@@ -92,13 +93,13 @@ class RelayDataModule(pl.LightningDataModule):
             noise) is kept (arXiv 2006.01782). Use more than 1 where a skill takes several similar
             steps, such as grasping and lifting.
         reached_distance: distance from gripper to object, in metres, within which the object counts
-            as reached and the guide stops; None is the task's epsilon. Pushing begins at about
+            as reached and the guide stops; null: the task's epsilon. Pushing begins at about
             0.045, so with a smaller value the guide pushes, too.
         random_episodes: episodes of random actions, without updates, before learning starts.
-        shards: K, equal parts of the N environments that Ray actors step, for simulators slower
-            than 5 ms a step; 0 steps all of them in this process. The result depends on the seed
-            and on K, not on the number of workers.
-        workers: Ray actors that step the shards, one core each; None is one for each core of the
+        shards: number of equal parts into which the N environments are divided; Ray actors step
+            them. Use it for simulators slower than 5 ms a step. 0 steps all environments in this
+            process. The result depends on the seed and on this number, not on the workers.
+        workers: Ray actors that step the shards, one core each; null: one for each core of the
             cluster. RAY_ADDRESS names the cluster; without it, Ray is started on this machine.
         pipelined: collect the next episodes in a thread while learning from the last ones. The
             thread takes a core from the updates: slower on two cores, worth a try on more. The
@@ -109,8 +110,8 @@ class RelayDataModule(pl.LightningDataModule):
         eval_envs: evaluation episodes run side by side.
         eval_last_policy: also evaluate with the last subtask's policy alone, on the same seeds, as
             published for RHER; a control for tasks with several objects.
-        epsilon: distance within which learning counts a goal as met, in metres; None is the task's.
-        max_episode_steps: env steps in an episode; None is the task's.
+        epsilon: distance within which learning counts a goal as met, in metres; null: the task's.
+        max_episode_steps: env steps in an episode; null: the task's.
 
     Raises:
         ConfigError: for an option out of its range, or options that do not fit together.

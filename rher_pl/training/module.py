@@ -75,15 +75,16 @@ class RHERModule(pl.LightningModule):
     Args:
         task: as in ``RelayDataModule``; the command line passes the same one.
         relay: as in ``RelayDataModule``; the command line passes the same one.
-        mixing: joint updates on all subtasks in one mixed batch; sequential does an iteration's
-            updates once for each subtask, which makes and counts as many times more updates.
-        algorithm: td3; or ddpg, which is the same with one critic, no noise and no delay.
+        mixing: joint: each update uses a mixed batch of all subtasks; sequential: the updates of an
+            iteration are done for each subtask separately, so S subtasks mean S times as many.
+        algorithm: td3, or ddpg: the same update with one critic, no target noise and no delayed
+            actor.
         gamma: discount, in (0, 1). RHER uses 1 - 1/T = 0.98 for T = 50 env steps; a shorter
             horizon learns sooner.
         tau: share by which the targets move towards the networks after every update, in (0, 1].
-        learning_rate: of both Adam optimizers.
+        learning_rate: of the Adam optimizers of actor and critics.
         policy_noise: standard deviation of the target policy smoothing noise; td3 only.
-        noise_clip: bound of that noise.
+        noise_clip: largest absolute value of the target policy smoothing noise.
         policy_delay: critic updates per actor update, at least 1; td3 only.
         critics: number of Q functions, td3 only. With more than two, targets take the smaller of
             two random ones and the actor ascends the mean of all (REDQ, arXiv 2101.05982).
@@ -98,12 +99,13 @@ class RHERModule(pl.LightningModule):
         roles: with several objects, let the networks see the active object first and the others
             after it, each marked done or pending. Else every object keeps its place in the input.
         stay: with several objects, if a finished object is home, show the networks its position
-            instead of its goal, so that nothing is left to improve there.
+            instead of its goal, so that the policy has no reason to move it.
         average_rate: share by which the evaluated actor moves towards the trained one after every
             update, in (0, 1]; 1 evaluates the trained one itself.
         engine: what computes the updates: PyTorch operation by operation (eager), one graph by
             ``torch.compile`` (compile), or C++ (native). auto is native on a CPU with a C++
-            compiler, at most two critics and no layer norm, else eager.
+            compiler, at most two critics and no layer norm, else eager; eager, too, on CPUs with
+            AMX in bf16-mixed precision.
         learner: your own subclass of ``rher_pl.TD3`` to learn with, such as ``my_package.MyTD3``.
             It runs as it is written, by engine eager.
         epsilon: as in ``RelayDataModule``; the command line passes the same one.

@@ -12,7 +12,13 @@ from rher_pl.cli.checks.machine import (
     check_rendering,
     check_tracking,
 )
-from rher_pl.cli.checks.software import check_packages, check_python, check_simulator, check_tasks
+from rher_pl.cli.checks.software import (
+    check_packages,
+    check_python,
+    check_simulator,
+    check_tasks,
+    install_command,
+)
 
 
 def all_findings(folder: str, tracking_uri: str | None) -> Iterator[Finding]:
@@ -33,5 +39,5 @@ def all_findings(folder: str, tracking_uri: str | None) -> Iterator[Finding]:
             found = check()
             yield from [found] if isinstance(found, Finding) else found
         except ImportError as error:
-            fix = "make setup"
+            fix = install_command(str(error.name).partition(".")[0])
             yield Finding(str(error.name), Level.BROKEN, f"cannot be imported: {error}", fix)

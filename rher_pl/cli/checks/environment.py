@@ -66,7 +66,7 @@ def _ends(frames: TensorDict) -> Finding:
     told = ", ".join(f"{name.lower()} {count}" for name, count in counts.items())
     detail = f"of {len(frames)} random episodes: {told}; {float(length.float().mean()):.0f} steps"
     if counts["FAILURE"] > len(frames) / 2:
-        fix = "little is seen before the end: look at what ends an episode"
+        fix = "most episodes end early in failure: check what ends them"
         return Finding("ends", Level.SLOW, detail, fix)
     return Finding("ends", Level.OK, detail)
 
@@ -87,7 +87,7 @@ def _moved(share: float, relay: Relay) -> Finding:
     detail = f"{share:.0%} of random episodes move an object"
     if share >= FEW_MOVED:
         return Finding("contact", Level.OK, detail)
-    fix = "let objects begin nearer, or actions reach further"
+    fix = "start objects closer, or allow larger actions"
     if relay.reach:
         return Finding("contact", Level.OK, f"{detail}; reaching them is learned first")
     return Finding("contact", Level.SLOW, f"{detail}: hindsight teaches nothing", fix)
@@ -109,7 +109,7 @@ def rewards(choice: GymnasiumTask, task: Task) -> Finding:
     try:
         differ = choice.compared(task.relay)
     except ConfigError as error:
-        detail = f"learning goes by epsilon {task.relay.epsilon:g} alone: {error}"
+        detail = f"training uses epsilon {task.relay.epsilon:g} only: {error}"
         return Finding("reward", Level.OK, detail)
     share = differ.only_relay + differ.only_own
     epsilon = f"epsilon {task.relay.epsilon:g}"
@@ -120,9 +120,9 @@ def rewards(choice: GymnasiumTask, task: Task) -> Finding:
     return Finding(
         "reward",
         Level.SLOW,
-        f"{detail}; {which} is the more generous one",
-        "learning goes by epsilon, evaluation by the environment: leave epsilon out, or choose one "
-        "that is met only where the environment's is",
+        f"{detail}; {which} accepts goals that the other does not",
+        "training uses epsilon, evaluation the environment's own success: leave epsilon out, or "
+        "choose a smaller one",
     )
 
 

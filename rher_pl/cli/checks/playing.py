@@ -94,6 +94,6 @@ def _reproduced(same: bool, where: str) -> Finding:
     return Finding(
         "seeds",
         Level.SLOW,
-        f"the same seeds give other episodes {where}: a run that is resumed will not be exact",
+        f"the same seeds give different episodes {where}: a resumed run will differ",
         "draw everything in reset from np_random, and reset the whole simulator",
     )

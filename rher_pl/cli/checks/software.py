@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shlex
 import sys
 from collections.abc import Iterator
 
@@ -26,7 +27,7 @@ def check_python() -> Finding:
         "python",
         Level.BROKEN,
         version,
-        "build .venv with 3.10 to 3.13: make setup PYTHON=python3.12",
+        "use 3.10 to 3.13; in a checkout: make setup PYTHON=python3.12",
     )
 
 
@@ -42,18 +43,31 @@ def check_packages() -> Iterator[Finding]:
             "packages", Level.SLOW, f"rher_pl runs from its folder; {versions}", "pip install -e ."
         )
         return
-    bad = []
+    bad: dict[str, str] = {}
     for requirement in (r for r in required if r.marker is None or r.marker.evaluate()):
         found = _version(requirement.name)
         if found is None or not requirement.specifier.contains(found, prereleases=True):
-            bad.append(f"{requirement} (found {found or 'none'})")
+            bad[requirement.name] = f"{requirement} (found {found or 'none'})"
     if bad:
-        yield Finding(
-            "packages", Level.BROKEN, ", ".join(bad), "pip install -c constraints.txt -e ."
-        )
+        yield Finding("packages", Level.BROKEN, ", ".join(bad.values()), install_command(*bad))
     else:
         versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
         yield Finding("packages", Level.OK, versions)
+
+
+def install_command(*names: str) -> str:
+    """What installs packages again in the versions asked for, in a checkout and without one."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    wanted = dict.fromkeys(names, "")
+    try:
+        for required in map(Requirement, importlib.metadata.requires("rher_pl") or []):
+            if required.name in wanted and (not required.marker or required.marker.evaluate()):
+                wanted[required.name] = str(required.specifier)
+    except (importlib.metadata.PackageNotFoundError, InvalidRequirement):
+        pass  # rher_pl runs from its folder: the names alone
+    packages = (shlex.quote(name + specifier) for name, specifier in wanted.items())
+    return f"pip install --force-reinstall --no-deps {' '.join(packages)}"
 
 
 def _version(name: str) -> str | None:
@@ -79,9 +93,8 @@ def check_simulator() -> Iterator[Finding]:
         message, _, fix = str(error).partition(": ")
         yield Finding("mujoco", Level.BROKEN, message, fix)
     except Exception as error:  # whatever the simulator raises is what the doctor looks for
-        yield Finding(
-            "simulator", Level.BROKEN, _reason(error), "pip install -c constraints.txt -e ."
-        )
+        fix = install_command("mujoco", "gymnasium-robotics")
+        yield Finding("simulator", Level.BROKEN, _reason(error), fix)
 
 
 def check_tasks() -> Iterator[Finding]:
@@ -90,7 +103,7 @@ def check_tasks() -> Iterator[Finding]:
     from rher_pl.envs.suite.registration import SUITE
     from rher_pl.tasks import get_task, make_env
 
-    fix = "pip install --force-reinstall --no-deps -c constraints.txt gymnasium-robotics"
+    fix = install_command("gymnasium-robotics")
     missing = [str(path) for path in (ARM, MATERIALS) if not path.is_file()]
     if missing:
         yield Finding("tasks", Level.BROKEN, f"no file {', '.join(missing)}", fix)
