@@ -164,3 +164,18 @@ def test_comparisons_of_recorded_curves_run(
         assert main(each) == 0
         assert "RHER paper" in capsys.readouterr().out
         assert (tmp_path / each[each.index("--out") + 1]).exists()
+
+
+def test_the_config_of_your_own_environment_resolves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The README's, with an environment that is always installed in place of Panda's."""
+    from rher_pl.fit import main
+
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert block.count("PandaPush-v3") == 1
+    (tmp_path / "my.yaml").write_text(block.replace("PandaPush-v3", "FetchPush-v4"))
+    with pytest.raises(SystemExit) as stop:
+        main(["--config", str(tmp_path / "my.yaml"), "--print_config"])
+    assert stop.value.code == 0
+    assert "id: FetchPush-v4" in capsys.readouterr().out
