@@ -50,7 +50,7 @@ options (default):
   --until.success FLOAT            end once success reaches this, also on fresh seeds; null: never
   --recorder.folder DIR            where runs and checkpoints go (mlruns)
   --recorder.tracking_uri URI      MLflow store (sqlite:///<folder>/mlflow.db)
-  --video.every_evaluations INT    evaluations between two videos, 0 for none (8)
+  --video.every_evaluations INT    evaluations between two videos, 0 for none (20)
 
 examples:
   python -m rher_pl.fit --config configs/push.yaml

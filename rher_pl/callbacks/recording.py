@@ -56,7 +56,7 @@ class RunRecorder(pl.Callback):
         experiment: str | None = None,
         run_name: str | None = None,
         run_id: str | None = None,
-        figures_every_evaluations: int = 4,
+        figures_every_evaluations: int = 20,
     ) -> None:
         every = figures_every_evaluations
         require(every >= 1, f"recorder.figures_every_evaluations must be at least 1, got {every}")
@@ -156,7 +156,7 @@ class RunRecorder(pl.Callback):
         assert isinstance(pl_module, RHERModule)
         metrics = self.record(pl_module.metrics_eval, pl_module.env_steps)
         self.history.add_evaluation(pl_module.env_steps, metrics)
-        if (len(self.history.rows) - 1) % self.figures_every_evaluations == 0:
+        if len(self.history.rows) % self.figures_every_evaluations == 0:
             self._draw(pl_module)
 
     def record(self, metrics: Mapping[str, Tensor | float], env_steps: int) -> dict[str, float]:

@@ -35,14 +35,14 @@ class VideoRecorder(pl.Callback):
     pictures are plans from above. The time this takes is recorded as ``perf/video_seconds``.
 
     Args:
-        every_evaluations: evaluations between two videos; 0 records none at all.
+        every_evaluations: evaluations between two videos; 0 records none at all, also at the end.
         episodes: number of episodes in a video.
 
     Raises:
         ConfigError: for an argument out of its range.
     """
 
-    def __init__(self, every_evaluations: int = 8, episodes: int = 1) -> None:
+    def __init__(self, every_evaluations: int = 20, episodes: int = 1) -> None:
         require(
             every_evaluations >= 0, f"every_evaluations must be at least 0, got {every_evaluations}"
         )
