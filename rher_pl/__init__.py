@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rher_pl.training.datamodule import RelayDataModule
     from rher_pl.training.module import RHERModule
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 __all__ = [
     "TD3",
     "ConfigError",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from tensordict import TensorDict
 
 from rher_pl.collect.behavior import Chooser
 from rher_pl.evaluation.judging import Fate, Played, judge, objects_moved
-from rher_pl.evaluation.report import report, report_markdown
+from rher_pl.evaluation.report import report, report_markdown, report_table
 from rher_pl.evaluation.statistics import (
     episode_statistics,
     evaluation_statistics,
@@ -230,3 +232,18 @@ def test_a_held_cube_is_let_go_after_the_episode(monkeypatch: pytest.MonkeyPatch
     assert all(a.tolist() == [[0.0, 0.0, 1.0, 1.0]] * 2 for a in actions[-10:])
     assert "standing" in results["stack_1"].keys() and "standing" not in results["stack_0"].keys()
     assert "standing" not in next(iter(judged(torch.zeros(1, 2, 2, 3), RELAY).values())).keys()
+
+
+def test_the_table_is_whole_in_80_columns() -> None:
+    group = {"solved": 87, "episodes": 100, "success": 0.87, "interval_95": [0.79, 0.93]}
+    group["mean_steps_to_success"] = 29.5
+    fates = {"solved": 87, "disturbed": 11, "untouched": 2}
+    row = {name: group for name in ("not_solved_at_reset", "solved_at_reset", "all")}
+    table = report_table(
+        {"stack_0": {**row, "fates": fates}, "stack_1": {**row, "fates": fates}}, ""
+    )
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table)
+    text = console.export_text()
+    assert text.count("11 disturbed") == text.count("2 untouched") == 2
+    assert "…" not in text and max(map(len, text.splitlines())) <= 80

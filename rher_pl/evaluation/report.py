@@ -84,9 +84,15 @@ def report_table(subtasks: Mapping[str, Row], title: str) -> Table:
     table = Table(title=title, caption=legend)
     for heading in headings:
         left = heading in (HEADINGS[0], FATES)
-        table.add_column(heading, justify="left" if left else "right")
+        table.add_column(
+            heading,
+            justify="left" if left else "right",
+            no_wrap=heading == FATES,  # other columns are narrowed first: nothing is cut off
+        )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(
+            *row[: len(HEADINGS)], *(text.replace(", ", "\n") for text in row[len(HEADINGS) :])
+        )
     return table
 
 
