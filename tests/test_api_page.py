@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
 import sys
@@ -73,6 +74,14 @@ def test_the_first_program_of_the_readme_runs(
 def test_the_page_lists_the_stable_names() -> None:
     listed = re.findall(r"`(\w+)`", PAGE.read_text().partition("stable public names:")[2][:400])
     assert sorted(listed[: len(rher_pl.__all__)]) == sorted(rher_pl.__all__)
+
+
+def test_the_names_for_tasks_of_ones_own_exist() -> None:
+    told = PAGE.read_text().partition("For tasks of your own")[2].partition("## Options")[0]
+    modules = re.findall(r"`(rher_pl[.\w]+)\.(\w+)`(?: and `(\w+)`)?", told)
+    assert len(modules) == 4
+    for module, *names in modules:
+        assert all(hasattr(importlib.import_module(module), name) for name in names if name)
 
 
 def test_the_programs_for_a_robot_run() -> None:

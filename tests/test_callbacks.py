@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from trained import quiet_trainer
 
 from rher_pl.callbacks import warm_up
 from rher_pl.callbacks.progress import time_left
+from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.callbacks.warm_up import WarmUp
 from rher_pl.training.datamodule import RelayDataModule
 from rher_pl.training.module import RHERModule
@@ -71,3 +74,15 @@ def test_time_left_is_at_the_speed_so_far(
     env_steps: int, total: int | None, seconds: float, expected: str
 ) -> None:
     assert time_left(env_steps, total, seconds) == expected
+
+
+def test_pictures_are_drawn_at_every_so_many_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, drawn = RunRecorder(figures_every_evaluations=3), []
+    recorder.run = SimpleNamespace()  # type: ignore[assignment]
+    monkeypatch.setattr(recorder, "record", lambda metrics, env_steps: {})
+    monkeypatch.setattr(recorder, "_draw", lambda module: drawn.append(len(recorder.history.rows)))
+    trainer = SimpleNamespace(state=SimpleNamespace(fn=TrainerFn.FITTING), sanity_checking=False)
+    module = RHERModule("PointPush-v0", hidden_size=8)
+    for _ in range(7):
+        recorder.on_validation_end(trainer, module)  # type: ignore[arg-type]
+    assert drawn == [3, 6]

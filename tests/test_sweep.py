@@ -104,6 +104,8 @@ def test_a_request_lists_every_combination_with_every_seed(
         (["--model.gama", "0.9"], "did you mean model.gamma?"),
         (["--grid", "seed_everything=1,2"], "use --seeds"),
         (["--recorder.folder", "x"], "use --name, --folder"),
+        (["--video.every_evaluations", "1"], "a sweep makes no videos"),
+        (["--grid", "until.success=0.9,0.95"], "every trial trains for all its epochs"),
         (["--grid", "model.gamma=0.9,0.8", "--model.gamma=0.9"], "both varied and fixed"),
         (["--prune"], "add --search"),
         (["--search", "model.gamma=0.9,0.95", "--seeds", "0..2"], "--confirm 1..5"),

@@ -75,10 +75,11 @@ class RHERModule(pl.LightningModule):
     Args:
         task: as in ``RelayDataModule``; the command line passes the same one.
         relay: as in ``RelayDataModule``; the command line passes the same one.
-        mixing: joint: each update uses a mixed batch of all subtasks; sequential: the updates of an
-            iteration are done for each subtask separately, so S subtasks mean S times as many.
-        algorithm: td3, or ddpg: the same update with one critic, no target noise and no delayed
-            actor.
+        mixing: what a batch holds. joint: each update uses a mixed batch of all subtasks;
+            sequential: the updates of an iteration are done for each subtask separately, so S
+            subtasks mean S times as many.
+        algorithm: which update: td3, or ddpg, which is the same with one critic, no target noise
+            and no delayed actor.
         gamma: discount, in (0, 1). RHER uses 1 - 1/T = 0.98 for T = 50 env steps; a shorter
             horizon learns sooner.
         tau: share by which the targets move towards the networks after every update, in (0, 1].

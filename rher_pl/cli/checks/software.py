@@ -7,9 +7,13 @@ import platform
 import shlex
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rher_pl.cli.checks.finding import Finding, Level
 from rher_pl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 PACKAGES = ("torch", "torchrl", "tensordict", "lightning", "gymnasium", "gymnasium-robotics")
 START_POSE = (1.34, 0.749, 0.535)
@@ -33,18 +37,15 @@ def check_python() -> Finding:
 
 def check_packages() -> Iterator[Finding]:
     """Installed versions against the ones that this package asks for."""
-    from packaging.requirements import Requirement
-
-    try:
-        required = [Requirement(text) for text in importlib.metadata.requires("rher_pl") or []]
-    except importlib.metadata.PackageNotFoundError:
+    required = _required()
+    if required is None:
         versions = ", ".join(f"{name} {_version(name) or 'missing'}" for name in PACKAGES)
         yield Finding(
             "packages", Level.SLOW, f"rher_pl runs from its folder; {versions}", "pip install -e ."
         )
         return
     bad: dict[str, str] = {}
-    for requirement in (r for r in required if r.marker is None or r.marker.evaluate()):
+    for requirement in required:
         found = _version(requirement.name)
         if found is None or not requirement.specifier.contains(found, prereleases=True):
             bad[requirement.name] = f"{requirement} (found {found or 'none'})"
@@ -57,17 +58,20 @@ def check_packages() -> Iterator[Finding]:
 
 def install_command(*names: str) -> str:
     """What installs packages again in the versions asked for, in a checkout and without one."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    wanted = dict.fromkeys(names, "")
-    try:
-        for required in map(Requirement, importlib.metadata.requires("rher_pl") or []):
-            if required.name in wanted and (not required.marker or required.marker.evaluate()):
-                wanted[required.name] = str(required.specifier)
-    except (importlib.metadata.PackageNotFoundError, InvalidRequirement):
-        pass  # rher_pl runs from its folder: the names alone
-    packages = (shlex.quote(name + specifier) for name, specifier in wanted.items())
+    known = {required.name: str(required.specifier) for required in _required() or []}
+    packages = (shlex.quote(name + known.get(name, "")) for name in names)
     return f"pip install --force-reinstall --no-deps {' '.join(packages)}"
+
+
+def _required() -> list[Requirement] | None:
+    """What this package asks for here; None where it runs from its folder."""
+    from packaging.requirements import Requirement
+
+    try:
+        found = map(Requirement, importlib.metadata.requires("rher_pl") or [])
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return [each for each in found if each.marker is None or each.marker.evaluate()]
 
 
 def _version(name: str) -> str | None:
