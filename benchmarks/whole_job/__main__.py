@@ -1,9 +1,10 @@
-"""Seconds from the command to a confirmed success of 95%, of FetchPush by default.
+"""Seconds from the command to a confirmed success, of FetchPush at 95% by default.
 
 Contestants: ours (``python -m rher_pl.fit``), and TD3 and SAC with HER of stable-baselines3 in
-public settings for Fetch. Each runs in processes of its own, one after the other, until the mean of
-three evaluations (25 episodes) is 0.95 and 100 fresh episodes confirm it, or until --limit. The
-floor is what the env steps and updates of ours take by MuJoCo and matrix products alone.
+public settings for Fetch. Each runs in processes of its own, one after the other, until it is
+solved as the config says (``until``: the mean of its last evaluations, and then fresh episodes), or
+until --limit. The floor is what the env steps and updates of ours take by MuJoCo and matrix
+products alone.
 
 A contestant is recorded when it has ended; the others in the file stay. Close other programs first.
 """
@@ -17,15 +18,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from benchmarks.learning.settings import resolve
+from benchmarks.whole_job.judging import Rule
 from rher_pl.cli.command import Parser, run_command
 from rher_pl.errors import ConfigError, require
 
-RESULTS = Path("benchmarks/results/whole_job.json")
+RESULTS = Path("benchmarks/results/whole_job")
 CONTESTANTS = ("ours", "td3", "sac", "floor")
 
 
@@ -36,7 +39,7 @@ def make_parser() -> Parser:
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, help="these contestants")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="a job for each (0)")
     parser.add_argument("--limit", type=float, default=7200.0, help="seconds of a job (7200)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help=f"JSON file ({RESULTS})")
+    parser.add_argument("--results", type=Path, help=f"JSON file ({RESULTS}/<config>.json)")
     return parser
 
 
@@ -49,22 +52,22 @@ def body(arguments: Sequence[str]) -> int:
         raise ConfigError(
             "stable-baselines3 is missing: pip install -c constraints.txt stable-baselines3"
         )
-    task = str(resolve(options.config, {})["data"]["task"])
+    path = options.results or RESULTS / f"{options.config.stem}.json"
+    rule = Rule.of(options.config)
     for name in names:
         if name == "floor":
-            found = measure_floor(options.config, task)
-            save(options.results, name, found)
+            save(path, name, measure_floor(options.config))
             continue
         jobs: list[dict[str, Any]] = []
         for seed in options.seeds:
             print(f"{name}, seed {seed}: at most {options.limit:,.0f} s", flush=True)
-            jobs.append(run_job(name, options.config, task, seed, options.limit))
-            save(options.results, name, {"limit": options.limit, "jobs": jobs})
-    show(options.results)
+            jobs.append(run_job(name, options.config, rule, seed, options.limit))
+            save(path, name, {"limit": options.limit, "rule": asdict(rule), "jobs": jobs})
+    show(path)
     return 0
 
 
-def run_job(name: str, config: Path, task: str, seed: int, limit: float) -> dict[str, Any]:
+def run_job(name: str, config: Path, rule: Rule, seed: int, limit: float) -> dict[str, Any]:
     """One training until it is done or too long.
 
     Returns:
@@ -78,8 +81,10 @@ def run_job(name: str, config: Path, task: str, seed: int, limit: float) -> dict
         if name == "ours":
             command = _ours(config, seed, begin, path, Path(folder))
         else:
+            task = str(resolve(config, {})["data"]["task"])
             command = ["-m", "benchmarks.whole_job.sb3", "--algorithm", name, "--task", task]
-            command += [*watch, "--seed", str(seed), "--limit", str(limit)]
+            command += [*watch, "--rule", json.dumps(asdict(rule))]
+            command += ["--seed", str(seed), "--limit", str(limit)]
         # Ours has no limit of its own, but the end of its budget.
         subprocess.run(
             [sys.executable, *command], check=True, stdout=subprocess.DEVNULL, timeout=limit + 600
@@ -99,14 +104,14 @@ def _ours(config: Path, seed: int, begin: float, path: Path, folder: Path) -> li
     ]
 
 
-def measure_floor(config: Path, task: str) -> dict[str, Any]:
+def measure_floor(config: Path) -> dict[str, Any]:
     """Env steps and updates per second at the floor, on all cores."""
     from benchmarks.throughput.measure import QUICK, Subject
     from benchmarks.whole_job.floor import floor_rates
 
     settings, threads = resolve(config, {}), os.cpu_count() or 1
     batch_size = Subject(config, settings, QUICK).batch_size
-    rates = floor_rates(task, settings, batch_size, threads)
+    rates = floor_rates(str(settings["data"]["task"]), settings, batch_size, threads)
     return {"threads": threads, **{name: rate.median for name, rate in rates.items()}}
 
 

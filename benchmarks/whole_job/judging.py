@@ -4,39 +4,70 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
-LEVEL = 0.95
-"""Success that ends a job."""
-EVALUATIONS = 3
-"""How many evaluations in a row must have that mean."""
-EPISODES = 25
-"""Of an evaluation, on fixed seeds."""
-FRESH = 100
-"""Episodes that confirm it, on seeds that no evaluation has used."""
+from rher_pl.errors import require
 
 Play = Callable[[int, int], float]
 """Success of so many episodes, from this first seed on."""
 
 
-class Judge:
-    """Decides whether a job is done, as the shipped configs of ``rher_pl`` do (``until``).
+@dataclass(frozen=True)
+class Rule:
+    """When a run of a config is solved, as its ``until`` says.
 
     Args:
+        level: success that ends a job.
+        evaluations: how many in a row must have that mean.
+        episodes: of an evaluation, on fixed seeds.
+        fresh: episodes that confirm it, on seeds that no evaluation has used.
+    """
+
+    level: float
+    evaluations: int
+    episodes: int
+    fresh: int
+
+    @classmethod
+    def of(cls, config: Path) -> Rule:
+        """The rule of a config.
+
+        Raises:
+            ConfigError: the config's runs do not end when solved.
+        """
+        from rher_pl.cli.resolving import resolve
+
+        require(config.is_file(), f"no config file {config}: write --config configs/push.yaml")
+        settings = resolve(["--config", str(config)])
+        until, episodes = settings["until"], settings["data"]["eval_episodes"]
+        level, fresh = until["success"], until["episodes"]
+        ends = level is not None and fresh > 0
+        require(ends, f"{config} sets no until.success: its runs do not end when solved")
+        return cls(level, until["evaluations"], episodes, fresh)
+
+
+class Judge:
+    """Decides whether a job is done, as ``until`` does for ours.
+
+    Args:
+        rule: when it is.
         play: plays noise-free episodes and gives their success.
         first_seed: of the evaluation episodes; fresh ones follow a million later.
     """
 
-    def __init__(self, play: Play, first_seed: int = 1_000_000) -> None:
-        self.play, self.first_seed = play, first_seed
-        self.recent: deque[float] = deque(maxlen=EVALUATIONS)
+    def __init__(self, rule: Rule, play: Play, first_seed: int = 1_000_000) -> None:
+        self.rule, self.play, self.first_seed = rule, play, first_seed
+        self.recent: deque[float] = deque(maxlen=rule.evaluations)
         self.fresh: list[float] = []
         """Of each attempt to confirm."""
 
     def evaluate(self) -> tuple[float, bool]:
         """Success of an evaluation, and whether the job is done."""
-        self.recent.append(self.play(EPISODES, self.first_seed))
-        if len(self.recent) < EVALUATIONS or sum(self.recent) / EVALUATIONS < LEVEL:
-            return self.recent[-1], False
-        first = self.first_seed + 1_000_000 + FRESH * len(self.fresh)
-        self.fresh.append(self.play(FRESH, first))
-        return self.recent[-1], self.fresh[-1] >= LEVEL
+        rule, recent = self.rule, self.recent
+        recent.append(self.play(rule.episodes, self.first_seed))
+        if len(recent) < rule.evaluations or sum(recent) / len(recent) < rule.level:
+            return recent[-1], False
+        first = self.first_seed + 1_000_000 + rule.fresh * len(self.fresh)
+        self.fresh.append(self.play(rule.fresh, first))
+        return recent[-1], self.fresh[-1] >= rule.level

@@ -79,7 +79,7 @@ for _task in (
     _fetch("FetchReach-v4", Relay(("reach",), reach=False)),
     _fetch("FetchPush-v4", Relay(("push",))),
     _fetch("FetchPickAndPlace-v4", Relay(("place",))),
-    _fetch("FetchSlide-v4", Relay(("slide",))),
+    _fetch("FetchSlide-v4", Relay(("slide",)), mirrored="y"),
     _fetch("FetchObstaclePush-v0", Relay(("push",)), fetch_layout(1, places=1)),
     _fetch("FetchInsert-v0", Relay(("insert",), epsilon=0.02), _INSERT),
     _fetch("FetchDrawer-v0", Relay(("open",), epsilon=0.02), step=0.04, mirrored="y"),
