@@ -203,6 +203,8 @@ def test_a_task_without_mirrors_is_refused() -> None:
     with pytest.raises(ConfigError, match="its mirror x is for 6 numbers and 2 actions"):
         make_env(short, 1, 0)
     assert len(RelayDataModule("FetchDrawer-v0", mirror=True).rule.mirrors) == 1
+    (ahead,) = RelayDataModule("FetchSlide-v4", mirror=True).rule.mirrors
+    assert ahead == fetch_mirrors(fetch_layout(1), "y")[0]  # its goals stay ahead of the robot
     assert RelayDataModule("FetchPush-v4").rule.mirrors == ()
 
 

@@ -60,11 +60,7 @@ def resolve(config: Path, overrides: dict[str, str]) -> Settings:
     Raises:
         ConfigError: a setting is unknown or of the wrong type.
     """
-    from rher_pl.cli.resolving import resolve as resolved
-
-    require(config.is_file(), f"no config file {config}: write --config configs/push.yaml")
-    arguments = ["--config", str(config), *(f"--{k}={v}" for k, v in overrides.items())]
-    found = resolved(arguments)
+    found = resolve_all(config, overrides)
     settings = {section: found[section] for section in ("model", "data", "trainer")}
     settings["trainer"] = {
         key: value
@@ -72,6 +68,14 @@ def resolve(config: Path, overrides: dict[str, str]) -> Settings:
         if value is not None and key != "max_epochs"
     }
     return settings
+
+
+def resolve_all(config: Path, overrides: dict[str, str]) -> Settings:
+    """As :func:`resolve`, of all sections and as they are."""
+    from rher_pl.cli.resolving import resolve as resolved
+
+    require(config.is_file(), f"no config file {config}: write --config configs/push.yaml")
+    return resolved(["--config", str(config), *(f"--{k}={v}" for k, v in overrides.items())])
 
 
 def differing(now: Settings, recorded: Settings) -> list[str]:

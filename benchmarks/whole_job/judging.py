@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.learning.settings import resolve_all
 from rher_pl.errors import require
 
 Play = Callable[[int, int], float]
@@ -36,14 +37,11 @@ class Rule:
         Raises:
             ConfigError: the config's runs do not end when solved.
         """
-        from rher_pl.cli.resolving import resolve
-
-        require(config.is_file(), f"no config file {config}: write --config configs/push.yaml")
-        settings = resolve(["--config", str(config)])
+        settings = resolve_all(config, {})
         until, episodes = settings["until"], settings["data"]["eval_episodes"]
         level, fresh = until["success"], until["episodes"]
         ends = level is not None and fresh > 0
-        require(ends, f"{config} sets no until.success: its runs do not end when solved")
+        require(ends, f"{config} does not end when solved: set until.success and until.episodes")
         return cls(level, until["evaluations"], episodes, fresh)
 
 
