@@ -47,13 +47,13 @@ def body(arguments: Sequence[str]) -> int:
     """Run the jobs, record and show them."""
     options = make_parser().parse_args(arguments)
     require(options.limit > 0, f"--limit must be above 0, got {options.limit}")
+    rule = Rule.of(options.config)
     names = options.only or CONTESTANTS
     if {"td3", "sac"} & {*names} and find_spec("stable_baselines3") is None:
         raise ConfigError(
             "stable-baselines3 is missing: pip install -c constraints.txt stable-baselines3"
         )
     path = options.results or RESULTS / f"{options.config.stem}.json"
-    rule = Rule.of(options.config)
     for name in names:
         if name == "floor":
             save(path, name, measure_floor(options.config))
