@@ -61,6 +61,7 @@ TAKES_EFFECT: dict[str, tuple[Any, Live, Any]] = {
     "model.gamma": (0.5, td3("gamma"), 0.5),
     "model.tau": (0.5, td3("tau"), 0.5),
     "model.learning_rate": (1e-5, lr, 1e-5),
+    "model.final_learning_rate": (1e-3, lr, 2e-3 + (1e-3 - 2e-3) * 0.5),
     "model.policy_noise": (0.3, td3("policy_noise"), 0.3),
     "model.noise_clip": (0.1, td3("noise_clip"), 0.1),
     "model.policy_delay": (3, td3("policy_delay"), 3),

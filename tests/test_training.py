@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
+import lightning.pytorch as pl
 import pytest
 import torch
 from trained import made_run, quiet_trainer, train
 
 from rher_pl.envs.point_push import PointPushEnv
-from rher_pl.errors import TrainingError
+from rher_pl.errors import ConfigError, TrainingError
 from rher_pl.training.loader import RelayLoader
 from rher_pl.training.module import RHERModule
 
@@ -74,6 +76,43 @@ def test_resuming_gives_the_weights_of_never_stopping(tmp_path, small, reference
         reference.episodes,
     )
     assert resumed.success.recent == reference.success.recent
+
+
+class Rates(pl.Callback):
+    """The learning rates of the epochs, and a checkpoint after the second."""
+
+    def __init__(self, save: Path) -> None:
+        self.seen: list[float] = []
+        self.save = save
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        (rate,) = {g["lr"] for each in module.optimizers() for g in each.param_groups}
+        self.seen.append(rate)
+        if len(self.seen) == 2 and not self.save.exists():
+            trainer.save_checkpoint(self.save)
+
+
+def falling(save: Path, ckpt_path: Path | None = None) -> tuple[RHERModule, list[float]]:
+    rates = Rates(save)
+    run = made_run({"final_learning_rate": 4e-4}, **SMALL)
+    quiet_trainer(max_epochs=4, num_sanity_val_steps=0, callbacks=[rates]).fit(
+        *run, ckpt_path=ckpt_path, weights_only=True
+    )
+    return run[0], rates.seen
+
+
+def test_the_learning_rate_falls_and_goes_on_falling_when_continued(tmp_path):
+    path = tmp_path / "stopped.ckpt"
+    whole, rates = falling(path)
+    assert rates == pytest.approx([2e-3, 1.6e-3, 1.2e-3, 8e-4])
+    resumed, rest = falling(path, path)
+    assert rest[-2:] == rates[-2:] and equal(resumed, whole)
+
+
+def test_a_learning_rate_that_falls_needs_an_end():
+    run = made_run({"final_learning_rate": 4e-4}, **SMALL)
+    with pytest.raises(ConfigError, match=r"set trainer\.max_epochs"):
+        quiet_trainer(max_epochs=-1, max_time="00:00:01:00").fit(*run)
 
 
 def test_pipelined_episodes_are_one_iteration_behind_and_no_more(monkeypatch):

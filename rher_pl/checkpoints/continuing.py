@@ -42,6 +42,7 @@ NEW_RUN = (
     "model.gamma",
     "model.tau",
     "model.learning_rate",
+    "model.final_learning_rate",
     "model.policy_noise",
     "model.noise_clip",
     "model.policy_delay",
