@@ -236,9 +236,10 @@ class RHERModule(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Set the learning rate of this epoch, from its number alone, so that it is continued."""
         first, last = self.hparams["learning_rate"], self.hparams["final_learning_rate"]
-        if last is None:
+        epochs = self.trainer.max_epochs
+        if last is None or epochs is None:
             return
-        done = self.current_epoch / self.trainer.max_epochs
+        done = self.current_epoch / epochs
         for optimizer in (self.td3.critic_optimizer, self.td3.actor_optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = first + (last - first) * done
