@@ -86,8 +86,7 @@ class RHERModule(pl.LightningModule):
         tau: share by which the targets move towards the networks after every update, in (0, 1].
         learning_rate: of the Adam optimizers of actor and critics.
         final_learning_rate: falls linearly to it, epoch by epoch, by the end of
-            ``trainer.max_epochs``; null: the learning rate stays. Use it where precision counts,
-            such as for a strike.
+            ``trainer.max_epochs``; null: the learning rate stays.
         policy_noise: standard deviation of the target policy smoothing noise; td3 only.
         noise_clip: largest absolute value of the target policy smoothing noise.
         policy_delay: critic updates per actor update, at least 1; td3 only.
