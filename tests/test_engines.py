@@ -261,8 +261,8 @@ def test_what_one_begins_another_goes_on_with(kind: type[TD3]):
         assert agrees(found, expected, batches(3, seed=turn))
 
 
-def test_warming_up_changes_nothing_that_was_learned(kind: type[TD3]):
-    found, _ = make_pair(kind)
+def test_warming_up_changes_nothing_that_was_learned(library: None):
+    found, _ = make_pair(CompiledTD3)
     found.learn(batches(3))
     before = [value.clone() for value in changing(found)]
     randomness = torch.get_rng_state()

@@ -105,6 +105,7 @@ def test_the_learning_rate_falls_and_goes_on_falling_when_continued(tmp_path):
     path = tmp_path / "stopped.ckpt"
     whole, rates = falling(path)
     assert rates == pytest.approx([2e-3, 1.6e-3, 1.2e-3, 8e-4])
+    assert whole.metrics["train/learning_rate"].item() == pytest.approx(rates[-1])
     resumed, rest = falling(path, path)
     assert rest[-2:] == rates[-2:] and equal(resumed, whole)
 

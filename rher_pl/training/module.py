@@ -265,6 +265,9 @@ class RHERModule(pl.LightningModule):
                 for batches in rounds(encoded, self.mixing, self.td3.policy_noise, self.td3.sizes)
             ]
         self.metrics |= update_statistics(done, sizes, self.relay)
+        if self.hparams["final_learning_rate"] is not None:
+            rate = self.td3.critic_optimizer.param_groups[0]["lr"]
+            self.metrics["train/learning_rate"] = torch.tensor(rate)
         # TD3 steps its optimizers itself. This step has no gradients and changes nothing: it lets
         # Lightning count an iteration, and call the hooks of an optimizer step.
         self.optimizers()[0].step()  # type: ignore[index]
