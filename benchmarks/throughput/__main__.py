@@ -28,7 +28,9 @@ def make_parser() -> Parser:
     parser = Parser("benchmarks.throughput", __doc__ or "")
     config = Path("configs/push.yaml")
     parser.add_argument("--config", type=Path, default=config, help=f"of the runs ({config})")
-    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts; not recorded")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, help="these parts; recorded only with --results"
+    )
     parser.add_argument("--against", type=Path, metavar="PATH", help="checkout to compare with")
     parser.add_argument(
         "--precision",

@@ -37,6 +37,7 @@ class Published:
 _OWN = "its own, mujoco-py"
 _README = "README of RHER"
 _ZOO = "TQC + HER (stable-baselines3's zoo)"
+_PLOT = Published("RHER paper", {}, "a picture, up to about 2.4M", _OWN, None)
 _CURVES = {
     "FetchPush": (
         Published("RHER paper", {0.90: (42_500, 52_500), 0.95: (50_000, 60_000)}, "0.993 of 20"),
@@ -59,6 +60,9 @@ _CURVES = {
     "FetchSlide": (
         Published("DDPG + HER (mrl)", {0.80: (750_000, None)}, "0.88 at 2-2.5M", "Fetch-v1", None),
     ),
+    "FetchObstaclePush": (_PLOT,),
+    "FetchInsert": (_PLOT,),
+    "FetchDrawer": (_PLOT,),
     "FetchDoublePush": (Published("RHER paper", {}, "a picture, up to 1.2M", _OWN, None),),
     "FetchStack": (
         Published(_README, {}, "'within 750k', level unstated", _OWN, None),
