@@ -61,7 +61,8 @@ TAKES_EFFECT: dict[str, tuple[Any, Live, Any]] = {
     "model.gamma": (0.5, td3("gamma"), 0.5),
     "model.tau": (0.5, td3("tau"), 0.5),
     "model.learning_rate": (1e-5, lr, 1e-5),
-    "model.final_learning_rate": (1e-3, lr, 2e-3 + (1e-3 - 2e-3) * 0.5),
+    "model.final_learning_rate": (1e-3, lr, 2e-3 + (1e-3 - 2e-3) / 50),
+    "model.learning_rate_epochs": (7, lambda m, d: m.hparams["learning_rate_epochs"], 7),
     "model.policy_noise": (0.3, td3("policy_noise"), 0.3),
     "model.noise_clip": (0.1, td3("noise_clip"), 0.1),
     "model.policy_delay": (3, td3("policy_delay"), 3),
@@ -222,6 +223,34 @@ def test_a_rate_that_a_schedule_has_changed_is_kept(before: Path, tmp_path: Path
     torch.save(content, tmp_path / "scheduled.ckpt")
     look, *_ = go(2, {}, tmp_path / "scheduled.ckpt")
     assert set(look.seen) == {0.0123}
+
+
+@pytest.mark.parametrize(
+    ("changed_options", "third", "fourth"),
+    [
+        ({}, 1.2e-3, 8e-4),
+        ({"learning_rate": 1e-3}, 7e-4, 5.5e-4),
+        ({"final_learning_rate": 1e-3}, 1.5e-3, 1.25e-3),
+        ({"final_learning_rate": None}, 2e-3, 2e-3),
+        ({"learning_rate_epochs": 8}, 1.6e-3, 1.4e-3),
+    ],
+)
+def test_a_falling_rate_is_that_of_the_options_within_an_epoch_too(
+    changed_options: dict[str, Any], third: float, fourth: float, tmp_path: Path
+) -> None:
+    """Of a run that was stopped after one of the four iterations of its third epoch."""
+    falls = {"model.final_learning_rate": 4e-4, "model.learning_rate_epochs": 4}
+
+    def stop(module: RHERModule, data: RelayDataModule) -> None:
+        if module.env_steps == 450:
+            module.trainer.save_checkpoint(tmp_path / "stopped.ckpt")
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        go(3, falls, live=stop)
+    now = falls | {f"model.{name}": value for name, value in changed_options.items()}
+    look, *_ = go(4, now, tmp_path / "stopped.ckpt")
+    assert look.seen == pytest.approx([third] * 3 + [fourth] * 4)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ NEW_RUN = (
     "model.tau",
     "model.learning_rate",
     "model.final_learning_rate",
+    "model.learning_rate_epochs",
     "model.policy_noise",
     "model.noise_clip",
     "model.policy_delay",

@@ -60,6 +60,7 @@ RANGES = {
     "hidden_layers": Range(1, 1_000),
     "learning_rate": Range(0, low_open=True),
     "final_learning_rate": Range(0, low_open=True),
+    "learning_rate_epochs": COUNT,
     "policy_noise": NOT_NEGATIVE,
     "noise_clip": NOT_NEGATIVE,
     "action_l2": NOT_NEGATIVE,
@@ -85,8 +86,9 @@ class RHERModule(pl.LightningModule):
             horizon learns sooner.
         tau: share by which the targets move towards the networks after every update, in (0, 1].
         learning_rate: of the Adam optimizers of actor and critics.
-        final_learning_rate: falls linearly to it, epoch by epoch, by the end of
-            ``trainer.max_epochs``; null: the learning rate stays.
+        final_learning_rate: falls linearly to it, epoch by epoch, and then stays; null: the
+            learning rate does not change.
+        learning_rate_epochs: number of epochs after which ``final_learning_rate`` is reached.
         policy_noise: standard deviation of the target policy smoothing noise; td3 only.
         noise_clip: largest absolute value of the target policy smoothing noise.
         policy_delay: critic updates per actor update, at least 1; td3 only.
@@ -128,6 +130,7 @@ class RHERModule(pl.LightningModule):
         tau: float = 0.01,
         learning_rate: float = 2e-3,
         final_learning_rate: float | None = None,
+        learning_rate_epochs: int = 50,
         policy_noise: float = 0.1,
         noise_clip: float = 0.5,
         policy_delay: int = 2,
@@ -218,11 +221,6 @@ class RHERModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         self._engine_chosen = False
-        if stage == "fit" and self.hparams["final_learning_rate"] is not None:
-            require(
-                (self.trainer.max_epochs or -1) > 0,
-                "final_learning_rate is the rate at the end: set trainer.max_epochs",
-            )
 
     def on_fit_start(self) -> None:
         """Choose what computes the updates, now that device and precision are known."""
@@ -232,13 +230,18 @@ class RHERModule(pl.LightningModule):
             device = self.trainer.strategy.root_device
             self.td3 = with_engine(self.td3, Engine(self.hparams["engine"]), device)
 
+    def on_train_start(self) -> None:
+        self._set_learning_rate()  # of a run that is continued within an epoch
+
     def on_train_epoch_start(self) -> None:
-        """Set the learning rate of this epoch, from its number alone, so that it is continued."""
+        self._set_learning_rate()
+
+    def _set_learning_rate(self) -> None:
+        """Set the rate of this epoch, if it falls: by the epoch's number alone, to continue it."""
         first, last = self.hparams["learning_rate"], self.hparams["final_learning_rate"]
-        epochs = self.trainer.max_epochs
-        if last is None or epochs is None:
+        if last is None:
             return
-        done = self.current_epoch / epochs
+        done = min(self.current_epoch / self.hparams["learning_rate_epochs"], 1.0)
         for optimizer in (self.td3.critic_optimizer, self.td3.actor_optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = first + (last - first) * done

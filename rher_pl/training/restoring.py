@@ -13,6 +13,7 @@ from rher_pl.checkpoints.layout import OPTIMIZERS, TENSORS
 from rher_pl.checkpoints.policy import PARTS
 
 SOURCE = "the checkpoint"
+RATES = ("model.learning_rate", "model.final_learning_rate", "model.learning_rate_epochs")
 
 
 def continue_under(
@@ -29,7 +30,7 @@ def continue_under(
     """
     before, now = made_with(content, SOURCE), dotted(model, data)
     require_unchanged(before, now, SOURCE)
-    if "model.learning_rate" in changed(before, now):  # else keep it: a schedule may have set it
+    if {*RATES} & {*changed(before, now)}:  # else keep it: a schedule may have set it
         for optimizer in content[OPTIMIZERS]:
             for group in optimizer["param_groups"]:
                 group["lr"] = model["learning_rate"]
