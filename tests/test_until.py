@@ -10,8 +10,11 @@ import pytest
 import torch
 from cli_config import EVALUATIONS, write_config
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
+from rher_pl.callbacks.description import NOTE
 from rher_pl.callbacks.until import FRESH, FRESH_SEED
+from rher_pl.callbacks.video import VideoRecorder
 from rher_pl.fit import main as fit
 from rher_pl.training.datamodule import EVALUATION_SEED
 from rher_pl.training.module import RHERModule
@@ -92,6 +95,89 @@ def test_the_evaluations_before_are_remembered_when_a_run_goes_on(
     assert fit(["--config", config, *runs, *options, "--trainer.max_epochs", "2"]) == 0
     metrics = run(tmp_path, *options, "--ckpt_path", "last")
     assert [metric.step for metric in metrics] == [2 * EVALUATIONS[0], 3 * EVALUATIONS[0]]
+
+
+def test_a_success_of_exactly_the_level_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32 9 of 10 are less than 0.9, and 19 of 20 less than 0.95."""
+    judged = Judged(monkeypatch, usual=0.9, fresh=0.9)
+    options = ["--until.success", "0.9", "--until.evaluations", "1", "--until.episodes", "10"]
+    (metric,) = run(tmp_path, *options, "--data.eval_episodes", "10")
+    assert metric.step == EVALUATIONS[0] and len(judged.seeds) == 2
+
+
+def describe(folder: Path) -> tuple[Run, str, str]:
+    """The only run, its description and that of its experiment."""
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    experiments = [e for e in client.search_experiments() if e.name != "Default"]
+    (found,) = client.search_runs([e.experiment_id for e in experiments])
+    return found, found.data.tags[NOTE], experiments[0].tags[NOTE]
+
+
+@pytest.mark.parametrize("level", ["0.6", "null"])
+def test_a_run_that_is_stopped_before_its_end_ends_when_it_is_continued(
+    level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged = Judged(monkeypatch, usual=1.0, fresh=0.6)
+    options = ["--until.success", level, "--until.evaluations", "2"]
+    solved = level != "null"
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("stopped")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(VideoRecorder, "on_train_end", fail)
+        command = ["--config", write_config(tmp_path), "--recorder.folder", str(tmp_path)]
+        command += ["--video.every_evaluations", "0", "--trainer.max_epochs", "4"]
+        assert fit([*command, *options]) == 1
+    before, note, _ = describe(tmp_path)
+    assert before.info.status == "FAILED" and "failed" in note
+    judged.seeds.clear()
+    (metric,) = run(tmp_path, *options, "--ckpt_path", "last")
+    assert (metric.step, round(metric.value, 3)) == (EVALUATIONS[0] * (2 if solved else 4), 0.6)
+    firsts = [EVALUATION_SEED, FRESH_SEED]
+    assert [seeds[0] for seeds in judged.seeds] == firsts, "as before, and nothing is trained"
+    said = capsys.readouterr().out
+    assert "success on 5 fresh episodes" in said and ("ended early" in said) == solved
+    after, note, of_all = describe(tmp_path)
+    assert after.info.status == "FINISHED" and "finished after" in note and "1.000" in note
+    assert "not evaluated" not in of_all
+    assert MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").search_logged_models(
+        [after.info.experiment_id]
+    )
+
+
+def test_a_finished_run_that_is_continued_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged = Judged(monkeypatch, usual=1.0, fresh=1.0)
+    run(tmp_path)
+    before = describe(tmp_path)
+    judged.seeds.clear()
+    assert len(run(tmp_path, "--ckpt_path", "last")) == 1 and not judged.seeds
+    assert "this run is finished: to train on" in capsys.readouterr().err
+    after = describe(tmp_path)
+    assert after[1:] == before[1:] and after[0].data.metrics == before[0].data.metrics
+
+
+def test_a_solved_run_trains_on_to_a_higher_level(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Judged(monkeypatch, usual=1.0, fresh=0.8)
+    run(tmp_path, "--until.success", "0.6", "--until.evaluations", "2")
+    higher = ["--until.success", "0.9", "--until.evaluations", "2"]
+    metrics = run(tmp_path, *higher, "--ckpt_path", "last")
+    assert [metric.step // EVALUATIONS[0] for metric in metrics] == [2, 3, 4]
+
+
+def test_a_least_number_of_epochs_is_refused_beside_a_level(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--until.success", "0.9", "--trainer.min_epochs", "2"]
+    folder = ["--recorder.folder", str(tmp_path)]
+    assert fit(["--config", write_config(tmp_path), *folder, *options]) == 2
+    assert "leave out trainer.min_epochs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["success=0", "success=1.5", "evaluations=0", "episodes=-1"])

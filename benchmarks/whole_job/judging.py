@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.learning.settings import resolve_all
+from rher_pl.callbacks.until import reaches
 from rher_pl.errors import require
 
 Play = Callable[[int, int], float]
@@ -64,8 +65,9 @@ class Judge:
         """Success of an evaluation, and whether the job is done."""
         rule, recent = self.rule, self.recent
         recent.append(self.play(rule.episodes, self.first_seed))
-        if len(recent) < rule.evaluations or sum(recent) / len(recent) < rule.level:
+        mean = sum(recent) / len(recent)
+        if len(recent) < rule.evaluations or not reaches(mean, rule.level):
             return recent[-1], False
         first = self.first_seed + 1_000_000 + rule.fresh * len(self.fresh)
         self.fresh.append(self.play(rule.fresh, first))
-        return recent[-1], self.fresh[-1] >= rule.level
+        return recent[-1], reaches(self.fresh[-1], rule.level)

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from rher_pl.callbacks.recording import find_recorder
+from rher_pl.callbacks.until import UntilSolved
 from rher_pl.checkpoints.file import link_checkpoint
 from rher_pl.checkpoints.layout import NUMERICS, read_numerics
 from rher_pl.errors import warn
@@ -31,8 +32,9 @@ class Checkpoints(Checkpoint):
     """Saves ``last.ckpt`` after every epoch, to continue from, and ``best.ckpt``.
 
     The best one has the highest success over evaluation episodes that did not start solved; among
-    equal ones the latest, as it has learned for longer. It is a hard link to the ``last.ckpt`` of
-    its epoch and takes no space of its own. ``previous.ckpt`` is the checkpoint before the last.
+    equal ones the latest, as it has learned for longer. If fresh episodes end the run, it is the
+    one that played them. It is a hard link to the ``last.ckpt`` of its epoch and takes no space of
+    its own. ``previous.ckpt`` is the checkpoint before the last.
 
     A checkpoint that cannot be written is reported, the one before stays, and the run goes on.
     """
@@ -65,13 +67,14 @@ class Checkpoints(Checkpoint):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, RHERModule)
-        if trainer.state.fn == TrainerFn.FITTING:
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._score = float(pl_module.metrics_eval[MONITOR])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         before, score = self.best_score, self._score
-        improved = score > -math.inf and score >= before
-        self.best_score, self._score = max(before, score), -math.inf
+        solved = any(isinstance(each, UntilSolved) and each.solved for each in trainer.callbacks)  # type: ignore[attr-defined]
+        improved = score > -math.inf and (solved or score >= before)
+        self.best_score, self._score = score if improved else before, -math.inf
         if not self.save(trainer, best=improved):
             self.best_score = before
 
@@ -83,20 +86,22 @@ class Checkpoints(Checkpoint):
             best: also make it ``best.ckpt``.
 
         Returns:
-            Whether everything was written.
+            Whether the state was written, under one name at least.
         """
+        written = False
         try:
             if self.last.exists():
                 link_checkpoint(self.last, "previous.ckpt")
-            trainer.save_checkpoint(self.last, weights_only=False)
+            # The best one first: after a crash in between, its epoch is repeated and saved again.
+            trainer.save_checkpoint(self.best if best else self.last, weights_only=False)
+            written = True
             if best:
-                link_checkpoint(self.last, self.best.name)
+                link_checkpoint(self.best, self.last.name)
         except OSError as error:
             kept = f"the earlier {self.last} stays" if self.last.exists() else "there is none yet"
             reason = error.strerror or str(error)
             warn(f"checkpoint not saved ({reason}): {kept}")
-            return False
-        return True
+        return written
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

@@ -41,15 +41,18 @@ Where things are:
 
 
 class RunDescription(pl.Callback):
-    """Keeps the description of the recorded run, and of its experiment, up to date."""
+    """Keeps the description of the recorded run, and of its experiment, up to date.
+
+    That of a run which is continued stays until it is evaluated again.
+    """
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if run := find_run(trainer):
+        if (run := find_run(trainer)) and not run.stored:
             latest = f"Running: {run.name}, not evaluated yet"
             run.set_experiment_tags(experiment_tags(run.experiment_id, latest))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn == TrainerFn.FITTING:
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._write(trainer, pl_module, "running")
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -63,7 +66,8 @@ class RunDescription(pl.Callback):
 
     def _write(self, trainer: pl.Trainer, module: pl.LightningModule, state: str) -> None:
         assert isinstance(module, RHERModule)
-        if run := find_run(trainer):
+        run = find_run(trainer)
+        if run and (module.evaluations or not run.stored):
             facts = dict(run_facts(trainer, module))
             text = describe(module.task.name, state, facts, module.evaluations)
             run.set_tags({NOTE: f"{text}\n{PLACES}\n{picture(run.run_id)}"})

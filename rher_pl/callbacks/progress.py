@@ -44,7 +44,8 @@ class ProgressLine(pl.Callback):
             self._live.update(line)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._live is None and trainer.state.fn == TrainerFn.FITTING:
+        fitting = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+        if self._live is None and fitting:
             assert isinstance(pl_module, RHERModule)
             print(progress_text(trainer, pl_module), file=self.console.file, flush=True)
 

@@ -18,6 +18,11 @@ FRESH_SEED = 4_000_000
 FRESH = "eval/success_fresh"
 
 
+def reaches(success: float, level: float) -> bool:
+    """Whether a share of episodes is at least ``level``; shares are in float32."""
+    return success >= level - 1e-6
+
+
 class UntilSolved(pl.Callback):
     """Stops a run once its success is high enough, and fresh episodes confirm it.
 
@@ -55,12 +60,29 @@ class UntilSolved(pl.Callback):
         self.solved = False
         self._played_at = -1
 
+    @property
+    def _rule(self) -> list[float | None]:
+        return [self.success, self.evaluations, self.episodes]
+
     def state_dict(self) -> dict[str, Any]:
-        return {"recent": list(self.recent), "played": self.played}
+        state = {"recent": list(self.recent), "played": self.played, "played_at": self._played_at}
+        return state | {"solved": self.solved, "rule": self._rule}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.recent = deque(state_dict["recent"], maxlen=self.evaluations)
         self.played = state_dict["played"]
+        if state_dict.get("rule") == self._rule:  # else what was decided then does not count now
+            self.solved, self._played_at = state_dict["solved"], state_dict["played_at"]
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        least = trainer.fit_loop.min_epochs or trainer.fit_loop.min_steps
+        require(
+            self.success is None or not least,
+            "until.success ends a run: leave out trainer.min_epochs and trainer.min_steps",
+        )
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.solved
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
@@ -69,22 +91,30 @@ class UntilSolved(pl.Callback):
         self.recent.append(float(pl_module.metrics_eval["eval/success"]))
         if self.success is None or len(self.recent) < self.evaluations:
             return
-        if sum(self.recent) / len(self.recent) < self.success:
+        if not reaches(sum(self.recent) / len(self.recent), self.success):
             return
-        self.solved = not self.episodes or self._play(trainer, pl_module) >= self.success
+        self.solved = not self.episodes or reaches(self._play(trainer, pl_module), self.success)
         trainer.should_stop = trainer.should_stop or self.solved
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, RHERModule)
-        if self.episodes and pl_module.evaluations and self._played_at != pl_module.env_steps:
+        if not self.episodes or not pl_module.evaluations:
+            return
+        if self._played_at != pl_module.env_steps:
             self._play(trainer, pl_module)
+        elif not self.fresh:  # the run was stopped after them
+            self.fresh = self._latest(trainer, pl_module)
+
+    def _latest(self, trainer: pl.Trainer, module: RHERModule) -> dict[str, TensorDict]:
+        """Results of the fresh episodes that came last, by subtask."""
+        end = FRESH_SEED + self.played
+        env = trainer.datamodule.eval_env  # type: ignore[attr-defined]
+        return module.evaluate(env, range(end - self.episodes, end))
 
     def _play(self, trainer: pl.Trainer, module: RHERModule) -> float:
         """Play fresh episodes, record their success, and return it."""
-        first = FRESH_SEED + self.played
         self.played += self.episodes
-        env = trainer.datamodule.eval_env  # type: ignore[attr-defined]
-        self.fresh = module.evaluate(env, range(first, FRESH_SEED + self.played))
+        self.fresh = self._latest(trainer, module)
         self._played_at = module.env_steps
         *_, task = self.fresh.values()
         success = float(task["success"].float().mean())

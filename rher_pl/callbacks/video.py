@@ -55,7 +55,7 @@ class VideoRecorder(pl.Callback):
         self._scene: Scene | None = None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn != TrainerFn.FITTING:
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
         self.evaluations += 1
         if self.every_evaluations and self.evaluations % self.every_evaluations == 0:

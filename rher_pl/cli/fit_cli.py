@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from rher_pl.callbacks.late_end import LateEnd
 from rher_pl.callbacks.recording import RunRecorder
 from rher_pl.callbacks.throughput import Throughput
 from rher_pl.callbacks.until import UntilSolved
@@ -175,9 +176,9 @@ class FitCLI(LightningCLI):
             asked = self.objects.get(name, written) or []
             return list(asked) if isinstance(asked, (list, tuple)) else [asked]
 
-        # Throughput goes first: it adds to the metrics that the others record and show.
+        # These go first: what they do is recorded and shown by the others.
         kwargs |= self.objects
-        kwargs["callbacks"] = [Throughput(), *own("callbacks")]
+        kwargs["callbacks"] = [LateEnd(), Throughput(), *own("callbacks")]
         if any(isinstance(callback, ProgressBar) for callback in own("callbacks")):
             self._get(self.config_init, "trainer")["enable_progress_bar"] = True
         kwargs["plugins"] = [*own("plugins"), SealedCheckpointIO()]

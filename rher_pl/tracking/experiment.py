@@ -46,7 +46,7 @@ def begin_run(
     Raises:
         ConfigError: if the store cannot be used, or if the run has other options or was trained.
     """
-    local = sqlite_path(tracking_uri)
+    local, finished = sqlite_path(tracking_uri), False
     try:
         with creating(tracking_uri):
             if local is not None and local.parent.absolute() == artifacts.parent.absolute():
@@ -54,12 +54,13 @@ def begin_run(
             client = connect(tracking_uri)
             if run_id is not None and (fresh or exists(client, run_id)):
                 require_same_run(client, run_id, params, fresh)
+                finished = client.get_run(run_id).info.status == "FINISHED"
                 client.update_run(run_id, status="RUNNING")
             else:
                 experiment_id = make_experiment(client, experiment, artifacts if local else None)
                 run_id = str(client.create_run(experiment_id, run_name=name).info.run_id)
         _describe(client, run_id, tags, params)
-        return MLflowRun(client, run_id)
+        return MLflowRun(client, run_id, finished)
     except ConfigError:
         raise
     except Exception as error:  # of MLflow, or of a database below it

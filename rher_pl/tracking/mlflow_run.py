@@ -30,11 +30,13 @@ class MLflowRun:
     Args:
         client: of the store.
         run_id: of a run that exists; see ``experiment.py`` for how one begins.
+        finished: whether the run had ended in order before it was continued.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
+    def __init__(self, client: MlflowClient, run_id: str, finished: bool = False) -> None:
         self.client = client
         self.run_id = run_id
+        self.finished = finished
         info = client.get_run(run_id).info
         self.experiment_id, self.name = str(info.experiment_id), str(info.run_name)
         self.stored = _stored_steps(client, run_id)
