@@ -249,3 +249,11 @@ def test_without_any_motion_episodes_are_drawn_alike(make_pools):
     pools.storage.motion.zero_()
     counts = pools.buffers[0].sample(20_000)["index"][:, 0].bincount(minlength=40)
     assert not differs(counts, 20_000 / 40)
+
+
+def test_with_several_objects_motion_decides_what_turns_leave(make_pools):
+    pools = make_pools(count=50, num_objects=2, scale=0.02, turn_share=0.5, prioritize_motion=1.0)
+    pools.storage.motion.zero_()
+    pools.storage.motion[7] = 1.0
+    share = (pools.buffers[-1].sample(20_000)["index"][:, 0] == 7).float().mean()
+    assert 0.48 < share < 0.58

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from rich.console import Console
 from benchmarks.whole_job import __main__ as whole_job
 from benchmarks.whole_job.judging import Judge, Rule
 from benchmarks.whole_job.table import floor_seconds, make_table
-from rher_pl.errors import ConfigError
+from rher_pl.errors import ConfigError, TrainingError
 
 RULE = Rule(level=0.95, evaluations=3, episodes=15, fresh=100)
 
@@ -41,6 +43,40 @@ def test_the_command_is_timed_as_a_user_starts_it(small_config: Path) -> None:
     assert steps == sorted(set(steps)) and len(steps) >= 2
     seconds = [line["seconds"] for line in job["curve"]]
     assert 1.0 < seconds[0] < seconds[-1] < job["seconds"] < 100.0
+
+
+def test_ours_has_the_same_limit_as_the_others(small_config: Path) -> None:
+    job = whole_job.run_job("ours", small_config, RULE, seed=1, limit=0.01)
+    assert not job["done"] and len(job["curve"]) == 1
+
+
+def test_a_job_that_fails_is_one_line(small_config: Path) -> None:
+    small_config.write_text(small_config.read_text() + "nonsense: 1\n")
+    with pytest.raises(TrainingError, match=r"ours, seed 1: .*exit status 2"):
+        whole_job.run_job("ours", small_config, RULE, seed=1, limit=10.0)
+
+
+def test_where_ours_is_not_done_the_ratio_is_a_bound() -> None:
+    results = _results()
+    results["ours"]["jobs"][0]["done"] = False
+    results["sac"] = {"jobs": [{**results["ours"]["jobs"][0], "done": True}]}
+    console = Console(width=160, file=StringIO())
+    console.print(make_table(results))
+    rows = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "? 100.0" in rows and "< 1.0" in rows
+
+
+def test_contestants_under_another_rule_are_not_recorded_beside(tmp_path: Path) -> None:
+    path = tmp_path / "push.json"
+    path.write_text(json.dumps({"sac": {"rule": asdict(RULE)}, "floor": {}}))
+    whole_job.require_same_rule(path, RULE)
+    with pytest.raises(ConfigError, match="sac under another rule"):
+        whole_job.require_same_rule(path, replace(RULE, level=0.9))
+
+
+def test_the_rivals_precision_is_their_own() -> None:
+    found = whole_job.provenance_of("sac", Path("configs/push.yaml"))
+    assert found["precision"] == "32-true"
 
 
 def test_the_table_says_what_was_not_done() -> None:

@@ -16,7 +16,7 @@ from benchmarks.ablation.suite import Suite
 from benchmarks.learning.command import add_options, prepare, train
 from benchmarks.learning.settings import PROTOCOL, resolve
 from rher_pl.cli.command import Parser, run_command
-from rher_pl.errors import ConfigError
+from rher_pl.errors import ConfigError, require
 
 
 def make_parser() -> Parser:
@@ -31,6 +31,8 @@ def make_parser() -> Parser:
 def body(arguments: Sequence[str]) -> int:
     """Train, draw and tabulate; exit status."""
     options = make_parser().parse_args(arguments)
+    seeds = options.seeds or []
+    require(len({*seeds}) == len(seeds), "write different seeds, such as --seeds 0 1 2")
     whole = suite.load(options.suite).select(None, options.seeds, options.env_steps)
     chosen, status = whole.select(options.rows, None, None), 0
     if not options.plot_only:

@@ -69,7 +69,7 @@ def body(arguments: Sequence[str]) -> int:
     if not console.is_terminal:
         console.width = 100  # a log file has no width of its own
     budget = measure.QUICK if options.quick else measure.Budget()
-    results = provenance(options.quick, options.precision)
+    results = provenance(options.quick, str(settings["trainer"]["precision"]))
     if options.against is not None:
         work = (options.against, budget.epochs, budget.trainings)
         results["against"] = compare_checkouts(options.config, *work)

@@ -15,11 +15,12 @@ import torch
 from rich.table import Table
 
 from benchmarks.learning.settings import Settings, resolve
+from benchmarks.throughput.measure import QUICK, Subject
 from benchmarks.throughput.report import finish, provenance
 from benchmarks.throughput.rounds import Contestant, interleave
 from benchmarks.throughput.updates import make_batches, model_options
 from rher_pl.choices import Engine
-from rher_pl.cli.command import Parser, run_command
+from rher_pl.cli.command import Parser, positive, run_command
 from rher_pl.errors import require
 from rher_pl.learner.engines import warm_up, with_engine
 from rher_pl.learner.precision import compute_type, default_precision
@@ -39,8 +40,8 @@ def make_parser() -> Parser:
     parser = Parser("benchmarks.throughput.gpu", __doc__ or "")
     config = Path("configs/push.yaml")
     parser.add_argument("--config", type=Path, default=config, help=f"of the learner ({config})")
-    parser.add_argument("--updates", type=int, default=200, help="updates in a round (200)")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of all rows in turn (7)")
+    parser.add_argument("--updates", type=positive, default=200, help="updates in a round (200)")
+    parser.add_argument("--rounds", type=positive, default=7, help="rounds of all rows in turn (7)")
     parser.add_argument("--results", type=Path, help=f"JSON file ({FOLDER}/<GPU>.json)")
     return parser
 
@@ -77,8 +78,7 @@ def body(arguments: Sequence[str]) -> int:
     require(torch.cuda.is_available(), "PyTorch finds no GPU on this machine")
     settings, name = resolve(options.config, {}), torch.cuda.get_device_name()
     results = provenance(False) | {"gpu": name, "config": options.config.stem, "batches": {}}
-    sizes = settings["data"]["batch_size"]
-    mixed = sum(sizes) if isinstance(sizes, list) else 2 * sizes
+    mixed = Subject(options.config, settings, QUICK).batch_size
     table = Table("batch", "engine", "updates/s", "quartiles", "seconds to build", title=name)
     for batch_size in sorted({256, 512, mixed}):
         built = {row: contestant(settings, row, batch_size, options.updates) for row in ROWS}

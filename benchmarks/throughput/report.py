@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.throughput.measure import Results
-from rher_pl.learner.precision import default_precision
 from rher_pl.tracking.provenance import commit_label, hardware, versions
 
 INSTRUCTIONS = (
@@ -31,21 +30,21 @@ LEGEND = "Spread: the quartiles of rounds taken in turns; for whole runs, least 
 
 
 def provenance(quick: bool, precision: str | None = None) -> Results:
-    """When, where and with what a benchmark was run."""
+    """When, where and with what a benchmark was run; ``precision`` is that of its updates."""
     machine, found = hardware(), versions()
     with suppress(PackageNotFoundError):
         found["stable-baselines3"] = version("stable-baselines3")
-    return {
+    origin = {
         "date": time.strftime("%Y-%m-%d"),
         "commit": commit_label(),
         "quick": quick,
         "cpu": machine["cpu"],
         "cpu_count": os.cpu_count(),
         "torch_threads": int(machine["torch_threads"]),
-        "precision": precision or default_precision(),
         "instructions": {name: os.environ[name] for name in INSTRUCTIONS if name in os.environ},
         "versions": found,
     }
+    return origin | ({} if precision is None else {"precision": precision})
 
 
 def save(results: Results, path: Path) -> None:

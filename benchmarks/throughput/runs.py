@@ -96,7 +96,7 @@ def time_command(config: Path, checkout: Path, options: Sequence[str]) -> tuple[
         ConfigError: if it fails.
     """
     command = [sys.executable, "-m", "rher_pl.fit", "--config", str(config)]
-    command += ["--video.every_evaluations", "0", *options]
+    command += ["--video.every_evaluations", "0", "--until.success", "null", *options]
     begin, printed, reports = time.perf_counter(), [], []
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(

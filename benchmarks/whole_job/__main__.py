@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks.learning.settings import resolve
 from benchmarks.whole_job.judging import Rule
 from rher_pl.cli.command import Parser, run_command
-from rher_pl.errors import ConfigError, require
+from rher_pl.errors import ConfigError, TrainingError, require
 
 RESULTS = Path("benchmarks/results/whole_job")
 CONTESTANTS = ("ours", "td3", "sac", "floor")
@@ -54,17 +54,36 @@ def body(arguments: Sequence[str]) -> int:
             "stable-baselines3 is missing: pip install -c constraints.txt stable-baselines3"
         )
     path = options.results or RESULTS / f"{options.config.stem}.json"
+    require_same_rule(path, rule)
     for name in names:
+        origin = provenance_of(name, options.config)
         if name == "floor":
-            save(path, name, measure_floor(options.config))
+            save(path, name, origin | measure_floor(options.config))
             continue
         jobs: list[dict[str, Any]] = []
         for seed in options.seeds:
             print(f"{name}, seed {seed}: at most {options.limit:,.0f} s", flush=True)
             jobs.append(run_job(name, options.config, rule, seed, options.limit))
-            save(path, name, {"limit": options.limit, "rule": asdict(rule), "jobs": jobs})
+            judged = {"limit": options.limit, "rule": asdict(rule), "jobs": jobs}
+            save(path, name, origin | judged)
     show(path)
     return 0
+
+
+def require_same_rule(path: Path, rule: Rule) -> None:
+    """Refuse to record beside contestants that were judged otherwise."""
+    results = json.loads(path.read_text()) if path.is_file() else {}
+    others = [name for name in results if results[name].get("rule", asdict(rule)) != asdict(rule)]
+    require(not others, f"{path} has {', '.join(others)} under another rule: record with --results")
+
+
+def provenance_of(name: str, config: Path) -> dict[str, Any]:
+    """When, where and with what a contestant begins; stable-baselines3 computes in float32."""
+    from benchmarks.throughput.report import provenance
+
+    ours = name in ("ours", "floor")
+    precision = str(resolve(config, {})["trainer"]["precision"]) if ours else "32-true"
+    return provenance(quick=False, precision=precision)
 
 
 def run_job(name: str, config: Path, rule: Rule, seed: int, limit: float) -> dict[str, Any]:
@@ -77,30 +96,39 @@ def run_job(name: str, config: Path, rule: Rule, seed: int, limit: float) -> dic
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "curve.jsonl"
         begin = time.time()
-        watch = ["--begin", str(begin), "--path", str(path)]
+        watch = {"begin": begin, "path": path, "limit": limit}
         if name == "ours":
-            command = _ours(config, seed, begin, path, Path(folder))
+            command = _ours(config, seed, watch, Path(folder))
         else:
             task = str(resolve(config, {})["data"]["task"])
             command = ["-m", "benchmarks.whole_job.sb3", "--algorithm", name, "--task", task]
-            command += [*watch, "--rule", json.dumps(asdict(rule))]
-            command += ["--seed", str(seed), "--limit", str(limit)]
-        # Ours has no limit of its own, but the end of its budget.
-        subprocess.run(
-            [sys.executable, *command], check=True, stdout=subprocess.DEVNULL, timeout=limit + 600
-        )
+            command += ["--rule", json.dumps(asdict(rule)), "--seed", str(seed)]
+            command += [f"--{key}={value}" for key, value in watch.items()]
+        try:
+            subprocess.run(
+                [sys.executable, *command],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                timeout=limit + 600,
+            )
+        except subprocess.CalledProcessError as error:
+            raise TrainingError(f"{name}, seed {seed}: exit status {error.returncode}") from error
+        except subprocess.TimeoutExpired as error:
+            raise TrainingError(
+                f"{name}, seed {seed}: not ended at {error.timeout:,.0f} s"
+            ) from error
         seconds = time.time() - begin
         curve = [json.loads(line) for line in path.read_text().splitlines()]
     return {"seed": seed, "seconds": seconds, "done": curve[-1]["done"], "curve": curve}
 
 
-def _ours(config: Path, seed: int, begin: float, path: Path, folder: Path) -> list[str]:
+def _ours(config: Path, seed: int, watch: Mapping[str, object], folder: Path) -> list[str]:
     callback = "benchmarks.whole_job.ours.Finish"
     return [
         *("-m", "rher_pl.fit", "--config", str(config), "--seed_everything", str(seed)),
         *("--recorder.folder", str(folder)),
         f"--trainer.callbacks+={callback}",
-        *(f"--trainer.callbacks.path={path}", f"--trainer.callbacks.begin={begin}"),
+        *(f"--trainer.callbacks.{key}={value}" for key, value in watch.items()),
     ]
 
 
@@ -120,7 +148,7 @@ def save(path: Path, name: str, found: dict[str, Any]) -> None:
     from benchmarks.throughput import report
 
     results = json.loads(path.read_text()) if path.is_file() else {}
-    report.save(results | {name: report.provenance(quick=False) | found}, path)
+    report.save(results | {name: found}, path)
 
 
 def show(path: Path) -> None:

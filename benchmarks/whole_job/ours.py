@@ -18,15 +18,17 @@ class Finish(pl.Callback):
     Args:
         path: JSON lines to write.
         begin: seconds since the epoch at which the command was started.
+        limit: seconds after which training ends.
     """
 
-    def __init__(self, path: str, begin: float) -> None:
-        self.path, self.begin = Path(path), begin
+    def __init__(self, path: str, begin: float, limit: float) -> None:
+        self.path, self.begin, self.limit = Path(path), begin, limit
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, RHERModule)
         until = next(c for c in trainer.callbacks if isinstance(c, UntilSolved))  # type: ignore[attr-defined]
-        fresh = [task["success"].float().mean().item() for task in [*until.fresh.values()][-1:]]
+        played = [*until.fresh.values()] if until.played_at == pl_module.env_steps else []
+        fresh = [task["success"].float().mean().item() for task in played[-1:]]
         line = {
             "env_steps": pl_module.env_steps,
             "updates": pl_module.updates,
@@ -37,3 +39,5 @@ class Finish(pl.Callback):
         }
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+        if time.time() - self.begin > self.limit:
+            trainer.should_stop = True

@@ -102,7 +102,7 @@ class Judging(BaseCallback):
 
     def _judge(self) -> bool:
         """Evaluate and write the line of it; whether the job is done."""
-        before = time.time()
+        before, confirmed = time.time(), len(self.judge.fresh)
         success, done = self.judge.evaluate()
         self.judging += time.time() - before
         line = {
@@ -111,7 +111,7 @@ class Judging(BaseCallback):
             "seconds": time.time() - self.begin,
             "judging_seconds": self.judging,
             "success": success,
-            "fresh": self.judge.fresh[-1:],
+            "fresh": self.judge.fresh[confirmed:],
             "done": done,
         }
         with self.path.open("a") as file:

@@ -28,9 +28,10 @@ def make_table(results: Mapping[str, Any]) -> Table:
     for heading in headings:
         table.add_column(heading, justify="right")
     ours = seconds_of(results["ours"]) if "ours" in results else None
+    complete = "ours" in results and all_done(results["ours"])
     for name, title in NAMES.items():
         if name in results:
-            table.add_row(title, *_row(results[name], ours))
+            table.add_row(title, *_row(results[name], ours, complete))
     if "floor" in results and ours is not None:
         least = floor_seconds(results)
         table.add_row(FLOOR, "", f"{least:,.1f}", *[""] * 4, f"{least / ours:.2f}")
@@ -51,12 +52,18 @@ def floor_seconds(results: Mapping[str, Any]) -> float:
     )
 
 
-def _row(contestant: Mapping[str, Any], ours: float | None) -> tuple[str, ...]:
+def all_done(contestant: Mapping[str, Any]) -> bool:
+    return all(job["done"] for job in contestant["jobs"])
+
+
+def _row(contestant: Mapping[str, Any], ours: float | None, ours_done: bool) -> tuple[str, ...]:
     jobs, seconds = contestant["jobs"], seconds_of(contestant)
     ends = [job["curve"][-1] for job in jobs]
     done = sum(job["done"] for job in jobs)
     last = [evaluation["success"] for job in jobs for evaluation in job["curve"][-3:]]
-    over = "" if ours is None else f"{'' if done == len(jobs) else '> '}{seconds / ours:,.1f}"
+    bound = {(True, True): "", (False, True): "> ", (True, False): "< ", (False, False): "? "}
+    sign = bound[all_done(contestant), ours_done]
+    over = "" if ours is None else f"{sign}{seconds / ours:,.1f}"
     return (
         f"{done} of {len(jobs)}",
         f"{seconds:,.1f}",

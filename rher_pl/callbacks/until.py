@@ -58,21 +58,22 @@ class UntilSolved(pl.Callback):
         self.fresh: dict[str, TensorDict] = {}
         """Results of the latest fresh episodes, by subtask; the task itself last."""
         self.solved = False
-        self._played_at = -1
+        self.played_at = -1
+        """Env steps at which they were played."""
 
     @property
     def _rule(self) -> list[float | None]:
         return [self.success, self.evaluations, self.episodes]
 
     def state_dict(self) -> dict[str, Any]:
-        state = {"recent": list(self.recent), "played": self.played, "played_at": self._played_at}
+        state = {"recent": list(self.recent), "played": self.played, "played_at": self.played_at}
         return state | {"solved": self.solved, "rule": self._rule}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.recent = deque(state_dict["recent"], maxlen=self.evaluations)
         self.played = state_dict["played"]
         if state_dict.get("rule") == self._rule:  # else what was decided then does not count now
-            self.solved, self._played_at = state_dict["solved"], state_dict["played_at"]
+            self.solved, self.played_at = state_dict["solved"], state_dict["played_at"]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         least = trainer.fit_loop.min_epochs or trainer.fit_loop.min_steps
@@ -100,7 +101,7 @@ class UntilSolved(pl.Callback):
         assert isinstance(pl_module, RHERModule)
         if not self.episodes or not pl_module.evaluations:
             return
-        if self._played_at != pl_module.env_steps:
+        if self.played_at != pl_module.env_steps:
             self._play(trainer, pl_module)
         elif not self.fresh:  # the run was stopped after them
             self.fresh = self._latest(trainer, pl_module)
@@ -115,7 +116,7 @@ class UntilSolved(pl.Callback):
         """Play fresh episodes, record their success, and return it."""
         self.played += self.episodes
         self.fresh = self._latest(trainer, module)
-        self._played_at = module.env_steps
+        self.played_at = module.env_steps
         *_, task = self.fresh.values()
         success = float(task["success"].float().mean())
         if (recorder := find_recorder(trainer)) and recorder.run:

@@ -37,8 +37,8 @@ class SamplingRule:
         turn_share: with several objects, share of samples from states in which it is the turn of
             the subtask's object, in [0, 1]: those in which ``Relay.serving`` brings it. 0 draws all
             states alike.
-        prioritize_motion: share of samples from episodes drawn in proportion to how far objects
-            moved in them, in [0, 1]; 0 is plain HER.
+        prioritize_motion: share, in [0, 1], of samples from episodes drawn in proportion to how far
+            objects moved in them, of those that ``turn_share`` leaves; 0 is plain HER.
         reward_radius: the active goal counts as met within this share, in (0, 1], of the distance
             at which an object counts as home; 1 is plain HER.
         mirrors: reflections that are learned from as well.

@@ -74,8 +74,9 @@ class RelayDataModule(pl.LightningDataModule):
         turn_share: with several objects, share of samples, in [0, 1], that are drawn only from
             states in which it is the turn of the subtask's own object, the first that is not home;
             the others are drawn from all states.
-        prioritize_motion: share of samples from episodes drawn in proportion to how far objects
-            moved in them (arXiv 1810.01363), in [0, 1]; the others are drawn uniformly.
+        prioritize_motion: share, in [0, 1], of samples from episodes drawn in proportion to how far
+            objects moved in them (arXiv 1810.01363); the others are drawn uniformly. With several
+            objects, of the samples that ``turn_share`` leaves.
         reward_radius: share of epsilon, in (0, 1], within which learning counts the active goal as
             met. Below 1 the policy learns to come closer than it must, which leaves room for error.
             Evaluation uses the whole epsilon. 1 is plain HER. In FetchThreeStack it is
