@@ -101,6 +101,15 @@ def test_a_crash_before_the_last_is_written_repeats_the_epoch(fails: Any) -> Non
     assert kept() == [200, 300]
 
 
+def test_after_such_a_crash_the_best_is_continued_and_becomes_the_last(fails: Any) -> None:
+    fails(RuntimeError("crash"))
+    with pytest.raises(RuntimeError, match="crash"):
+        fit([0.5, 0.9])
+    with pytest.raises(IndexError):  # no third evaluation
+        fit([], ckpt_path=FOLDER / "best.ckpt")
+    assert kept() == [200, 200]
+
+
 def test_what_cannot_become_the_last_is_still_the_best(fails: Any) -> None:
     fails(OSError(errno.ENOSPC, "No space left on device"))
     fit([0.5, 0.9, 0.7])

@@ -134,31 +134,50 @@ def test_a_run_that_is_stopped_before_its_end_ends_when_it_is_continued(
     before, note, _ = describe(tmp_path)
     assert before.info.status == "FAILED" and "failed" in note
     judged.seeds.clear()
-    (metric,) = run(tmp_path, *options, "--ckpt_path", "last")
+    bar = ["--trainer.callbacks+=lightning.pytorch.callbacks.TQDMProgressBar"]
+    (metric,) = run(tmp_path, *options, *bar, "--ckpt_path", "last")
     assert (metric.step, round(metric.value, 3)) == (EVALUATIONS[0] * (2 if solved else 4), 0.6)
     firsts = [EVALUATION_SEED, FRESH_SEED]
     assert [seeds[0] for seeds in judged.seeds] == firsts, "as before, and nothing is trained"
     said = capsys.readouterr().out
     assert "success on 5 fresh episodes" in said and ("ended early" in said) == solved
     after, note, of_all = describe(tmp_path)
-    assert after.info.status == "FINISHED" and "finished after" in note and "1.000" in note
+    assert after.info.status == "FINISHED" and "ended_by" not in after.data.tags
+    assert "finished after" in note and "1.000" in note
     assert "not evaluated" not in of_all
     assert MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").search_logged_models(
         [after.info.experiment_id]
     )
 
 
-def test_a_finished_run_that_is_continued_stays_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "this run is finished: to train on, raise until.success, or write null"),
+        (["--trainer.max_epochs", "9"], "this run is finished: to train on, raise until.success"),
+        (["--until.success", "null", "--trainer.max_epochs", "1"], "raise trainer.max_epochs"),
+        (["--model.gamma", "0.9"], "nothing is left to train: to train on, raise until.success"),
+        (["--recorder.folder", "other"], "nothing is left to train"),
+    ],
+)
+def test_with_nothing_left_to_train_no_run_is_begun_or_changed(
+    options: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     judged = Judged(monkeypatch, usual=1.0, fresh=1.0)
-    run(tmp_path)
+    run(tmp_path, *(usual := ["--until.success", "0.9", "--until.evaluations", "2"]))
     before = describe(tmp_path)
     judged.seeds.clear()
-    assert len(run(tmp_path, "--ckpt_path", "last")) == 1 and not judged.seeds
-    assert "this run is finished: to train on" in capsys.readouterr().err
+    (last,) = tmp_path.glob("checkpoints/*/last.ckpt")
+    command = ["--config", write_config(tmp_path), "--recorder.folder", str(tmp_path), *usual]
+    assert fit([*command, "--ckpt_path", str(last), *options]) == 2
+    assert said in capsys.readouterr().err and not judged.seeds
     after = describe(tmp_path)
-    assert after[1:] == before[1:] and after[0].data.metrics == before[0].data.metrics
+    assert after[1:] == before[1:] and after[0].to_dictionary() == before[0].to_dictionary()
 
 
 def test_a_solved_run_trains_on_to_a_higher_level(

@@ -31,7 +31,8 @@ def make_table(results: Mapping[str, Any]) -> Table:
     complete = "ours" in results and all_done(results["ours"])
     for name, title in NAMES.items():
         if name in results:
-            table.add_row(title, *_row(results[name], ours, complete))
+            beside = None if name == "ours" else ours
+            table.add_row(title, *_row(results[name], beside, complete))
     if "floor" in results and ours is not None:
         least = floor_seconds(results)
         table.add_row(FLOOR, "", f"{least:,.1f}", *[""] * 4, f"{least / ours:.2f}")

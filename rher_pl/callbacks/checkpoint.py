@@ -57,6 +57,12 @@ class Checkpoints(Checkpoint):
         if stage == "fit":
             self.folder = Path(checkpoint_folder(trainer))
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.best.is_file() and self.last.is_file():
+            newer = self.best.stat().st_mtime_ns > self.last.stat().st_mtime_ns
+            if newer and Path(str(trainer.ckpt_path)).resolve() == self.best.resolve():
+                link_checkpoint(self.best, self.last.name)  # a crash came before it
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if before := self._numerics_before:  # the engine is chosen only now
             warn_of_numerics(before, numerics(trainer))
@@ -92,7 +98,7 @@ class Checkpoints(Checkpoint):
         try:
             if self.last.exists():
                 link_checkpoint(self.last, "previous.ckpt")
-            # The best one first: after a crash in between, its epoch is repeated and saved again.
+            # The best one first: after a crash in between, it is the newest and will be continued.
             trainer.save_checkpoint(self.best if best else self.last, weights_only=False)
             written = True
             if best:

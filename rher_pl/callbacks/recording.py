@@ -19,12 +19,12 @@ from rher_pl.checkpoints.continuing import Change, on_continuing
 from rher_pl.errors import ConfigError, Stopped, require
 from rher_pl.pictures.figures import draw_figures
 from rher_pl.tracking import provenance
-from rher_pl.tracking.client import end_run_within
+from rher_pl.tracking.client import ENDED_BY, end_run_within
 from rher_pl.tracking.existing import experiment_of
 from rher_pl.tracking.experiment import begin_run, default_run_name, parameters, run_tags
 from rher_pl.tracking.history import History
 from rher_pl.tracking.mlflow_run import MLflowRun
-from rher_pl.tracking.run_lock import RUNNING, RunLock, lock_run, mark_abandoned_runs
+from rher_pl.tracking.run_lock import RUNNING, UNSENT, RunLock, lock_run, mark_abandoned_runs
 from rher_pl.tracking.store import store_of
 from rher_pl.tracking.uri import without_password
 from rher_pl.training.module import RHERModule
@@ -73,6 +73,8 @@ class RunRecorder(pl.Callback):
         """Id of the run whose checkpoint this one continues with other options."""
         self.fresh = False
         """Whether training begins anew, so that the run ``run_id`` must have no metrics yet."""
+        self.over: str | None = None
+        """What to change to train on, if the checkpoint that is continued has nothing left."""
 
     @property
     def checkpoint_folder(self) -> str:
@@ -124,6 +126,7 @@ class RunRecorder(pl.Callback):
             tags=tags,
             params=lasting,
             fresh=self.fresh,
+            over=self.over,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -186,7 +189,7 @@ class RunRecorder(pl.Callback):
             lines = traceback.format_exception(exception)
             with suppress(OSError):  # the disk may be full; the run must be ended all the same
                 Path(self.checkpoint_folder, "traceback.txt").write_text("".join(lines))
-        self._end(pl_module, "KILLED" if stopped else "FAILED", {"ended_by": cause(exception)})
+        self._end(pl_module, "KILLED" if stopped else "FAILED", {ENDED_BY: cause(exception)})
 
     def _end(self, module: RHERModule, status: str, tags: Mapping[str, str] | None = None) -> None:
         if self.run is None or self.lock is None:
@@ -199,7 +202,7 @@ class RunRecorder(pl.Callback):
                     self.run.log_file(path, "checkpoints")
         finally:
             taken = self.run.end(status, tags or {})
-            self.lock.write("" if taken else status)
+            self.lock.write("" if taken else UNSENT if status == "FINISHED" else status)
             self.lock.close()
             self.lock = None
 

@@ -62,17 +62,18 @@ class UntilSolved(pl.Callback):
         """Env steps at which they were played."""
 
     @property
-    def _rule(self) -> list[float | None]:
+    def rule(self) -> list[float | None]:
+        """What decides: the level, and the numbers of evaluations and episodes."""
         return [self.success, self.evaluations, self.episodes]
 
     def state_dict(self) -> dict[str, Any]:
         state = {"recent": list(self.recent), "played": self.played, "played_at": self.played_at}
-        return state | {"solved": self.solved, "rule": self._rule}
+        return state | {"solved": self.solved, "rule": self.rule}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.recent = deque(state_dict["recent"], maxlen=self.evaluations)
         self.played = state_dict["played"]
-        if state_dict.get("rule") == self._rule:  # else what was decided then does not count now
+        if state_dict.get("rule") == self.rule:  # else what was decided then does not count now
             self.solved, self.played_at = state_dict["solved"], state_dict["played_at"]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

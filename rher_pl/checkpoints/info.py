@@ -19,6 +19,7 @@ from rher_pl.checkpoints.layout import (
     RECORDER,
     REPLAY,
     TENSORS,
+    UNTIL,
     Entry,
     read_entry,
     read_numerics,
@@ -43,6 +44,8 @@ class CheckpointInfo:
         numerics: what rounding depended on (precision, device, threads, engine), by name.
         format: number of the file's format; a run in an earlier one cannot be continued.
         has_training_state: whether replay and optimizers are in it; evaluating needs neither.
+        epochs, iterations: how many were trained.
+        solved_by: what ended the run, as ``UntilSolved.rule`` says; None if it was not solved.
     """
 
     path: str
@@ -54,6 +57,9 @@ class CheckpointInfo:
     numerics: dict[str, str]
     format: int
     has_training_state: bool
+    epochs: int = 0
+    iterations: int = 0
+    solved_by: tuple[float | None, ...] | None = None
 
 
 def read_info(path: str) -> CheckpointInfo:
@@ -84,7 +90,23 @@ def make_info(content: Mapping[str, Any], path: str) -> CheckpointInfo:
         numerics=numerics,
         format=header.count("upgraded_from" if "upgraded_from" in header else "format"),
         has_training_state=OPTIMIZERS in whole and REPLAY in whole,
+        epochs=_epochs(whole),
+        iterations=whole.count("global_step") if "global_step" in whole else 0,
+        solved_by=_solved_by(whole),
     )
+
+
+def _epochs(whole: Section) -> int:
+    loop = whole.section("loops", optional=True).section("fit_loop", optional=True)
+    epochs = loop.section("epoch_progress", optional=True).section("current", optional=True)
+    return epochs.count("processed") if "processed" in epochs else 0
+
+
+def _solved_by(whole: Section) -> tuple[float | None, ...] | None:
+    until = whole.section(CALLBACKS, optional=True).section(UNTIL, optional=True)
+    solved = "solved" in until and until.plain("solved") is True
+    rule = until.plain("rule") if solved else None
+    return tuple(rule) if isinstance(rule, list) else None
 
 
 def _task_of(entry: Entry) -> Any:

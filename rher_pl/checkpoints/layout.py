@@ -26,6 +26,7 @@ OPTIMIZERS = "optimizer_states"
 REPLAY = "RelayDataModule"
 CALLBACKS = "callbacks"
 RECORDER = "RunRecorder"
+UNTIL = "UntilSolved"
 NUMERICS = "numerics"
 """What rounding depends on: precision, device, threads, engine."""
 MOST_OBJECTS = 100

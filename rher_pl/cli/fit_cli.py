@@ -126,6 +126,8 @@ class FitCLI(LightningCLI):
             return
         others = changed(self.checkpoint.options, self._asked_for(config))
         if others:
+            over = checkpoint_checks.what_ends(self.checkpoint, config)
+            require(over is None, f"nothing is left to train: {over}")
             print(f"other options than before ({', '.join(others)}): a new run begins")
         else:
             config.recorder.run_id = self.checkpoint.run_id
@@ -143,6 +145,10 @@ class FitCLI(LightningCLI):
             checkpoint_checks.warn_of_versions(self.checkpoint)
         recorder: RunRecorder = self._get(self.config_init, "recorder")
         before = self.checkpoint.run_id if self.checkpoint else None
+        if self.checkpoint is not None and self.subcommand == "fit":
+            recorder.over = checkpoint_checks.what_ends(
+                self.checkpoint, self.config[self.subcommand]
+            )
         if recorder.run_id != before:
             recorder.continued_from, recorder.fresh = before, recorder.run_id is not None
 
@@ -203,7 +209,7 @@ class FitCLI(LightningCLI):
     def _kind_of_fault(self, message: str) -> Exception:
         """Before the first iteration, a fault is one of the config or the checkpoint."""
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
-        if any(isinstance(each, Throughput) and each.began for each in callbacks):
+        if any(isinstance(each, (Throughput, LateEnd)) and each.began for each in callbacks):
             folder = self._get(self.config_init, "recorder").checkpoint_folder
             return TrainingError(f"{message}; more in {folder}/traceback.txt")
         return cannot_begin(message)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rher_pl.sweep.place import Place, Trial
-from rher_pl.tracking.client import connect, end_run
+from rher_pl.tracking.client import ENDED_BY, connect, end_run
 from rher_pl.tracking.existing import exists
 from rher_pl.tracking.experiment import make_experiment
 from rher_pl.tracking.store import creating, sqlite_path
@@ -48,7 +48,7 @@ def child_run(place: Place, trial: Trial) -> str:
 
 def fail_child(place: Place, run_id: str, reason: str) -> None:
     """Mark the run of a training that failed, which may have ended before it could do so."""
-    end_run(connect(place.tracking_uri), run_id, "FAILED", {"ended_by": reason})
+    end_run(connect(place.tracking_uri), run_id, "FAILED", {ENDED_BY: reason})
 
 
 def end_parent(place: Place, status: str, files: tuple[Path, ...] = ()) -> None:

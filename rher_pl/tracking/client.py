@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DATABASE_ERROR = re.compile(r"\(\w+\.\w*Error\) (?P<reason>.*)")
 """Finds a database's own message in an error text of SQLAlchemy."""
+ENDED_BY = "ended_by"
+"""The tag that names what ended a run before its time."""
 HTTP_LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 """Seconds, and number of retries: by default MLflow retries for minutes, before we do."""
 
@@ -46,7 +48,7 @@ def end_run_within(seconds: float, client: MlflowClient, run_id: str, ended_by: 
 
     It waits at most ``seconds``.
     """
-    arguments = (client, run_id, "KILLED", {"ended_by": ended_by})
+    arguments = (client, run_id, "KILLED", {ENDED_BY: ended_by})
     writer = threading.Thread(target=end_run, args=arguments, daemon=True)
     writer.start()
     writer.join(seconds)

@@ -39,6 +39,25 @@ def require_same_run(
     )
 
 
+def require_something_left(client: MlflowClient, run_id: str | None, over: str | None) -> None:
+    """Refuse to record a run in which nothing would happen.
+
+    Args:
+        client: of the store.
+        run_id: of the run that is continued, None for another one.
+        over: what to change to train on, if nothing is left to train; a run that is continued may
+            still have to be ended.
+
+    Raises:
+        ConfigError: says what to change.
+    """
+    if over is None:
+        return
+    require(run_id is not None, f"nothing is left to train: {over}")
+    finished = run_id is not None and client.get_run(run_id).info.status == "FINISHED"
+    require(not finished, f"this run is finished: {over}")
+
+
 def exists(client: MlflowClient, run_id: str) -> bool:
     """Whether the store has a run of that id that was not deleted."""
     from mlflow.exceptions import MlflowException

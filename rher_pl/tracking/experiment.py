@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rher_pl.errors import ConfigError
 from rher_pl.tracking import provenance
-from rher_pl.tracking.client import connect, short
-from rher_pl.tracking.existing import exists, require_same_run
+from rher_pl.tracking.client import ENDED_BY, connect, short
+from rher_pl.tracking.existing import exists, require_same_run, require_something_left
 from rher_pl.tracking.mlflow_run import MLflowRun
 from rher_pl.tracking.moving import follow_folder
 from rher_pl.tracking.store import creating, sqlite_path
@@ -28,6 +28,7 @@ def begin_run(
     tags: Mapping[str, str],
     params: Mapping[str, str],
     fresh: bool = False,
+    over: str | None = None,
 ) -> MLflowRun:
     """Continue the run ``run_id`` if the store has it, else make a new one.
 
@@ -42,11 +43,13 @@ def begin_run(
         params: parameters; those that the run has already are not logged, as MLflow cannot change
             them.
         fresh: whether training begins anew, so that the run ``run_id`` must be there, untrained.
+        over: what to change to train on, if nothing is left to train.
 
     Raises:
-        ConfigError: if the store cannot be used, or if the run has other options or was trained.
+        ConfigError: if the store cannot be used, if the run has other options or was trained, or if
+            nothing is left to do.
     """
-    local, finished = sqlite_path(tracking_uri), False
+    local = sqlite_path(tracking_uri)
     try:
         with creating(tracking_uri):
             if local is not None and local.parent.absolute() == artifacts.parent.absolute():
@@ -54,13 +57,16 @@ def begin_run(
             client = connect(tracking_uri)
             if run_id is not None and (fresh or exists(client, run_id)):
                 require_same_run(client, run_id, params, fresh)
-                finished = client.get_run(run_id).info.status == "FINISHED"
+                require_something_left(client, None if fresh else run_id, over)
                 client.update_run(run_id, status="RUNNING")
+                if ENDED_BY in client.get_run(run_id).data.tags:
+                    client.delete_tag(run_id, ENDED_BY)
             else:
+                require_something_left(client, None, over)
                 experiment_id = make_experiment(client, experiment, artifacts if local else None)
                 run_id = str(client.create_run(experiment_id, run_name=name).info.run_id)
         _describe(client, run_id, tags, params)
-        return MLflowRun(client, run_id, finished)
+        return MLflowRun(client, run_id)
     except ConfigError:
         raise
     except Exception as error:  # of MLflow, or of a database below it

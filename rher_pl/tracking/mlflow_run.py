@@ -30,13 +30,11 @@ class MLflowRun:
     Args:
         client: of the store.
         run_id: of a run that exists; see ``experiment.py`` for how one begins.
-        finished: whether the run had ended in order before it was continued.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str, finished: bool = False) -> None:
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
         self.client = client
         self.run_id = run_id
-        self.finished = finished
         info = client.get_run(run_id).info
         self.experiment_id, self.name = str(info.experiment_id), str(info.run_name)
         self.stored = _stored_steps(client, run_id)
@@ -95,7 +93,10 @@ class MLflowRun:
         )
 
     def log_model(self, folder: Path, name: str, step: int) -> None:
-        """Log a saved model: ``models:/<its id>`` and ``runs:/<run id>/<name>`` then load it."""
+        """Log a saved model: ``models:/<its id>`` and ``runs:/<run id>/<name>`` then load it.
+
+        Nothing is done if the run has a model of this step already.
+        """
         made: list[str] = []  # the model's id: another try writes to the same model
         self._late.write_path(folder, lambda saved: self._log_model(saved, name, step, made))
 
@@ -103,6 +104,9 @@ class MLflowRun:
         from mlflow.entities import LoggedModelOutput
 
         if not made:
+            outputs = self.client.get_run(self.run_id).outputs
+            if outputs and any(each.step == step for each in outputs.model_outputs):
+                return
             model = self.client.create_logged_model(
                 self.experiment_id, name=name, source_run_id=self.run_id
             )

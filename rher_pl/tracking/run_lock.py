@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from rher_pl.checkpoints.file import remove_drafts
 from rher_pl.errors import require
 from rher_pl.system import locked
-from rher_pl.tracking.client import end_run
+from rher_pl.tracking.client import ENDED_BY, end_run
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 RUNNING = "RUNNING"
+UNSENT = "UNSENT"
+"""In a lock: the run was trained to its end, but the store has not got all of it."""
 LOCK = "running.lock"
 
 
@@ -23,7 +25,8 @@ class RunLock:
     """Held by the process that trains a run; the system releases it however the process ends.
 
     The file ``running.lock`` in the run's checkpoint folder contains ``RUNNING``, or the final
-    status if the store did not take it, or nothing once the store has it.
+    status if the store did not take it (``UNSENT`` in place of FINISHED, as the run then lacks what
+    its end records), or nothing once the store has it.
 
     Args:
         folder: of the run's checkpoints; its name is the run's id.
@@ -123,4 +126,5 @@ def mark_abandoned_runs(client: MlflowClient, checkpoints: Path) -> None:
 
 def final_status(written: str) -> tuple[str, dict[str, str]]:
     """Status and tags of a run whose process is gone and left ``written`` in its lock."""
-    return ("KILLED", {"ended_by": "SIGKILL or crash"}) if written == RUNNING else (written, {})
+    causes = {RUNNING: "SIGKILL or crash", UNSENT: "MLflow away"}
+    return ("KILLED", {ENDED_BY: causes[written]}) if written in causes else (written, {})

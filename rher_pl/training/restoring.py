@@ -30,7 +30,9 @@ def continue_under(
     """
     before, now = made_with(content, SOURCE), dotted(model, data)
     require_unchanged(before, now, SOURCE)
-    if {*RATES} & {*changed(before, now)}:  # else keep it: a schedule may have set it
+    falls = model["final_learning_rate"] is not None
+    rates = [name for name in RATES if falls or name != "model.learning_rate_epochs"]
+    if {*rates} & {*changed(before, now)}:  # else keep it: a schedule may have set it
         for optimizer in content[OPTIMIZERS]:
             for group in optimizer["param_groups"]:
                 group["lr"] = model["learning_rate"]

@@ -55,6 +55,18 @@ def _without_options(relay: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in relay.items() if name not in DATA_OPTIONS}
 
 
+def what_ends(info: CheckpointInfo, config: Any) -> str | None:
+    """What to change to train on, if nothing is left to train under a config; else None."""
+    trainer, until = config.trainer, config.until
+    if info.solved_by == (until.success, until.evaluations, until.episodes):
+        return "to train on, raise until.success, or write null"
+    if 0 < (trainer.max_epochs or -1) <= info.epochs:
+        return "to train on, raise trainer.max_epochs"
+    if 0 < trainer.max_steps <= info.iterations:
+        return "to train on, raise trainer.max_steps"
+    return None
+
+
 def check_can_continue(info: CheckpointInfo) -> None:
     """Require a whole training state in the format of this version."""
     require(
