@@ -384,9 +384,13 @@ def test_metrics_of_a_run_whose_store_is_away_at_the_end_arrive_on_continuing(
     assert err.count("nobody there") == 1 and "--ckpt_path last" in err
     client, run = the_run()
     assert run.info.status == "RUNNING"  # it could not be told
+    mark_abandoned_runs(client, Path("mlruns/checkpoints"))  # as the next training does
+    run = the_run()[1]
+    assert (run.info.status, run.data.tags["ended_by"]) == ("KILLED", "MLflow away")
     assert main(["--config", "tiny.yaml", "--ckpt_path", "last"]) == 0
     client, run = the_run()
-    assert run.info.status == "FINISHED"
+    assert run.info.status == "FINISHED" and "ended_by" not in run.data.tags
+    assert steps(client, run, "eval/success_fresh") == EVALUATIONS[-1:]
     assert steps(client, run, "train/critic_loss") == ITERATIONS
     assert steps(client, run, "eval/success") == EVALUATIONS
 

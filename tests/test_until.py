@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from rher_pl.callbacks.description import NOTE
+from rher_pl.callbacks.throughput import Throughput
 from rher_pl.callbacks.until import FRESH, FRESH_SEED
 from rher_pl.callbacks.video import VideoRecorder
 from rher_pl.fit import main as fit
@@ -116,8 +117,18 @@ def describe(folder: Path) -> tuple[Run, str, str]:
 
 
 @pytest.mark.parametrize("level", ["0.6", "null"])
+@pytest.mark.parametrize(
+    ("callback", "hook"),
+    [(VideoRecorder, "on_train_end"), (Throughput, "on_fit_end")],
+    ids=["before the model is logged", "after"],
+)
 def test_a_run_that_is_stopped_before_its_end_ends_when_it_is_continued(
-    level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    callback: type,
+    hook: str,
+    level: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     judged = Judged(monkeypatch, usual=1.0, fresh=0.6)
     options = ["--until.success", level, "--until.evaluations", "2"]
@@ -127,7 +138,7 @@ def test_a_run_that_is_stopped_before_its_end_ends_when_it_is_continued(
         raise RuntimeError("stopped")
 
     with monkeypatch.context() as broken:
-        broken.setattr(VideoRecorder, "on_train_end", fail)
+        broken.setattr(callback, hook, fail)
         command = ["--config", write_config(tmp_path), "--recorder.folder", str(tmp_path)]
         command += ["--video.every_evaluations", "0", "--trainer.max_epochs", "4"]
         assert fit([*command, *options]) == 1
@@ -145,9 +156,8 @@ def test_a_run_that_is_stopped_before_its_end_ends_when_it_is_continued(
     assert after.info.status == "FINISHED" and "ended_by" not in after.data.tags
     assert "finished after" in note and "1.000" in note
     assert "not evaluated" not in of_all
-    assert MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").search_logged_models(
-        [after.info.experiment_id]
-    )
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    assert len(client.search_logged_models([after.info.experiment_id])) == 1
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ NAMES = {
 FLOOR = "floor of ours: physics and products"
 CAPTION = (
     "Seconds until the success was confirmed; ended: until the command had written its results. "
-    "A contestant with jobs that are not done takes more than the seconds shown."
+    "A contestant with jobs that are not done takes more than the seconds shown (>; if only ours "
+    "are not done: <; if neither are: ?)."
 )
 
 
